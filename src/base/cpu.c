@@ -1,0 +1,110 @@
+#include "base/cpu.h"
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+static unsigned long long xgetbv0(void)
+{
+    unsigned lo, hi;
+    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+    return ((unsigned long long)hi << 32) | lo;
+}
+
+/* CPUID says what the processor has, XGETBV what the operating system saves on a switch; both are needed. */
+static unsigned detect(void)
+{
+    unsigned a, b, c, d, f = 0;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
+    bool osxsave = c & (1u << 27), fma = c & (1u << 12), f16c = c & (1u << 29);
+    if (!osxsave) return 0;
+    unsigned long long xcr0 = xgetbv0();
+    bool ymm = (xcr0 & 0x6) == 0x6, zmm = (xcr0 & 0xe6) == 0xe6;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
+    if (ymm && fma && f16c && (b & (1u << 5))) f |= KOE_CPU_AVX2;
+    const unsigned avx512 = (1u << 16) | (1u << 17) | (1u << 30) | (1u << 31); /* F DQ BW VL */
+    if ((f & KOE_CPU_AVX2) && zmm && (b & avx512) == avx512) {
+        f |= KOE_CPU_AVX512;
+        if (c & (1u << 11)) f |= KOE_CPU_VNNI;
+    }
+    if (__get_cpuid_count(7, 1, &a, &b, &c, &d)) {
+        if ((f & KOE_CPU_AVX512) && (a & (1u << 5))) f |= KOE_CPU_BF16;
+        if ((f & KOE_CPU_AVX2) && (a & (1u << 4))) f |= KOE_CPU_AVX_VNNI;
+    }
+    return f;
+}
+#elif defined(__aarch64__)
+static unsigned detect(void) { return KOE_CPU_NEON; }
+#else
+static unsigned detect(void) { return 0; }
+#endif
+
+static const struct {
+    const char *name;
+    unsigned mask, needs;
+} levels[] = {
+    { "avx512", ~0u, KOE_CPU_AVX512 },
+    { "avx2", KOE_CPU_AVX2 | KOE_CPU_AVX_VNNI, KOE_CPU_AVX2 },
+    { "neon", KOE_CPU_NEON, KOE_CPU_NEON },
+    { "ref", 0, 0 },
+};
+enum { N_LEVELS = sizeof levels / sizeof *levels };
+
+static _Atomic long features = -1;
+
+koe_status koe_cpu_restrict(const char *name, koe_error *err)
+{
+    unsigned have = detect();
+    for (int i = 0; i < N_LEVELS; i++) {
+        if (strcmp(name, levels[i].name) != 0) continue;
+        if ((have & levels[i].needs) != levels[i].needs)
+            return koe_fail(err, KOE_E_UNSUPPORTED, "this processor has no %s", name);
+        features = (long)(have & levels[i].mask);
+        return KOE_OK;
+    }
+    return koe_fail(err, KOE_E_ARGUMENT, "unknown instruction set '%s': use ref, avx2 or avx512", name);
+}
+
+unsigned koe_cpu_features(void)
+{
+    long f = features;
+    if (f >= 0) return (unsigned)f;
+    const char *env = getenv("KOE_CPU");
+    koe_error err = { 0 };
+    if (env && *env && koe_cpu_restrict(env, &err) == KOE_OK) return (unsigned)features;
+    if (err.status) fprintf(stderr, "koe: KOE_CPU: %s\n", err.message);
+    features = (long)detect();
+    return (unsigned)features;
+}
+
+const char *koe_cpu_name(void)
+{
+    unsigned f = koe_cpu_features();
+    for (int i = 0; i < N_LEVELS; i++)
+        if ((f & levels[i].needs) == levels[i].needs) return levels[i].name;
+    return "ref";
+}
+
+int koe_cpu_count(void)
+{
+    int n = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) n = CPU_COUNT(&set);
+    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r");
+    if (f) {
+        double quota, period;
+        if (fscanf(f, "%lf %lf", &quota, &period) == 2 && period > 0) {
+            int limit = (int)((quota + period - 1) / period);
+            if (limit < n) n = limit;
+        }
+        fclose(f);
+    }
+    return n > 0 ? n : 1;
+}

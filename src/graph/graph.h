@@ -1,0 +1,53 @@
+/* graph.h - model -> plan -> run.
+ *     koe_onnx_model -> koe_session (values numbered, constants folded, nodes prepared, last readers known) -> koe_run
+ * All values of a model, those of its subgraphs too, are slots of one flat table; a subgraph reads the values around it by their slots.
+ * A session is read-only once created and is shared by any number of runs at a time; a run belongs to one thread at a time. */
+#ifndef KOE_GRAPH_GRAPH_H
+#define KOE_GRAPH_GRAPH_H
+#include <stdatomic.h>
+
+#include "onnx/onnx.h"
+#include "ops/op.h"
+
+typedef struct koe_session koe_session;
+
+typedef struct koe_session_options {
+    koe_pool *pool; /* borrowed, may be NULL: one thread */
+    int precision; /* KOE_PRECISION_* */
+    const char *passes; /* e.g. "-snake,-fold": passes to leave out; NULL: all */
+    const char *const *taps; /* names of inner tensors to keep as extra outputs after the graph's own */
+    size_t n_taps;
+} koe_session_options;
+
+/* Takes the model in every case (closes it on failure). opt may be NULL. KOE_E_UNSUPPORTED names operator, domain, opset and node. */
+koe_status koe_session_create(koe_session **out, koe_onnx_model *model, const koe_session_options *opt, koe_error *err);
+void koe_session_destroy(koe_session *s);
+const koe_onnx_model *koe_session_model(const koe_session *s);
+size_t koe_session_n_in(const koe_session *s); /* graph inputs that are not initialisers come first, in order; the others follow */
+size_t koe_session_n_out(const koe_session *s); /* the graph's outputs, then the taps */
+const koe_onnx_value *koe_session_in(const koe_session *s, size_t i);
+koe_str koe_session_out_name(const koe_session *s, size_t i);
+/* Index of an input by name, -1 when there is none. */
+int koe_session_find_in(const koe_session *s, const char *name);
+/* True when the model holds a tensor of this name that can be tapped. */
+bool koe_session_has_value(const koe_onnx_model *m, const char *name);
+
+typedef struct koe_run_options {
+    uint64_t seed;
+    bool zero_noise;
+    const _Atomic bool *cancel; /* looked at between nodes; NULL: never cancelled */
+    size_t memory_limit; /* bytes this run may hold; 0: no limit */
+} koe_run_options;
+
+/* A run's memory is kept between executions. */
+koe_status koe_run_create(koe_run **out, koe_session *s, koe_error *err);
+void koe_run_destroy(koe_run *r);
+/* The tensor's data is borrowed until the execution ends. Type and fixed dimensions are checked against the model's declaration. */
+koe_status koe_run_set_in(koe_run *r, size_t i, const koe_tensor *t, koe_error *err);
+koe_status koe_run_set_in_value(koe_run *r, size_t i, const koe_value *v, koe_error *err);
+/* Executes; outputs stay valid until the next execution or koe_run_destroy(). opt may be NULL (seed 0). */
+koe_status koe_run_execute(koe_run *r, const koe_run_options *opt, koe_error *err);
+const koe_value *koe_run_out(const koe_run *r, size_t i);
+/* Most bytes that tensors of this run have held at a time. */
+size_t koe_run_peak_bytes(const koe_run *r);
+#endif

@@ -1,0 +1,22 @@
+/* ops.h - the families of operators; koe_op_find() searches these tables. */
+#ifndef KOE_OPS_OPS_H
+#define KOE_OPS_OPS_H
+#include "ops/op.h"
+
+koe_op_table koe_ops_elementwise(void); /* Add ... Where, Cast, activations */
+koe_op_table koe_ops_random(void); /* RandomNormalLike ... */
+koe_op_table koe_ops_shape(void); /* Reshape, Shape, Squeeze, Expand, Range, ... */
+koe_op_table koe_ops_move(void); /* Transpose, Concat, Slice, Split, Pad, Tile, ... */
+koe_op_table koe_ops_index(void); /* Gather, Scatter, OneHot, NonZero, TopK, Unique, ... */
+koe_op_table koe_ops_sequence(void); /* SequenceAt ... */
+koe_op_table koe_ops_resize(void); /* Resize, Upsample, DepthToSpace, ... */
+koe_op_table koe_ops_reduce(void); /* ReduceSum ... ArgMax, CumSum */
+koe_op_table koe_ops_norm(void); /* Softmax, LayerNormalization, InstanceNormalization, ... */
+koe_op_table koe_ops_pool(void); /* MaxPool, AveragePool, ... */
+koe_op_table koe_ops_signal(void); /* DFT, STFT, windows */
+koe_op_table koe_ops_matmul(void); /* MatMul, Gemm, Einsum */
+koe_op_table koe_ops_conv(void); /* Conv, ConvTranspose */
+koe_op_table koe_ops_rnn(void); /* LSTM, GRU, RNN */
+koe_op_table koe_ops_quant(void); /* QuantizeLinear ... MatMulInteger, QLinearConv, MatMulNBits, ... */
+koe_op_table koe_ops_control(void); /* If, Loop, Scan, SequenceMap; defined in the graph room, which owns subgraphs */
+#endif

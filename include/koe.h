@@ -1,0 +1,89 @@
+/* koe.h - the public C API of libkoe: text to natural speech.
+ *
+ *     koe_engine *e;
+ *     koe_error err = { 0 };
+ *     if (koe_engine_open(&e, NULL, &err)) ...                             models of $KOE_HOME, all cores
+ *     koe_request q = { .text = "Hello, world.", .voice = "af_heart" };
+ *     koe_speak(e, &q, on_audio, file, &err);                               calls on_audio() segment by segment, in order
+ *     koe_engine_close(e);
+ *
+ * What flows:  request -> segments (text) -> phonemes -> tokens -> acoustic model -> samples -> on_audio
+ * Threads: an engine is shared; any number of koe_speak() calls may run at a time. */
+#ifndef KOE_H
+#define KOE_H
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+typedef struct koe_engine koe_engine;
+
+typedef struct koe_engine_options {
+    const char *home; /* folder of models; NULL: $KOE_HOME, else ~/.local/share/koe */
+    const char *model; /* a Kokoro or Piper .onnx to use as the main model instead of the installed one; NULL: installed */
+    int threads; /* 0: as many as this process may use */
+    const char *precision; /* "f32", "bf16", "int8", "auto"; NULL: $KOE_PRECISION, else f32 */
+    const char *helper; /* path of the koe binary, for the espeak-ng helper process; NULL: $KOE_BIN, else this executable */
+} koe_engine_options;
+
+/* Opens what is installed; a model is loaded at its first use. opt may be NULL. With nothing installed the built-in espeak-ng voice
+ * remains. *out is set only on success. */
+koe_status koe_engine_open(koe_engine **out, const koe_engine_options *opt, koe_error *err);
+/* No call may be running. NULL is fine. */
+void koe_engine_close(koe_engine *e);
+
+typedef struct koe_request {
+    const char *text; /* UTF-8 */
+    size_t text_n; /* bytes; 0: NUL-terminated */
+    const char *voice; /* a voice, a blend ("af_bella(2)+af_sky(1)", "a:60,b:40", ...), or NULL: the engine's default */
+    const char *lang; /* language tag or Kokoro letter; NULL: the voice's */
+    double speed; /* 0.25 to 4.0; 0: 1.0 */
+    uint64_t seed; /* of the model's random nodes */
+    bool zero_noise; /* no randomness at all, for comparisons */
+    bool ssml;
+    bool phonemes; /* text is phonemes */
+    bool no_normalize;
+    size_t first_segment_phonemes; /* shorter first segment for streaming; 0: off */
+    const atomic_bool *cancel; /* set by another thread to stop: KOE_E_CANCELLED; may be NULL */
+} koe_request;
+
+typedef struct koe_timed_word {
+    size_t text_at, text_n; /* bytes of the request's text: the word as written */
+    double start_s, end_s; /* from the start of the whole audio */
+} koe_timed_word;
+
+/* One segment's audio, the pause after it included. Valid during the callback. */
+typedef struct koe_audio {
+    const float *samples; /* mono, |x| < 1 */
+    size_t n_samples;
+    int rate_hz; /* the same for the whole request */
+    const koe_timed_word *words;
+    size_t n_words;
+    size_t segment, n_segments; /* this one, counted from 0, and how many there are */
+    size_t text_at, text_n; /* bytes of the text it covers */
+    const char *engine; /* "kokoro", "piper" or "builtin": who spoke */
+    const char *voice; /* the voice as resolved */
+} koe_audio;
+
+/* Returns false to stop: koe_speak() then returns KOE_E_CANCELLED. */
+typedef bool koe_audio_fn(void *user, const koe_audio *audio);
+
+/* Speaks; returns when all audio has been handed over. Errors: KOE_E_NOT_FOUND (no such voice; names near matches), KOE_E_ENCODING,
+ * KOE_E_ARGUMENT, KOE_E_LIMIT, ... Text with nothing to say is KOE_E_ARGUMENT. */
+koe_status koe_speak(koe_engine *e, const koe_request *q, koe_audio_fn *on_audio, void *user, koe_error *err);
+
+typedef struct koe_voice_info {
+    const char *name, *lang, *gender, *grade; /* gender "female", "male" or ""; grade "A-" or "" */
+    const char *engine;
+    int rate_hz;
+    bool is_default;
+} koe_voice_info;
+
+/* The voices that can speak now. The array lives as long as the engine; *n is its length. */
+const koe_voice_info *koe_engine_voices(koe_engine *e, size_t *n);
+
+/* Phonemes of a text as the voice's engine would get them, one malloc()ed UTF-8 string with '\n' between segments. */
+koe_status koe_phonemes(koe_engine *e, const koe_request *q, char **out, koe_error *err);
+#endif

@@ -1,0 +1,71 @@
+/* text.h - written text -> segments of phonemes with their words.
+ *     NORMALISE -> SEGMENT -> PHONEMISE -> (tokens, in the voice room)
+ * "Dr. Ito paid $3." -> one segment, phonemes of "doctor ito paid three dollars", with words that point at "Dr.", "Ito", "paid", "$3."
+ * Nothing of the input is ever dropped: what no rule covers is spelled out; every input word is a koe_word of some segment.
+ * Threads: a koe_text is shared; koe_text_segments() is reentrant. */
+#ifndef KOE_TEXT_TEXT_H
+#define KOE_TEXT_TEXT_H
+#include "base/arena.h"
+#include "base/status.h"
+#include "base/str.h"
+
+/* What the voice was trained on. */
+typedef enum koe_alphabet {
+    KOE_ALPHABET_MISAKI, /* Kokoro: misaki's symbols */
+    KOE_ALPHABET_ESPEAK, /* Piper: espeak-ng's IPA, as code points */
+    KOE_ALPHABET_TEXT, /* Piper "text" voices: the normalised text itself */
+    KOE_ALPHABET_NONE, /* built-in voice: no phonemes, segments of normalised text only */
+} koe_alphabet;
+
+/* The front end of a process: dictionaries, the espeak-ng helper process, the memory of its answers. */
+typedef struct koe_text koe_text;
+
+typedef struct koe_text_setup {
+    const char *lexicon_dir; /* laid out as $KOE_HOME/lexicon; NULL or missing: espeak-ng alone, said once in the log */
+    const char *helper; /* path of the koe binary, run as `koe espeak-helper`; NULL: $KOE_BIN, else this executable */
+} koe_text_setup;
+
+koe_status koe_text_open(koe_text **out, const koe_text_setup *setup, koe_error *err);
+void koe_text_close(koe_text *t);
+
+typedef struct koe_text_options {
+    koe_str lang; /* language tag or Kokoro letter: en-us en-gb es fr hi it ja pt-br zh, a b e f h i j p z, de, ... */
+    koe_alphabet alphabet;
+    koe_str espeak_voice; /* KOE_ALPHABET_ESPEAK: espeak-ng's voice name, "en-us" */
+    size_t max_phonemes; /* code points of a segment, 0: 510 */
+    size_t first_max_phonemes; /* a shorter first segment, cut at a clause, for streaming; 0: as the others */
+    bool no_normalize; /* true: text is taken as written */
+    bool phonemes; /* true: the text already is phonemes in this alphabet */
+    double pause_scale; /* of the pauses between sentences and clauses; 0: 1.0 */
+} koe_text_options;
+
+/* A word as the user wrote it, and where its sound is. */
+typedef struct koe_word {
+    size_t text_at, text_n; /* bytes of the input */
+    size_t phoneme_at, phoneme_n; /* code points of the segment's phonemes; phoneme_n 0: silent (a lone symbol) */
+} koe_word;
+
+typedef struct koe_segment {
+    koe_str phonemes; /* UTF-8; at most max_phonemes code points; empty with KOE_ALPHABET_NONE */
+    koe_str text; /* the normalised words of this segment, what the built-in voice speaks */
+    size_t text_at, text_n; /* bytes of the input that it covers, white space included: segments cover the input without gaps */
+    const koe_word *word;
+    size_t n_word;
+    double pause_s; /* silence after it: clause, sentence or paragraph */
+    koe_str lang; /* canonical tag */
+} koe_segment;
+
+typedef struct koe_segments {
+    koe_segment *segment;
+    size_t n;
+    koe_arena arena; /* owns everything above */
+} koe_segments;
+
+/* KOE_E_ENCODING with the byte offset where the input is not UTF-8; KOE_E_ARGUMENT for an unknown language (the message lists them).
+ * Text without anything to say gives n == 0 and KOE_OK. Copies: `input` may be freed after the call. */
+koe_status koe_text_segments(koe_segments *out, koe_text *t, koe_str input, const koe_text_options *opt, koe_error *err);
+void koe_segments_free(koe_segments *s);
+
+/* Canonical tag ("en-us") for a tag, a Kokoro letter or a loose spelling ("EN", "en_US", "english"); n == 0 when unknown. Static memory. */
+koe_str koe_lang_canonical(koe_str lang);
+#endif

@@ -1,0 +1,124 @@
+/* Every variant of the integer product against the definition, on every size around its tiles. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cpu.h"
+#include "kernels/i8_gemm.h"
+
+static uint32_t state = 1;
+static uint32_t draw(void) { return state = state * 1664525u + 1013904223u; }
+static uint8_t draw_byte(void)
+{
+    uint32_t r = draw() >> 8;
+    return r % 5 == 0 ? 0xff : r % 5 == 1 ? 0x80 : (uint8_t)(r >> 8); /* extremes often: they are what saturates */
+}
+
+static int32_t value(uint8_t byte, bool is_signed) { return is_signed ? (int8_t)byte : byte; }
+
+enum { MAX_M = 9, MAX_N = 130, MAX_K = 40 };
+
+/* The bytes are exact-size heap blocks, so that a sanitizer sees a read past the end. */
+static void check(const koe_i8_variant *v, size_t m, size_t n, size_t k, bool a_signed, bool b_signed)
+{
+    uint8_t *a = malloc(m * k + 1), *b = malloc(k * n + 1);
+    int32_t a_zero[MAX_M], b_zero[MAX_N], *c = calloc(m * n, sizeof *c);
+    void *memory = aligned_alloc(64, (koe_i8_packed_bytes(k, n) + 63) / 64 * 64);
+    for (size_t i = 0; i < m * k; i++) a[i] = draw_byte();
+    for (size_t i = 0; i < k * n; i++) b[i] = draw_byte();
+    for (size_t i = 0; i < m; i++) a_zero[i] = value(draw_byte(), a_signed);
+    for (size_t i = 0; i < n; i++) b_zero[i] = value(draw_byte(), b_signed);
+    koe_i8_packed packed;
+    koe_i8_pack(&packed, memory, b, b_signed, n, 1, k, n);
+    if (v) { /* the inner kernel alone: no zero points */
+        v->fn(c, n, a, k, a_signed ? 0x80808080u : 0, &packed, m);
+        for (size_t i = 0; i < m; i++)
+            for (size_t j = 0; j < n; j++) {
+                int32_t want = 0;
+                for (size_t p = 0; p < k; p++)
+                    want += (a[i * k + p] ^ (a_signed ? 0x80 : 0)) * (int8_t)(b[p * n + j] ^ (b_signed ? 0 : 0x80));
+                assert_int_equal(c[i * n + j], want);
+            }
+    } else {
+        koe_i8_rows rows = { .data = a, .ld = k, .is_signed = a_signed, .row_zero = a_zero };
+        for (int pass = 0; pass < 2; pass++) koe_i8_gemm(c, n, &rows, &packed, b_zero, m, pass);
+        for (size_t i = 0; i < m; i++)
+            for (size_t j = 0; j < n; j++) {
+                int32_t want = 0;
+                for (size_t p = 0; p < k; p++)
+                    want += (value(a[i * k + p], a_signed) - a_zero[i]) * (value(b[p * n + j], b_signed) - b_zero[j]);
+                assert_int_equal(c[i * n + j], 2 * want);
+            }
+    }
+    free(a);
+    free(b);
+    free(c);
+    free(memory);
+}
+
+static void all_sizes(const koe_i8_variant *v)
+{
+    for (size_t m = 1; m <= MAX_M; m++)
+        for (size_t n = 1; n <= MAX_N; n += n < 34 ? 1 : 7)
+            for (size_t k = 1; k <= MAX_K; k += k < 10 ? 1 : 9) check(v, m, n, k, m & 1, n & 1);
+    for (int signs = 0; signs < 4; signs++) check(v, 5, 33, 19, signs & 1, signs & 2);
+    check(v, 3, 17, 0, false, false);
+}
+
+static void test_variants(void **unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < koe_i8_n_variants; i++)
+        if ((koe_cpu_features() & koe_i8_variants[i].needs) == koe_i8_variants[i].needs) all_sizes(&koe_i8_variants[i]);
+}
+
+static void test_zero_points(void **unused)
+{
+    (void)unused;
+    all_sizes(NULL);
+}
+
+static void test_columns(void **unused)
+{
+    (void)unused;
+    enum { K = 7, N = 50 };
+    uint8_t b[K * N], a[K];
+    for (size_t i = 0; i < sizeof b; i++) b[i] = draw_byte();
+    for (size_t i = 0; i < sizeof a; i++) a[i] = draw_byte();
+    void *memory = aligned_alloc(64, (koe_i8_packed_bytes(K, N) + 63) / 64 * 64);
+    koe_i8_packed packed;
+    koe_i8_pack(&packed, memory, b, true, N, 1, K, N);
+    koe_i8_rows rows = { .data = a, .ld = K, .zero = 3 };
+    int32_t whole[N], part[N];
+    koe_i8_gemm(whole, N, &rows, &packed, NULL, 1, false);
+    for (size_t from = 0; from < N; from += KOE_I8_PANEL) {
+        koe_i8_packed some = koe_i8_columns(&packed, from, N - from < KOE_I8_PANEL ? N - from : KOE_I8_PANEL);
+        koe_i8_gemm(part + from, N, &rows, &some, NULL, 1, false);
+    }
+    assert_memory_equal(whole, part, sizeof whole);
+    free(memory);
+}
+
+static void test_overflow(void **unused)
+{
+    (void)unused;
+    assert_int_equal(koe_i8_packed_bytes(SIZE_MAX, 1), 0);
+    assert_int_equal(koe_i8_packed_bytes(SIZE_MAX / 8, 100), 0);
+    assert_true(koe_i8_packed_bytes(0, 0) > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_variants),
+        cmocka_unit_test(test_zero_points),
+        cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_overflow),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

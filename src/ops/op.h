@@ -77,6 +77,7 @@ struct koe_node {
     int n_body;
     const int *release; /* value slots that nobody reads after this node */
     int n_release;
+    const bool *in_dies; /* [n_in]; the input is read here for the last time, and nowhere else in this node */
 };
 
 const koe_onnx_attr *koe_node_attr(const koe_node *node, const char *name); /* NULL when absent */

@@ -1,0 +1,85 @@
+/* internal.h - what the files of the graph room share.
+ *     build.c    model -> nodes over slots (names resolved, functions inlined, subgraphs nested)
+ *     passes.c   nodes -> fewer nodes (constants folded, dead nodes dropped)
+ *     plan.c     last readers, prepared operators
+ *     session.c  the public face of a loaded graph
+ *     run.c      executes a plan; what an operator may ask of a run
+ *     control.c  If, Loop, Scan, SequenceMap */
+#ifndef KOE_GRAPH_INTERNAL_H
+#define KOE_GRAPH_INTERNAL_H
+#include "graph/graph.h"
+#include "graph/memory.h"
+
+/* A graph or subgraph, ready to run: nodes in order. */
+typedef struct koe_plan {
+    koe_node **node;
+    int n_node, cap_node;
+    int *in, *out; /* slots */
+    int n_in, n_out;
+    int id; /* 0: the main graph */
+} koe_plan;
+
+/* What is known of a slot before any run. */
+typedef struct koe_slot {
+    koe_str name;
+    koe_value constant; /* kind KOE_VALUE_NONE when it changes */
+    int plan; /* id of the plan that defines it */
+} koe_slot;
+
+struct koe_session {
+    koe_onnx_model *model;
+    koe_pool *pool;
+    int precision;
+    koe_plan *plan; /* the main graph */
+    koe_slot *slot;
+    int n_slot, cap_slot;
+    int n_plan;
+    unsigned n_node; /* ids given out */
+    int n_in_max, n_out_max; /* widest node */
+    koe_node **all; /* every prepared node, for release() */
+    size_t n_all, cap_all;
+    const koe_onnx_value **in; /* declared inputs in the order of koe_session_in() */
+    int *in_slot;
+    bool *in_optional; /* has an initialiser as default */
+    int n_in;
+    int n_graph_out; /* outputs of the graph; taps follow */
+    koe_arena arena; /* nodes, slots' lists, folded constants */
+};
+
+/* build.c: fills s->plan, s->slot and the inputs. */
+koe_status koe_graph_build(koe_session *s, const koe_session_options *opt, koe_error *err);
+/* New slot; -1 when out of memory. */
+int koe_graph_add_slot(koe_session *s, koe_str name, int plan);
+/* passes.c */
+koe_status koe_graph_passes(koe_session *s, const char *passes, koe_error *err);
+/* plan.c: prepares every node and finds last readers. */
+koe_status koe_graph_finish(koe_session *s, koe_error *err);
+koe_status koe_graph_prepare(koe_session *s, koe_node *node, koe_error *err);
+void koe_graph_release(koe_node *node);
+/* Calls fn for every slot that the node reads: its inputs, and what its subgraphs capture from plans around them. */
+void koe_graph_reads(const koe_node *node, void (*fn)(void *arg, int slot), void *arg);
+
+/* run.c */
+struct koe_run {
+    koe_session *session;
+    koe_memory *memory;
+    koe_value *value; /* [n_slot] */
+    const koe_value **in_stack; /* inputs and outputs of the nodes that run now, innermost subgraph last */
+    koe_value **out_stack;
+    size_t n_in_stack, n_out_stack;
+    koe_run_options opt;
+    struct koe_buffer **scratch; /* of the node that runs now */
+    size_t n_scratch, cap_scratch;
+    uint64_t n_random; /* random nodes executed so far: keys their streams */
+    bool executed;
+};
+
+koe_status koe_run_plan(koe_run *r, const koe_plan *plan, koe_error *err);
+/* Runs one prepared node on the run's own slots. */
+koe_status koe_run_node(koe_run *r, const koe_node *node, koe_error *err);
+/* float16 or bfloat16 elements of `t` as float32. */
+void koe_widen(float *out, const koe_tensor *t);
+void koe_value_clear(koe_value *v);
+/* *to (empty) becomes what *from is, sharing memory. */
+koe_status koe_value_share(koe_value *to, const koe_value *from, koe_error *err);
+#endif

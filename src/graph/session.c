@@ -1,0 +1,63 @@
+/* session.c - a loaded graph: read-only, shared by its runs. */
+#include "graph/internal.h"
+
+#include <stdlib.h>
+
+koe_status koe_session_create(koe_session **out, koe_onnx_model *model, const koe_session_options *opt, koe_error *err)
+{
+    koe_session *s = calloc(1, sizeof *s);
+    if (!s) {
+        koe_onnx_close(model);
+        return koe_fail(err, KOE_E_NOMEM, "session");
+    }
+    s->model = model;
+    s->pool = opt ? opt->pool : NULL;
+    s->precision = opt ? opt->precision : KOE_PRECISION_F32;
+    koe_status st = koe_graph_build(s, opt, err);
+    if (st == KOE_OK) st = koe_graph_passes(s, opt ? opt->passes : NULL, err);
+    if (st == KOE_OK) st = koe_graph_finish(s, err);
+    if (st != KOE_OK) {
+        if (model->path) koe_error_wrap(err, st, "%s", model->path);
+        koe_session_destroy(s);
+        return st;
+    }
+    *out = s;
+    return KOE_OK;
+}
+
+void koe_session_destroy(koe_session *s)
+{
+    if (!s) return;
+    for (size_t i = 0; i < s->n_all; i++) koe_graph_release(s->all[i]);
+    free(s->all);
+    free(s->slot);
+    koe_arena_free(&s->arena);
+    koe_onnx_close(s->model);
+    free(s);
+}
+
+const koe_onnx_model *koe_session_model(const koe_session *s) { return s->model; }
+size_t koe_session_n_in(const koe_session *s) { return (size_t)s->n_in; }
+size_t koe_session_n_out(const koe_session *s) { return (size_t)s->plan->n_out; }
+const koe_onnx_value *koe_session_in(const koe_session *s, size_t i) { return s->in[i]; }
+
+koe_str koe_session_out_name(const koe_session *s, size_t i)
+{
+    /* A graph output may be an alias of another value's slot; its own name is the declared one. */
+    return i < (size_t)s->n_graph_out ? s->model->graph.out[i].name : s->slot[s->plan->out[i]].name;
+}
+
+int koe_session_find_in(const koe_session *s, const char *name)
+{
+    for (int i = 0; i < s->n_in; i++)
+        if (koe_str_is(s->in[i]->name, name)) return i;
+    return -1;
+}
+
+bool koe_session_has_value(const koe_onnx_model *m, const char *name)
+{
+    for (size_t i = 0; i < m->graph.n_node; i++)
+        for (size_t k = 0; k < m->graph.node[i].n_out; k++)
+            if (koe_str_is(m->graph.node[i].out[k], name)) return true;
+    return false;
+}

@@ -43,11 +43,11 @@ void koe_i8_pack(koe_i8_packed *out, void *memory, const void *b, bool is_signed
     for (size_t j = 0; j < n; j++) {
         const uint8_t *column = (const uint8_t *)b + j * col_step;
         int8_t *to = panel + j / KOE_I8_PANEL * panel_bytes + j % KOE_I8_PANEL * KOE_I8_GROUP;
-        uint32_t s = 0;
+        int64_t s = 0;
         for (size_t p = 0; p < k; p++) {
             int8_t v = (int8_t)(column[p * row_step] ^ flip);
             to[p / KOE_I8_GROUP * (KOE_I8_GROUP * KOE_I8_PANEL) + p % KOE_I8_GROUP] = v;
-            s += (uint32_t)(int32_t)v;
+            s += v;
         }
         sum[j] = (int32_t)s;
     }

@@ -75,7 +75,7 @@ int koe_graph_add_slot(koe_session *s, koe_str name, int plan)
         s->slot = slot;
         s->cap_slot = cap;
     }
-    s->slot[s->n_slot] = (koe_slot){ .name = name, .plan = plan };
+    s->slot[s->n_slot] = (koe_slot){ .name = name, .plan = plan, .tap = -1 };
     return s->n_slot++;
 }
 
@@ -310,6 +310,7 @@ static koe_status add_taps(koe_session *s, const scope *sc, const koe_session_op
     for (size_t i = 0; i < opt->n_taps; i++) {
         int slot = find(sc, koe_str_of(opt->taps[i]));
         if (slot < 0) return koe_fail(err, KOE_E_NOT_FOUND, "the model has no tensor '%s'", opt->taps[i]);
+        s->slot[slot].tap = (int)i;
         plan->out[plan->n_out++] = slot;
     }
     return KOE_OK;

@@ -32,11 +32,17 @@ int koe_session_find_in(const koe_session *s, const char *name);
 /* True when the model holds a tensor of this name that can be tapped. */
 bool koe_session_has_value(const koe_onnx_model *m, const char *name);
 
+/* Called right after tap `tap` (index into koe_session_options.taps) was computed; may change the elements of `t` in place, never its
+ * type or shape. How durations, F0 and energy are scaled inside a known network. */
+typedef koe_status koe_tap_fn(void *user, size_t tap, koe_tensor *t, koe_error *err);
+
 typedef struct koe_run_options {
     uint64_t seed;
     bool zero_noise;
     const _Atomic bool *cancel; /* looked at between nodes; NULL: never cancelled */
     size_t memory_limit; /* bytes this run may hold; 0: no limit */
+    koe_tap_fn *on_tap; /* NULL: taps are only kept as outputs */
+    void *user; /* for on_tap */
 } koe_run_options;
 
 /* A run's memory is kept between executions. */

@@ -24,6 +24,7 @@ typedef struct koe_slot {
     koe_str name;
     koe_value constant; /* kind KOE_VALUE_NONE when it changes */
     int plan; /* id of the plan that defines it */
+    int tap; /* index of the tap that it is, -1: none */
 } koe_slot;
 
 struct koe_session {

@@ -78,6 +78,7 @@ static koe_status prepare_all(koe_session *s, koe_plan *plan, koe_error *err)
             s->cap_all = cap;
         }
         s->all[s->n_all++] = node;
+        for (int k = 0; k < node->n_out; k++) node->tapped |= node->out[k] >= 0 && s->slot[node->out[k]].tap >= 0;
         koe_status st = koe_graph_prepare(s, node, err);
         for (int k = 0; k < node->n_body && st == KOE_OK; k++) st = prepare_all(s, node->body[k], err);
         if (st != KOE_OK) return st;

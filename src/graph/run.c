@@ -232,6 +232,34 @@ koe_status koe_run_node(koe_run *r, const koe_node *node, koe_error *err)
     return st;
 }
 
+/* Memory that is shared (a view, a weight) is copied before somebody writes to it. */
+static koe_status own(koe_run *r, koe_value *v, koe_error *err)
+{
+    if (v->buffer && v->buffer->refs == 1) return KOE_OK;
+    struct koe_buffer *b;
+    size_t n = koe_tensor_bytes(&v->t);
+    koe_status st = koe_memory_alloc(r->memory, n, &b, err);
+    if (st != KOE_OK) return st;
+    memcpy(b->p, v->t.data, n);
+    koe_buffer_unref(v->buffer);
+    v->buffer = b;
+    v->t.data = b->p;
+    return KOE_OK;
+}
+
+static koe_status call_taps(koe_run *r, const koe_node *node, koe_error *err)
+{
+    koe_status st = KOE_OK;
+    for (int i = 0; i < node->n_out && st == KOE_OK; i++) {
+        int tap = node->out[i] >= 0 ? r->session->slot[node->out[i]].tap : -1;
+        koe_value *v = tap >= 0 ? &r->value[node->out[i]] : NULL;
+        if (!v || v->kind != KOE_VALUE_TENSOR) continue;
+        st = own(r, v, err);
+        if (st == KOE_OK) st = r->opt.on_tap(r->opt.user, (size_t)tap, &v->t, err);
+    }
+    return st;
+}
+
 koe_status koe_run_plan(koe_run *r, const koe_plan *plan, koe_error *err)
 {
     for (int i = 0; i < plan->n_node; i++) {
@@ -239,6 +267,7 @@ koe_status koe_run_plan(koe_run *r, const koe_plan *plan, koe_error *err)
         if (r->opt.cancel && atomic_load_explicit(r->opt.cancel, memory_order_relaxed))
             return koe_fail(err, KOE_E_CANCELLED, "cancelled");
         koe_status st = koe_run_node(r, node, err);
+        if (st == KOE_OK && node->tapped && r->opt.on_tap) st = call_taps(r, node, err);
         if (st != KOE_OK)
             return koe_error_wrap(err, st, "node '%.*s' (%.*s)", KOE_STR_ARG(node->name), KOE_STR_ARG(node->op_type));
         for (int k = 0; k < node->n_release; k++) koe_value_clear(&r->value[node->release[k]]);

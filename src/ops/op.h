@@ -77,6 +77,7 @@ struct koe_node {
     int n_body;
     const int *release; /* value slots that nobody reads after this node */
     int n_release;
+    bool tapped; /* an output is one of the session's taps */
     const bool *in_dies; /* [n_in]; the input is read here for the last time, and nowhere else in this node */
 };
 

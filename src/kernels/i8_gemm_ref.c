@@ -40,18 +40,21 @@ void koe_i8_pack(koe_i8_packed *out, void *memory, const void *b, bool is_signed
     int32_t *sum = (int32_t *)(void *)(panel + n_panels(n) * panel_bytes);
     uint8_t flip = is_signed ? 0 : 0x80;
     memset(panel, 0, n_panels(n) * panel_bytes);
-    for (size_t j = 0; j < n; j++) {
-        const uint8_t *column = (const uint8_t *)b + j * col_step;
-        int8_t *to = panel + j / KOE_I8_PANEL * panel_bytes + j % KOE_I8_PANEL * KOE_I8_GROUP;
-        int64_t s = 0;
+    for (size_t j0 = 0; j0 < n; j0 += KOE_I8_PANEL, panel += panel_bytes) {
+        size_t n_col = n - j0 < KOE_I8_PANEL ? n - j0 : KOE_I8_PANEL;
+        uint32_t s[KOE_I8_PANEL] = { 0 };
         for (size_t p = 0; p < k; p++) {
-            int8_t v = (int8_t)(column[p * row_step] ^ flip);
-            to[p / KOE_I8_GROUP * (KOE_I8_GROUP * KOE_I8_PANEL) + p % KOE_I8_GROUP] = v;
-            s += v;
+            const uint8_t *row = (const uint8_t *)b + p * row_step + j0 * col_step;
+            int8_t *to = panel + p / KOE_I8_GROUP * (KOE_I8_GROUP * KOE_I8_PANEL) + p % KOE_I8_GROUP;
+            for (size_t j = 0; j < n_col; j++) {
+                int32_t v = (int8_t)(row[j * col_step] ^ flip);
+                to[j * KOE_I8_GROUP] = (int8_t)v;
+                s[j] += (uint32_t)v;
+            }
         }
-        sum[j] = (int32_t)s;
+        memcpy(sum + j0, s, n_col * sizeof *sum);
     }
-    *out = (koe_i8_packed){ .panel = panel, .sum = sum, .k = k, .n = n, .was_unsigned = !is_signed };
+    *out = (koe_i8_packed){ .panel = memory, .sum = sum, .k = k, .n = n, .was_unsigned = !is_signed };
 }
 
 koe_i8_packed koe_i8_columns(const koe_i8_packed *b, size_t from, size_t n)

@@ -17,6 +17,7 @@ koe_op_table koe_ops_signal(void); /* DFT, STFT, windows */
 koe_op_table koe_ops_matmul(void); /* MatMul, Gemm, Einsum */
 koe_op_table koe_ops_conv(void); /* Conv, ConvTranspose */
 koe_op_table koe_ops_rnn(void); /* LSTM, GRU, RNN */
-koe_op_table koe_ops_quant(void); /* QuantizeLinear ... MatMulInteger, QLinearConv, MatMulNBits, ... */
+koe_op_table koe_ops_quant(void); /* QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear */
+koe_op_table koe_ops_quant_matmul(void); /* MatMulInteger, QLinearMatMul, QGemm, ... */
 koe_op_table koe_ops_control(void); /* If, Loop, Scan, SequenceMap; defined in the graph room, which owns subgraphs */
 #endif

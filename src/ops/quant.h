@@ -1,0 +1,42 @@
+/* quant.h - what the operators on quantised tensors share: a real number is (integer - zero point) * scale.
+ * Inside the ops room. */
+#ifndef KOE_OPS_QUANT_H
+#define KOE_OPS_QUANT_H
+#include "kernels/i8_gemm.h"
+#include "ops/op.h"
+
+static inline bool koe_is_byte(koe_dtype d) { return d == KOE_DTYPE_U8 || d == KOE_DTYPE_I8; }
+
+/* Smallest and largest integer of an 8- or 16-bit type; false for other types. */
+bool koe_quant_range(koe_dtype dtype, int32_t *lo, int32_t *hi);
+
+/* Round half to even of v held to lo..hi (integers, |lo|, |hi| < 2^22); NaN gives lo. Adding 1.5 * 2^23 pushes the fraction out of a
+ * float's mantissa, which vectorises where a call of rintf() does not. */
+static inline int32_t koe_quant_round(float v, float lo, float hi)
+{
+    v = v > lo ? v : lo;
+    v = v < hi ? v : hi;
+    return (int32_t)((v + 12582912.0f) - 12582912.0f);
+}
+
+/* Input i as int32 in scratch (or the tensor itself): *n elements. Absent: one 0. It must have type `dtype` unless that is
+ * KOE_DTYPE_NONE, and be of 8, 16 or 32 bits. */
+koe_status koe_quant_zeros(koe_op_ctx *c, int i, koe_dtype dtype, const int32_t **out, size_t *n, koe_error *err);
+/* Input i, which must be float32 (float16 is widened by the executor): borrowed. */
+koe_status koe_quant_scales(koe_op_ctx *c, int i, const float **out, size_t *n, koe_error *err);
+
+/* Scale and zero point of a whole tensor of type `dtype`, in inputs i_scale and i_zero (which may be absent). */
+typedef struct koe_quant_param {
+    float scale;
+    int32_t zero;
+} koe_quant_param;
+koe_status koe_quant_whole(koe_op_ctx *c, int i_scale, int i_zero, koe_dtype dtype, koe_quant_param *out, koe_error *err);
+
+/* ONNX's DynamicQuantizeLinear: the range of x, stretched to hold 0, onto 0..255. */
+koe_quant_param koe_dynamic_param(koe_pool *pool, const float *x, size_t n);
+void koe_quantize_u8(koe_pool *pool, uint8_t *y, const float *x, size_t n, koe_quant_param q);
+
+/* malloc()ed pack of b[k][n] with the given steps (i8_gemm.h); *memory owns it. */
+koe_status koe_quant_pack(koe_i8_packed *out, void **memory, const koe_tensor *b, size_t offset, size_t row_step, size_t col_step,
+                          size_t k, size_t n, koe_error *err);
+#endif

@@ -108,7 +108,7 @@ static koe_status packed_b(koe_op_ctx *c, const koe_tensor *b, bool transposed, 
     j.bytes = (j.bytes + 63) / 64 * 64;
     j.memory = koe_scratch(c, total);
     j.matrix = koe_scratch(c, total_heads);
-    if (count && (!j.memory || !j.matrix)) return koe_fail(err, KOE_E_NOMEM, "%zu matrices of %zu by %zu", count, j.k, j.n);
+    if (!j.memory || !j.matrix) return koe_fail(err, KOE_E_NOMEM, "%zu matrices of %zu by %zu", count, j.k, j.n);
     koe_pool_for(c->pool, count, pack_task, &j);
     *out = j.matrix;
     return KOE_OK;
@@ -202,7 +202,7 @@ static koe_status pair_matrices(koe_op_ctx *c, product *p, const koe_tensor *a, 
     if (p->n_mat > SIZE_MAX / sizeof(size_t)) return koe_fail(err, KOE_E_LIMIT, "%zu matrices", p->n_mat);
     p->a_mat = koe_scratch(c, p->n_mat * sizeof(size_t));
     p->b_mat = koe_scratch(c, p->n_mat * sizeof(size_t));
-    if (p->n_mat && (!p->a_mat || !p->b_mat)) return koe_fail(err, KOE_E_NOMEM, "%zu matrices", p->n_mat);
+    if (!p->a_mat || !p->b_mat) return koe_fail(err, KOE_E_NOMEM, "%zu matrices", p->n_mat);
     for (size_t i = 0; i < p->n_mat; i++) {
         int64_t ia = 0, ib = 0;
         for (int d = 0; d < n_batch; d++) {
@@ -404,7 +404,7 @@ static koe_status dynamic_matmul_run(koe_op_ctx *c, koe_error *err)
     if (a->dtype != KOE_DTYPE_F32) return koe_type_error(c, a->dtype, err);
     size_t n = koe_tensor_count(a);
     uint8_t *bytes = koe_scratch(c, n);
-    if (n && !bytes) return koe_fail(err, KOE_E_NOMEM, "DynamicQuantizeMatMul of %zu elements", n);
+    if (!bytes) return koe_fail(err, KOE_E_NOMEM, "DynamicQuantizeMatMul of %zu elements", n);
     koe_quant_param q = koe_dynamic_param(c->pool, a->data, n);
     koe_quantize_u8(c->pool, bytes, a->data, n, q);
     koe_tensor a8 = *a;
@@ -436,7 +436,7 @@ static koe_status gemm_a(koe_op_ctx *c, product *p, const koe_tensor *a, koe_err
     p->zero_rows = p->m;
     if (!trans) return KOE_OK;
     uint8_t *t = koe_scratch(c, p->m * p->k);
-    if (p->m * p->k && !t) return koe_fail(err, KOE_E_NOMEM, "QGemm's transposed A");
+    if (!t) return koe_fail(err, KOE_E_NOMEM, "QGemm's transposed A");
     for (size_t i = 0; i < p->m; i++)
         for (size_t q = 0; q < p->k; q++) t[i * p->k + q] = p->a[q * p->m + i];
     p->a = t;

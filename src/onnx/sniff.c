@@ -31,12 +31,12 @@ static bool starts_no_case(koe_str s, const char *prefix)
     return s.n >= n && strncasecmp(s.p, prefix, n) == 0;
 }
 
-/* Printable characters and white space only; bytes above 127 may be UTF-8. */
+/* Printable characters and white space only; above 127, bytes that UTF-8 can have. */
 static bool is_text(koe_str s)
 {
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
-        if (c == 127 || (c < 32 && c != '\n' && c != '\r' && c != '\t' && c != '\f')) return false;
+        if (c == 127 || c > 0xf4 || (c < 32 && c != '\n' && c != '\r' && c != '\t' && c != '\f')) return false;
     }
     return true;
 }

@@ -1,29 +1,24 @@
-/* The definition of the elementwise functions. */
+/* f32_math_ref.c - the definition of the elementwise functions: the C library's. */
 #include <math.h>
 
-#include "kernels/kernels.h"
+#include "kernels/variants.h"
 
-void koe_f32_exp(float *y, const float *x, size_t n)
+#define MAP(name, expression)                                        \
+    void koe_f32_##name##_ref(float *y, const float *x, size_t n)    \
+    {                                                                \
+        for (size_t i = 0; i < n; i++) y[i] = expression;            \
+    }
+
+static float sigmoid(float x)
 {
-    for (size_t i = 0; i < n; i++) y[i] = expf(x[i]);
+    float e = expf(-fabsf(x)); /* at most 1: cannot overflow, and keeps denormal results */
+    return (x < 0 ? e : 1.0f) / (1.0f + e);
 }
-void koe_f32_tanh(float *y, const float *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++) y[i] = tanhf(x[i]);
-}
-void koe_f32_sigmoid(float *y, const float *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++) y[i] = 1.0f / (1.0f + expf(-x[i]));
-}
-void koe_f32_sin(float *y, const float *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++) y[i] = sinf(x[i]);
-}
-void koe_f32_cos(float *y, const float *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++) y[i] = cosf(x[i]);
-}
-void koe_f32_erf(float *y, const float *x, size_t n)
-{
-    for (size_t i = 0; i < n; i++) y[i] = erff(x[i]);
-}
+
+MAP(exp, expf(x[i]))
+MAP(tanh, tanhf(x[i]))
+MAP(sigmoid, sigmoid(x[i]))
+MAP(sin, sinf(x[i]))
+MAP(cos, cosf(x[i]))
+MAP(erf, erff(x[i]))
+MAP(log, logf(x[i]))

@@ -1,27 +1,122 @@
-/* kernels.h - the arithmetic: portable C as the definition of each kernel, then one file per data type and instruction set.
- * Knows nothing of ONNX; allocates nothing, does no I/O. Matrices are row-major, time is the innermost dimension.
- * Every function here picks its variant by koe_cpu_features(); koe_kernel_table() lists the variants for tests and benchmarks. */
+/* kernels.h - the arithmetic: portable C as the definition of each kernel, then one file per data type compiled for each
+ * instruction set. Knows nothing of ONNX; allocates nothing, does no I/O. Matrices are row-major, time is the innermost dimension.
+ *     elementwise  koe_f32_exp ... koe_f32_softmax        conv.h  convolution and its transpose
+ *     matrices     koe_f32_gemm, packed operands          lstm    one step of the recurrence
+ *     conversion   koe_f16_widen ...
+ * Every function here picks its variant by koe_cpu_features(); koe_kernel_table() lists the variants for tests and benchmarks.
+ * Every result is a function of the operands alone: not of alignment, position in the vector, or how work was split. */
 #ifndef KOE_KERNELS_KERNELS_H
 #define KOE_KERNELS_KERNELS_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/cpu.h"
 
-/* y[i] = f(x[i]); y may be x. Any alignment; nothing past n is read or written. */
-void koe_f32_exp(float *y, const float *x, size_t n);
-void koe_f32_tanh(float *y, const float *x, size_t n);
-void koe_f32_sigmoid(float *y, const float *x, size_t n);
-void koe_f32_sin(float *y, const float *x, size_t n);
-void koe_f32_cos(float *y, const float *x, size_t n);
-void koe_f32_erf(float *y, const float *x, size_t n);
+/* ---- elementwise ------------------------------------------------------------------------------------------------------- */
 
-/* c[m][n] (+)= a[m][k] * b[k][n]; leading dimensions in elements. For matrices that are not packed ahead; see gemm.h for those
- * that are. c overlaps nothing. One thread. */
+/* y[i] = f(x[i]); y may be x. Any alignment; nothing past n is read or written. NaN, infinities and denormals as in C's math.h.
+ * Largest error against the exact result, in units of the last place, of the vector variants (tests/kernels/test_math.c):
+ *     exp 1   tanh 3   sigmoid 3   sin, cos 2 (sin and cos beyond 4e5 in magnitude are the C library's)   erf 2   log 1 */
+typedef void koe_f32_map_fn(float *y, const float *x, size_t n);
+koe_f32_map_fn koe_f32_exp, koe_f32_tanh, koe_f32_sigmoid, koe_f32_sin, koe_f32_cos, koe_f32_erf, koe_f32_log;
+
+/* ---- matrix products --------------------------------------------------------------------------------------------------- */
+
+typedef enum koe_act { KOE_ACT_NONE, KOE_ACT_RELU, KOE_ACT_LEAKY, KOE_ACT_TANH, KOE_ACT_SIGMOID } koe_act;
+
+/* What is done to a finished block of c while it is in cache: c = act(c + bias + residual) * scale. Zero-initialise and set
+ * scale = 1. Row i and column j are those of the call's c. */
+typedef struct koe_f32_epilogue {
+    const float *bias_row; /* bias[i], or NULL */
+    const float *bias_col; /* bias[j], or NULL */
+    const float *residual; /* residual[i * ld_residual + j], or NULL; not c */
+    size_t ld_residual;
+    float scale;
+    koe_act act;
+    float alpha; /* of KOE_ACT_LEAKY */
+} koe_f32_epilogue;
+
+/* c[m][n] (+)= a[m][k] * b[k][n]; leading dimensions in elements. For matrices that are not packed ahead. c overlaps nothing. One
+ * thread; takes up to 128 KiB of stack. k == 0 gives zeros (or leaves c, with accumulate). */
 void koe_f32_gemm(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb, size_t m, size_t n, size_t k,
                   int accumulate);
+/* The same for operands with any two strides: element (i, p) of a is a[i * a_row + p * a_col], (p, j) of b is b[p * b_row + j * b_col].
+ * ep may be NULL. */
+typedef struct koe_f32_view {
+    const float *p;
+    size_t row, col;
+} koe_f32_view;
+void koe_f32_gemm_view(float *c, size_t ldc, koe_f32_view a, koe_f32_view b, size_t m, size_t n, size_t k, int accumulate,
+                       const koe_f32_epilogue *ep);
 
-/* float16 <-> float32, n elements. */
+/* A constant right operand, packed once: panels of koe_f32_panel() columns, each [k][panel], the last padded with zeros. The layout is
+ * that of the instruction set in use. koe_f32_packed_count(): its floats, 0 when that does not fit in size_t. 64-byte alignment is
+ * best, any works. */
+size_t koe_f32_panel(void);
+size_t koe_f32_packed_count(size_t k, size_t n);
+void koe_f32_pack(float *out, koe_f32_view b, size_t k, size_t n);
+/* c[m][n] = a * b for the columns of panels from..to (to exclusive; clipped to n); c, ep and n are those of the whole product. */
+void koe_f32_gemm_packed(float *c, size_t ldc, koe_f32_view a, const float *packed, size_t m, size_t n, size_t k, size_t from,
+                         size_t to, const koe_f32_epilogue *ep);
+
+/* ---- rows -------------------------------------------------------------------------------------------------------------- */
+
+/* Mean and population variance in two passes; the order of summation depends on n alone. n == 0 gives 0, 0. */
+void koe_f32_mean_var(const float *x, size_t n, float *mean, float *var);
+/* y[i] = x[i] * a + b; y may be x. */
+void koe_f32_scale_shift(float *y, const float *x, size_t n, float a, float b);
+/* y = exp(x - max) / sum; y may be x. All -inf gives NaN, as in ONNX Runtime. */
+void koe_f32_softmax(float *y, const float *x, size_t n);
+
+/* ---- recurrence -------------------------------------------------------------------------------------------------------- */
+
+/* One step of an LSTM for `batch` sequences, gates in ONNX's order i, o, f, c, default activations.
+ *   gates  [batch][4 * hidden]   in: W x + Wb + Rb; out: scratch (row stride ld_gates)
+ *   r      R transposed, packed: koe_f32_pack(r, (koe_f32_view){ R, 1, hidden }, hidden, 4 * hidden)
+ *   peep   P [3 * hidden] (i, o, f) or NULL
+ *   h, c   [batch][hidden], updated in place (row stride ld_state) */
+void koe_f32_lstm_step(float *gates, size_t ld_gates, const float *r, const float *peep, float *h, float *c, size_t ld_state,
+                       size_t batch, size_t hidden);
+
+/* ---- conversion -------------------------------------------------------------------------------------------------------- */
+
+/* float16 and bfloat16 <-> float32, n elements, round to nearest even; NaN stays NaN. */
 void koe_f16_widen(float *y, const uint16_t *x, size_t n);
 void koe_f16_narrow(uint16_t *y, const float *x, size_t n);
+void koe_bf16_widen(float *y, const uint16_t *x, size_t n);
+void koe_bf16_narrow(uint16_t *y, const float *x, size_t n);
+
+/* ---- variants ---------------------------------------------------------------------------------------------------------- */
+
+/* A block of a product whose right operand is read in place: with a packed as [row][tap][m],
+ *     c[i][j] (+)= sum over row < rows, tap < taps of a[row][tap][i] * b[row * ldb + off[tap] + j],   i < m <= mr, j < n <= nr.
+ * A plain matrix product has one tap; a convolution in time has its kernel's, each a shift of the same row. Rows outer, taps inner, one
+ * fused multiply-add each (ref: rounded twice). Nothing past column n is read or written. */
+typedef void koe_f32_tile_fn(float *c, size_t ldc, const float *a, const float *b, size_t ldb, const size_t *off, size_t rows,
+                             size_t taps, size_t m, size_t n, bool accumulate);
+/* Applies ep to c[m][n]; pointers in ep are already those of c's first row and column. */
+typedef void koe_f32_finish_fn(float *c, size_t ldc, size_t m, size_t n, const koe_f32_epilogue *ep);
+
+typedef struct koe_kernel_set {
+    const char *name;
+    unsigned needs; /* KOE_CPU_* */
+    koe_f32_map_fn *exp, *tanh, *sigmoid, *sin, *cos, *erf, *log;
+    size_t mr, nr; /* largest tile */
+    koe_f32_tile_fn *tile;
+    koe_f32_finish_fn *finish;
+    void (*mean_var)(const float *x, size_t n, float *mean, float *var);
+    void (*scale_shift)(float *y, const float *x, size_t n, float a, float b);
+    void (*softmax)(float *y, const float *x, size_t n);
+    void (*lstm_cell)(float *gates, const float *peep, float *h, float *c, size_t hidden);
+    void (*f16_widen)(float *y, const uint16_t *x, size_t n);
+    void (*f16_narrow)(uint16_t *y, const float *x, size_t n);
+    void (*bf16_widen)(float *y, const uint16_t *x, size_t n);
+    void (*bf16_narrow)(uint16_t *y, const float *x, size_t n);
+} koe_kernel_set;
+
+/* All variants that were compiled in, best first; the last is "ref" and runs anywhere. */
+const koe_kernel_set *koe_kernel_table(size_t *n);
+/* The one in use: the first whose needs koe_cpu_features() meets. */
+const koe_kernel_set *koe_kernels(void);
 #endif

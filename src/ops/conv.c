@@ -1,3 +1,513 @@
-#include "ops/ops.h"
+/* conv.c - Conv, ConvTranspose and Microsoft's FusedConv, in any number of dimensions.
+ *     x [N, C, spatial...]   w [M, C/group, kernel...] (transposed: [C, M/group, kernel...])   y [N, M, spatial...]
+ * The innermost dimension is the convolution in time of kernels/conv.h. The outer ones make it longer: each channel at each outer tap
+ * is one more row of the reduction, and each outer position of y one more convolution. In a transposed convolution an outer tap that
+ * falls between two inputs is a row of zeros, and each output phase of the innermost dimension is a convolution of its own. */
+#include <inttypes.h>
+#include <stdlib.h>
 
-koe_op_table koe_ops_conv(void) { return (koe_op_table){ 0 }; }
+#include "kernels/conv.h"
+#include "ops/ops.h"
+#include "ops/tasks.h"
+
+enum { MAX_SPATIAL = KOE_MAX_DIM - 2 };
+/* Bound on each size, so that sums and products of two of them fit in int64. */
+#define SIZE_BOUND ((int64_t)1 << 30)
+
+/* What the shapes and attributes come to. */
+typedef struct geometry {
+    bool transposed;
+    int n_spatial;
+    size_t batch, group, c_in, c_out; /* channels of one group */
+    size_t in[MAX_SPATIAL], out[MAX_SPATIAL], kernel[MAX_SPATIAL], stride[MAX_SPATIAL], dilation[MAX_SPATIAL];
+    int64_t pad[MAX_SPATIAL]; /* at the beginning */
+    size_t outer_in, outer_out, outer_kernel; /* products over all but the innermost dimension */
+} geometry;
+
+/* One phase of a transposed convolution: outputs o with (o + pad) % stride == phase; for a plain one there is one, with every tap. */
+typedef struct phase {
+    size_t first_tap, n_tap; /* in conv_state.tap */
+    size_t back; /* inputs from the first tap's to the one at the phase's base */
+} phase;
+
+/* Made by prepare() when the weights are constant, else by run(). */
+typedef struct conv_state {
+    float *packed; /* [group][phase] */
+    size_t group_count; /* floats of one group */
+    size_t *tap; /* kernel taps by phase, earliest input first */
+    size_t *pos; /* input offset of each from its phase's first */
+    phase *phase;
+    size_t n_phase;
+} conv_state;
+
+/* ---- shapes ------------------------------------------------------------------------------------------------------------ */
+
+static koe_status bad(const koe_node *node, koe_error *err, const char *what)
+{
+    return koe_fail(err, KOE_E_FORMAT, "%.*s %.*s: %s", KOE_STR_ARG(node->op_type), KOE_STR_ARG(node->name), what);
+}
+
+static koe_status spatial_ints(const koe_node *node, const char *name, int n, int64_t missing, int64_t low, int64_t *out, koe_error *err)
+{
+    const int64_t *given;
+    const size_t count = koe_node_ints(node, name, &given);
+    if (count && count != (size_t)n)
+        return koe_fail(err, KOE_E_FORMAT, "%.*s %.*s: %s has %zu values, the shapes need %d", KOE_STR_ARG(node->op_type),
+                        KOE_STR_ARG(node->name), name, count, n);
+    for (int i = 0; i < n; i++) {
+        out[i] = count ? given[i] : missing;
+        if (out[i] < low || out[i] > SIZE_BOUND)
+            return koe_fail(err, KOE_E_FORMAT, "%.*s %.*s: %s has a value of %" PRId64, KOE_STR_ARG(node->op_type), KOE_STR_ARG(node->name),
+                            name, out[i]);
+    }
+    return KOE_OK;
+}
+
+typedef enum auto_pad { PAD_GIVEN, PAD_SAME_UPPER, PAD_SAME_LOWER, PAD_VALID } auto_pad;
+
+static koe_status read_auto_pad(auto_pad *out, const koe_node *node, koe_error *err)
+{
+    static const char *const names[] = { "NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID" };
+    koe_str s = koe_node_str(node, "auto_pad", "NOTSET");
+    for (int i = 0; i < 4; i++)
+        if (koe_str_is(s, names[i])) return *out = (auto_pad)i, KOE_OK;
+    return koe_fail(err, KOE_E_FORMAT, "%.*s: unknown auto_pad '%.*s'", KOE_STR_ARG(node->op_type), KOE_STR_ARG(s));
+}
+
+/* Sets out and pad of every dimension of a plain convolution. */
+static koe_status conv_sizes(geometry *g, const koe_node *node, auto_pad mode, const int64_t *pads, koe_error *err)
+{
+    for (int i = 0; i < g->n_spatial; i++) {
+        const int64_t in = (int64_t)g->in[i], span = (int64_t)((g->kernel[i] - 1) * g->dilation[i]) + 1, stride = (int64_t)g->stride[i];
+        int64_t begin = pads[i], end = pads[i + g->n_spatial];
+        if (mode == PAD_VALID) begin = end = 0;
+        if (mode == PAD_SAME_UPPER || mode == PAD_SAME_LOWER) {
+            int64_t total = ((in + stride - 1) / stride - 1) * stride + span - in;
+            if (total < 0) total = 0;
+            begin = mode == PAD_SAME_LOWER ? total - total / 2 : total / 2;
+            end = total - begin;
+        }
+        const int64_t room = in + begin + end - span;
+        if (room < 0 && room + stride < 0) /* one output missing is an empty output, as for an empty input */
+            return koe_fail(err, KOE_E_FORMAT, "Conv %.*s: the kernel spans %" PRId64 " elements, the padded input has %" PRId64,
+                            KOE_STR_ARG(node->name), span, in + begin + end);
+        g->out[i] = room < 0 ? 0 : (size_t)(room / stride + 1);
+        g->pad[i] = begin;
+    }
+    return KOE_OK;
+}
+
+/* The same for a transposed one; pads take away from its output. */
+static koe_status transposed_sizes(geometry *g, const koe_node *node, auto_pad mode, const int64_t *pads, koe_error *err)
+{
+    int64_t extra[MAX_SPATIAL];
+    const int64_t *wanted;
+    koe_status st = spatial_ints(node, "output_padding", g->n_spatial, 0, 0, extra, err);
+    if (st != KOE_OK) return st;
+    size_t n_wanted = koe_node_ints(node, "output_shape", &wanted);
+    if (n_wanted == (size_t)g->n_spatial + 2) wanted += 2, n_wanted -= 2; /* with batch and channels, as some exporters write it */
+    if (n_wanted && n_wanted != (size_t)g->n_spatial) return bad(node, err, "output_shape must have one value for each spatial dimension");
+    for (int i = 0; i < g->n_spatial; i++) {
+        const int64_t stride = (int64_t)g->stride[i], span = (int64_t)((g->kernel[i] - 1) * g->dilation[i]) + 1;
+        const int64_t full = g->in[i] ? stride * ((int64_t)g->in[i] - 1) + extra[i] + span : 0;
+        int64_t begin = pads[i], out = full - begin - pads[i + g->n_spatial];
+        if (mode == PAD_VALID) begin = 0, out = full;
+        if (n_wanted || mode == PAD_SAME_UPPER || mode == PAD_SAME_LOWER) {
+            out = n_wanted ? wanted[i] : stride * (int64_t)g->in[i];
+            if (out < 0 || out > SIZE_BOUND) return bad(node, err, "output_shape is out of range");
+            const int64_t total = full > out ? full - out : 0;
+            begin = mode == PAD_SAME_UPPER ? total / 2 : total - total / 2;
+        }
+        if (out < 0) {
+            if (g->in[i]) return bad(node, err, "pads exceed the output");
+            out = 0;
+        }
+        g->out[i] = (size_t)out;
+        g->pad[i] = begin;
+    }
+    return KOE_OK;
+}
+
+/* Everything that follows from the weights' shape: for prepare(), which has no x yet. */
+static koe_status read_kernel(geometry *g, const koe_node *node, const koe_tensor *w, bool transposed, koe_error *err)
+{
+    int64_t v[MAX_SPATIAL];
+    *g = (geometry){ .transposed = transposed, .n_spatial = w->n_dim - 2, .outer_kernel = 1 };
+    if (g->n_spatial < 1) return bad(node, err, "the weights need three dimensions or more");
+    const int64_t group = koe_node_int(node, "group", 1);
+    if (group < 1 || w->dim[0] % group != 0) return bad(node, err, "group does not divide the channels");
+    g->group = (size_t)group;
+    g->c_in = (size_t)(transposed ? w->dim[0] / group : w->dim[1]);
+    g->c_out = (size_t)(transposed ? w->dim[1] : w->dim[0] / group);
+    koe_status st = spatial_ints(node, "kernel_shape", g->n_spatial, 0, 0, v, err);
+    for (int i = 0; st == KOE_OK && i < g->n_spatial; i++) {
+        const int64_t k = w->dim[2 + i];
+        if (k < 1 || k > SIZE_BOUND) return bad(node, err, "a kernel dimension is out of range");
+        if (v[i] && v[i] != k) return bad(node, err, "kernel_shape is not that of the weights");
+        g->kernel[i] = (size_t)k;
+        if (i < g->n_spatial - 1) g->outer_kernel *= g->kernel[i];
+    }
+    if (st == KOE_OK) st = spatial_ints(node, "strides", g->n_spatial, 1, 1, v, err);
+    for (int i = 0; st == KOE_OK && i < g->n_spatial; i++) g->stride[i] = (size_t)v[i];
+    if (st == KOE_OK) st = spatial_ints(node, "dilations", g->n_spatial, 1, 1, v, err);
+    for (int i = 0; st == KOE_OK && i < g->n_spatial; i++) {
+        g->dilation[i] = (size_t)v[i];
+        if ((g->kernel[i] - 1) * g->dilation[i] > (size_t)SIZE_BOUND) return bad(node, err, "kernel and dilation are too large");
+    }
+    return st;
+}
+
+/* Completes g with the input's shape. */
+static koe_status read_input(geometry *g, const koe_node *node, const koe_tensor *x, koe_error *err)
+{
+    int64_t pads[2 * MAX_SPATIAL];
+    auto_pad mode = PAD_GIVEN;
+    if (x->n_dim != g->n_spatial + 2) return bad(node, err, "input and weights differ in their number of dimensions");
+    if (x->dim[1] != (int64_t)(g->c_in * g->group)) {
+        return koe_fail(err, KOE_E_FORMAT, "%.*s %.*s: the input has %" PRId64 " channels, the weights are for %zu", KOE_STR_ARG(node->op_type),
+                        KOE_STR_ARG(node->name), x->dim[1], g->c_in * g->group);
+    }
+    g->batch = (size_t)x->dim[0];
+    for (int i = 0; i < g->n_spatial; i++) {
+        if (x->dim[2 + i] > SIZE_BOUND) return bad(node, err, "a dimension is too large");
+        g->in[i] = (size_t)x->dim[2 + i];
+    }
+    koe_status st = read_auto_pad(&mode, node, err);
+    if (st == KOE_OK) st = spatial_ints(node, "pads", 2 * g->n_spatial, 0, -SIZE_BOUND, pads, err);
+    if (st != KOE_OK) return st;
+    st = g->transposed ? transposed_sizes(g, node, mode, pads, err) : conv_sizes(g, node, mode, pads, err);
+    if (st != KOE_OK) return st;
+    g->outer_in = koe_dim_product(x->dim, 2, 1 + g->n_spatial);
+    g->outer_out = 1;
+    for (int i = 0; i < g->n_spatial - 1; i++)
+        if (__builtin_mul_overflow(g->outer_out, g->out[i], &g->outer_out)) return bad(node, err, "the output is too large");
+    return KOE_OK;
+}
+
+/* When every position is computed alike and alone, all dimensions are one run of time. */
+static void flatten(geometry *g)
+{
+    for (int i = 0; i < g->n_spatial; i++)
+        if (g->kernel[i] != 1 || g->stride[i] != 1 || g->pad[i] != 0 || g->out[i] != g->in[i]) return;
+    g->in[0] = g->out[0] = g->outer_in * g->in[g->n_spatial - 1];
+    g->n_spatial = 1;
+    g->outer_in = g->outer_out = 1;
+}
+
+/* ---- weights ----------------------------------------------------------------------------------------------------------- */
+
+static void release_state(void *state)
+{
+    conv_state *s = state;
+    if (!s) return;
+    free(s->packed);
+    free(s->tap);
+    free(s->pos);
+    free(s->phase);
+    free(s);
+}
+
+/* The taps of each phase: output o takes x[i] for i * stride + tap * dilation == o + pad, so tap * dilation = phase + stride * q reaches
+ * q inputs back from base = (o + pad) / stride. */
+static void list_taps(conv_state *s, const geometry *g)
+{
+    const int last = g->n_spatial - 1;
+    const size_t k = g->kernel[last], d = g->dilation[last], stride = g->stride[last];
+    size_t n = 0;
+    if (!g->transposed) {
+        for (n = 0; n < k; n++) s->tap[n] = n, s->pos[n] = n * d;
+        s->phase[0] = (phase){ .n_tap = k };
+        return;
+    }
+    for (size_t p = 0; p < s->n_phase; p++) {
+        phase *ph = &s->phase[p];
+        *ph = (phase){ .first_tap = n };
+        for (size_t t = k; t-- > 0;)
+            if (t * d % stride == p) {
+                if (ph->n_tap == 0) ph->back = t * d / stride;
+                s->tap[n] = t;
+                s->pos[n++] = ph->back - t * d / stride;
+                ph->n_tap++;
+            }
+    }
+}
+
+static void pack_weights(const conv_state *s, const geometry *g, const float *w)
+{
+    const size_t k = g->kernel[g->n_spatial - 1], rows = g->c_in * g->outer_kernel;
+    koe_conv_weights v = { .n_inner = g->outer_kernel, .s_inner = k, .s_tap = 1 };
+    v.s_co = g->transposed ? g->outer_kernel * k : rows * k;
+    v.s_outer = g->transposed ? g->c_out * g->outer_kernel * k : g->outer_kernel * k;
+    for (size_t i = 0; i < g->group; i++)
+        for (size_t p = 0; p < s->n_phase; p++) {
+            const phase *ph = &s->phase[p];
+            v.w = w + i * s->group_count;
+            koe_f32_conv_pack(s->packed + i * s->group_count + rows * g->c_out * ph->first_tap, &v, g->c_out, rows, s->tap + ph->first_tap,
+                              ph->n_tap);
+        }
+}
+
+static koe_status make_state(conv_state **out, const koe_node *node, const geometry *g, const koe_tensor *w, koe_error *err)
+{
+    const int last = g->n_spatial - 1;
+    const size_t k = g->kernel[last], count = koe_tensor_count(w), n_phase = g->transposed ? g->stride[last] : 1;
+    conv_state *s = calloc(1, sizeof *s);
+    if (s) {
+        s->n_phase = n_phase;
+        s->group_count = count / g->group;
+        s->packed = koe_weights_alloc(count);
+        s->tap = calloc(k, sizeof *s->tap);
+        s->pos = calloc(k, sizeof *s->pos);
+        s->phase = calloc(n_phase, sizeof *s->phase);
+    }
+    if (!s || !s->packed || !s->tap || !s->pos || !s->phase) {
+        release_state(s);
+        return koe_fail(err, KOE_E_NOMEM, "weights of %.*s", KOE_STR_ARG(node->name));
+    }
+    list_taps(s, g);
+    pack_weights(s, g, w->data);
+    *out = s;
+    return KOE_OK;
+}
+
+static koe_status prepare(koe_node *node, void **state, bool transposed, koe_error *err)
+{
+    const koe_tensor *w = node->n_in > 1 ? node->in_const[1] : NULL;
+    geometry g;
+    if (!w || w->dtype != KOE_DTYPE_F32) return KOE_OK;
+    koe_status st = read_kernel(&g, node, w, transposed, err);
+    return st == KOE_OK ? make_state((conv_state **)state, node, &g, w, err) : st;
+}
+
+static koe_status prepare_conv(koe_node *node, void **state, koe_error *err) { return prepare(node, state, false, err); }
+static koe_status prepare_transposed(koe_node *node, void **state, koe_error *err) { return prepare(node, state, true, err); }
+
+/* ---- float32 ----------------------------------------------------------------------------------------------------------- */
+
+/* A call: everything that its tasks read. */
+typedef struct call {
+    const geometry *g;
+    const conv_state *s;
+    const float *x;
+    float *y;
+    koe_f32_epilogue ep; /* bias_row is that of all channels, residual laid out as y */
+    koe_f32_conv *conv; /* [n_phase] */
+    size_t *first; /* [n_phase] first output of the phase */
+    size_t tasks; /* of one convolution: the most of any phase */
+} call;
+
+/* The rows of one convolution: one batch entry, group and outer position. */
+typedef struct row_source {
+    const geometry *g;
+    const float *x; /* first channel of the group */
+    size_t at[MAX_SPATIAL]; /* outer position in y */
+} row_source;
+
+static const float *find_row(const void *arg, size_t r)
+{
+    const row_source *s = arg;
+    const geometry *g = s->g;
+    size_t tap = r % g->outer_kernel, index = 0, step = 1;
+    for (int i = g->n_spatial - 2; i >= 0; i--) {
+        const int64_t reach = (int64_t)(tap % g->kernel[i] * g->dilation[i]);
+        int64_t p;
+        tap /= g->kernel[i];
+        if (g->transposed) {
+            p = (int64_t)s->at[i] + g->pad[i] - reach;
+            if (p < 0 || p % (int64_t)g->stride[i] != 0) return NULL;
+            p /= (int64_t)g->stride[i];
+        } else
+            p = (int64_t)(s->at[i] * g->stride[i]) - g->pad[i] + reach;
+        if (p < 0 || (size_t)p >= g->in[i]) return NULL;
+        index += (size_t)p * step;
+        step *= g->in[i];
+    }
+    return s->x + (r / g->outer_kernel * g->outer_in + index) * g->in[g->n_spatial - 1];
+}
+
+static void run_task(void *arg, size_t task, void *scratch)
+{
+    const call *k = arg;
+    const geometry *g = k->g;
+    const int last = g->n_spatial - 1;
+    const size_t part = task % k->tasks, outer = task / k->tasks % g->outer_out, block = task / k->tasks / g->outer_out;
+    const size_t group = block % g->group, plane = g->outer_out * g->out[last];
+    row_source source = { .g = g, .x = k->x + block * g->c_in * g->outer_in * g->in[last] };
+    size_t rest = outer;
+    for (int i = last - 1; i >= 0; i--) source.at[i] = rest % g->out[i], rest /= g->out[i];
+    for (size_t p = 0; p < k->s->n_phase; p++) {
+        const koe_f32_conv *v = &k->conv[p];
+        if (part >= v->n_tile * v->n_co) continue;
+        const size_t at = block * g->c_out * plane + outer * g->out[last] + k->first[p];
+        koe_f32_epilogue ep = k->ep;
+        if (ep.bias_row) ep.bias_row += group * g->c_out;
+        if (ep.residual) ep.residual += at, ep.ld_residual = plane;
+        const float *packed = k->s->packed + group * k->s->group_count + v->rows * v->co * k->s->phase[p].first_tap;
+        koe_f32_conv_task(v, part, k->y + at, plane, packed, find_row, &source, &ep, scratch);
+    }
+}
+
+/* One convolution for each phase; returns the floats of scratch a task needs, or SIZE_MAX. */
+static size_t plan(call *k, size_t *off)
+{
+    const geometry *g = k->g;
+    const int last = g->n_spatial - 1;
+    const int64_t stride = (int64_t)g->stride[last], pad = g->pad[last];
+    size_t scratch = 0;
+    for (size_t p = 0; p < k->s->n_phase; p++) {
+        const phase *ph = &k->s->phase[p];
+        koe_f32_conv *v = &k->conv[p];
+        *v = (koe_f32_conv){ .co = g->c_out, .rows = g->c_in * g->outer_kernel, .taps = ph->n_tap, .stride = g->stride[last], .pad = pad,
+            .pos = k->s->pos + ph->first_tap, .n_in = g->in[last], .n_out = g->out[last], .y_step = 1 };
+        k->first[p] = 0;
+        if (g->transposed) {
+            int64_t first = ((int64_t)p - pad) % stride;
+            if (first < 0) first += stride;
+            v->n_out = v->n_out > (size_t)first ? (v->n_out - (size_t)first + g->stride[last] - 1) / g->stride[last] : 0;
+            v->pad = (int64_t)ph->back - (first + pad - (int64_t)p) / stride;
+            v->y_step = g->stride[last];
+            v->stride = 1;
+            k->first[p] = (size_t)first;
+        }
+        if (!koe_f32_conv_plan(v, off + ph->first_tap, g->batch * g->group * g->outer_out)) return SIZE_MAX;
+        if (v->scratch > scratch) scratch = v->scratch;
+        if (v->n_tile * v->n_co > k->tasks) k->tasks = v->n_tile * v->n_co;
+    }
+    return scratch;
+}
+
+static koe_status run_f32(koe_op_ctx *c, const geometry *g, const conv_state *s, const koe_tensor *x, const koe_f32_epilogue *ep,
+                          koe_tensor *y, koe_error *err)
+{
+    call k = { .g = g, .s = s, .x = x->data, .y = y->data, .ep = *ep };
+    const size_t taps = g->kernel[g->n_spatial - 1];
+    k.conv = koe_scratch(c, s->n_phase * sizeof *k.conv);
+    k.first = koe_scratch(c, s->n_phase * sizeof *k.first);
+    size_t *off = koe_scratch(c, taps * sizeof *off);
+    if (!k.conv || !k.first || !off) return koe_fail(err, KOE_E_NOMEM, "%.*s", KOE_STR_ARG(c->node->name));
+    const size_t scratch = plan(&k, off);
+    size_t n = g->batch * g->group * g->outer_out; /* at most the outputs: no overflow */
+    if (scratch == SIZE_MAX) return bad(c->node, err, "the convolution is too large");
+    return koe_tasks_run(c, n * k.tasks, scratch * sizeof(float), run_task, &k, err);
+}
+
+/* ---- float64: plain loops ---------------------------------------------------------------------------------------------- */
+
+/* Element (channel, position) of y: sum over input channels and taps. */
+static double sum_f64(const geometry *g, const double *x, const double *w, const size_t *at, size_t co)
+{
+    const size_t n_tap = g->outer_kernel * g->kernel[g->n_spatial - 1], plane = g->outer_in * g->in[g->n_spatial - 1];
+    double sum = 0;
+    for (size_t tap = 0; tap < n_tap; tap++) {
+        size_t rest = tap, index = 0, step = 1;
+        bool inside = true;
+        for (int i = g->n_spatial - 1; i >= 0 && inside; i--) {
+            const int64_t reach = (int64_t)(rest % g->kernel[i] * g->dilation[i]), stride = (int64_t)g->stride[i];
+            int64_t p = g->transposed ? (int64_t)at[i] + g->pad[i] - reach : (int64_t)at[i] * stride - g->pad[i] + reach;
+            rest /= g->kernel[i];
+            if (g->transposed) {
+                inside = p >= 0 && p % stride == 0;
+                p /= stride;
+            }
+            inside = inside && p >= 0 && (size_t)p < g->in[i];
+            index += (size_t)p * step;
+            step *= g->in[i];
+        }
+        for (size_t ci = 0; inside && ci < g->c_in; ci++)
+            sum += w[(g->transposed ? ci * g->c_out + co : co * g->c_in + ci) * n_tap + tap] * x[ci * plane + index];
+    }
+    return sum;
+}
+
+static void run_f64(const geometry *g, const double *x, const double *w, const double *bias, double *y)
+{
+    const size_t in = g->outer_in * g->in[g->n_spatial - 1], out = g->outer_out * g->out[g->n_spatial - 1];
+    const size_t n_tap = g->outer_kernel * g->kernel[g->n_spatial - 1];
+    for (size_t block = 0; block < g->batch * g->group; block++)
+        for (size_t co = 0; co < g->c_out; co++)
+            for (size_t o = 0; o < out; o++) {
+                size_t at[MAX_SPATIAL], rest = o;
+                for (int i = g->n_spatial - 1; i >= 0; i--) at[i] = rest % g->out[i], rest /= g->out[i];
+                const size_t group = block % g->group;
+                const double sum = sum_f64(g, x + block * g->c_in * in, w + group * g->c_in * g->c_out * n_tap, at, co);
+                *y++ = sum + (bias ? bias[group * g->c_out + co] : 0);
+            }
+}
+
+static koe_status make_output(koe_op_ctx *c, const geometry *g, const koe_tensor *x, koe_tensor **y, koe_error *err)
+{
+    int64_t dim[KOE_MAX_DIM] = { x->dim[0], (int64_t)(g->c_out * g->group) };
+    for (int i = 0; i < g->n_spatial; i++) dim[2 + i] = (int64_t)g->out[i];
+    return koe_out(c, 0, x->dtype, x->n_dim, dim, y, err);
+}
+
+/* ---- operators --------------------------------------------------------------------------------------------------------- */
+
+/* FusedConv's activation; none for the others. */
+static koe_status read_activation(koe_f32_epilogue *ep, const koe_node *node, koe_error *err)
+{
+    static const struct {
+        const char *name;
+        koe_act act;
+    } known[] = { { "", KOE_ACT_NONE }, { "Relu", KOE_ACT_RELU }, { "LeakyRelu", KOE_ACT_LEAKY }, { "Tanh", KOE_ACT_TANH },
+        { "Sigmoid", KOE_ACT_SIGMOID } };
+    const koe_str s = koe_node_str(node, "activation", "");
+    const koe_onnx_attr *params = koe_node_attr(node, "activation_params");
+    ep->alpha = params && params->type == KOE_ATTR_FLOATS && params->n ? params->floats[0] : 0.01f;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (koe_str_is(s, known[i].name)) return ep->act = known[i].act, KOE_OK;
+    return koe_fail(err, KOE_E_UNSUPPORTED, "%.*s %.*s: activation '%.*s'", KOE_STR_ARG(node->op_type), KOE_STR_ARG(node->name),
+                    KOE_STR_ARG(s));
+}
+
+static koe_status check_operands(const koe_op_ctx *c, const geometry *g, const koe_tensor *x, const koe_tensor *w, const koe_tensor *bias,
+                                 koe_error *err)
+{
+    if (x->dtype != KOE_DTYPE_F32 && x->dtype != KOE_DTYPE_F64) return koe_type_error(c, x->dtype, err);
+    if (bias && (bias->dtype != x->dtype || bias->n_dim != 1 || bias->dim[0] != (int64_t)(g->c_out * g->group)))
+        return bad(c->node, err, "the bias is not one number of the input's type for each output channel");
+    if (w->dtype != x->dtype) return bad(c->node, err, "input and weights differ in type");
+    return KOE_OK;
+}
+
+static koe_status run(koe_op_ctx *c, bool transposed, koe_error *err)
+{
+    const koe_tensor *x, *w, *bias = koe_in(c, 2), *sum = koe_in(c, 3);
+    koe_tensor *y;
+    geometry g;
+    koe_f32_epilogue ep = { .scale = 1 };
+    koe_status st = koe_need(c, 0, &x, err);
+    if (st == KOE_OK) st = koe_need(c, 1, &w, err);
+    if (st == KOE_OK) st = read_kernel(&g, c->node, w, transposed, err);
+    if (st == KOE_OK) st = read_input(&g, c->node, x, err);
+    if (st == KOE_OK) st = check_operands(c, &g, x, w, bias, err);
+    if (st == KOE_OK) st = read_activation(&ep, c->node, err);
+    if (st == KOE_OK) st = make_output(c, &g, x, &y, err);
+    if (st != KOE_OK || koe_tensor_count(y) == 0) return st;
+    if (sum && (sum->dtype != y->dtype || sum->n_dim != y->n_dim || memcmp(sum->dim, y->dim, sizeof *y->dim * (size_t)y->n_dim) != 0))
+        return bad(c->node, err, "the addend must have the shape and type of the output");
+    flatten(&g);
+    if (x->dtype == KOE_DTYPE_F64) {
+        if (sum || ep.act != KOE_ACT_NONE) return koe_type_error(c, x->dtype, err);
+        run_f64(&g, x->data, w->data, bias ? bias->data : NULL, y->data);
+        return KOE_OK;
+    }
+    ep.bias_row = bias ? bias->data : NULL;
+    ep.residual = sum ? sum->data : NULL;
+    conv_state *made = NULL;
+    if (!c->state) st = make_state(&made, c->node, &g, w, err);
+    if (st == KOE_OK) st = run_f32(c, &g, made ? made : c->state, x, &ep, y, err);
+    release_state(made);
+    return st;
+}
+
+static koe_status run_conv(koe_op_ctx *c, koe_error *err) { return run(c, false, err); }
+static koe_status run_transposed(koe_op_ctx *c, koe_error *err) { return run(c, true, err); }
+
+static const koe_op ops[] = {
+    { "Conv", 1, 0, KOE_OP_WIDEN_HALF, prepare_conv, release_state, run_conv, NULL },
+    { "ConvTranspose", 1, 0, KOE_OP_WIDEN_HALF, prepare_transposed, release_state, run_transposed, NULL },
+    { "FusedConv", 1, 0, KOE_OP_WIDEN_HALF, prepare_conv, release_state, run_conv, "com.microsoft" },
+};
+
+koe_op_table koe_ops_conv(void) { return KOE_OP_TABLE(ops); }

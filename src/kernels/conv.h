@@ -1,0 +1,55 @@
+/* conv.h - convolution and transposed convolution, float32, without im2col.
+ * Along time, the innermost dimension, a convolution is a sum of shifted matrix products:
+ *     y[co][t] += w[co][row][tap] * x[row][t * stride + pos[tap] - pad]
+ * where a row is one input channel (in more dimensions: one channel at one tap of the outer dimensions). A task copies the piece of
+ * x that a tile of outputs reads into scratch, padded with zeros - each element once for all output channels - and runs the tile
+ * kernel over it: the taps are shifts of the packed rows. A transposed convolution with stride s is s such convolutions, one for each
+ * output phase t mod s, over one packed piece of x.
+ * The caller plans once for each call, then runs the tasks in any order, on any threads, each with its own scratch. */
+#ifndef KOE_KERNELS_CONV_H
+#define KOE_KERNELS_CONV_H
+#include "kernels/kernels.h"
+
+/* Weights as the model has them: element (co, outer, inner, tap) is w[co * s_co + outer * s_outer + inner * s_inner + tap * s_tap].
+ * Row r of the convolution is (outer, inner) = (r / n_inner, r % n_inner). */
+typedef struct koe_conv_weights {
+    const float *w;
+    size_t s_co, s_outer, s_inner, s_tap;
+    size_t n_inner;
+} koe_conv_weights;
+
+/* Packs the taps named in tap[n_tap] into co * rows * n_tap floats: blocks of koe_kernels()->mr output channels, each
+ * [row][tap][channel]. */
+void koe_f32_conv_pack(float *out, const koe_conv_weights *w, size_t co, size_t rows, const size_t *tap, size_t n_tap);
+
+/* One convolution along time. Fill the first part, then koe_f32_conv_plan(). */
+typedef struct koe_f32_conv {
+    size_t co, rows, taps; /* output channels (of one group), reduction */
+    size_t stride; /* of x, for one output */
+    int64_t pad; /* input index of output 0 at pos 0, negated */
+    const size_t *pos; /* [taps] input offset of each tap */
+    size_t n_in, n_out;
+    size_t y_step; /* output t is y[t * y_step]; only 1 goes with a residual or a bias of columns */
+    /* planned */
+    const koe_kernel_set *set;
+    bool gathered; /* every tap has its own packed row; else one row per phase of the stride */
+    size_t tile; /* outputs of one task, a multiple of set->nr except at the end */
+    size_t pitch; /* floats of a packed row */
+    size_t ldb; /* floats of all packed rows of one row of x */
+    size_t chunk; /* rows that fit in scratch */
+    size_t spread; /* where in scratch outputs wait when y_step is not 1 */
+    size_t scratch; /* floats */
+    size_t co_step; /* output channels of one task */
+    size_t n_tile, n_co; /* tasks: n_tile * n_co */
+    size_t *off; /* [taps], caller's */
+} koe_f32_conv;
+
+/* off has room for taps elements. False when sizes overflow. n_batch: how many such convolutions the caller has (groups, outer positions): with
+ * many, the output channels are not cut. */
+bool koe_f32_conv_plan(koe_f32_conv *v, size_t *off, size_t n_batch);
+/* Row r of x, or NULL for a row of zeros. */
+typedef const float *koe_conv_row_fn(const void *arg, size_t r);
+/* Task 0 .. n_tile * n_co - 1. y has row stride ldy; bias is of the first of the co channels (ep: row pointers likewise), ep may be NULL. */
+void koe_f32_conv_task(const koe_f32_conv *v, size_t task, float *y, size_t ldy, const float *packed, koe_conv_row_fn *row,
+                       const void *arg, const koe_f32_epilogue *ep, float *scratch);
+#endif

@@ -1,0 +1,53 @@
+/* dispatch.c - the variants, best first, and the functions that pick one. */
+#include "kernels/kernels.h"
+
+#include "kernels/variants.h"
+
+#define SET(isa, needs_, mr_, nr_)                                                                                              \
+    {                                                                                                                           \
+        .name = #isa, .needs = needs_, .mr = mr_, .nr = nr_, .exp = koe_f32_exp_##isa, .tanh = koe_f32_tanh_##isa,              \
+        .sigmoid = koe_f32_sigmoid_##isa, .sin = koe_f32_sin_##isa, .cos = koe_f32_cos_##isa, .erf = koe_f32_erf_##isa,         \
+        .log = koe_f32_log_##isa, .tile = koe_f32_tile_##isa, .finish = koe_f32_finish_##isa,                                   \
+        .mean_var = koe_f32_mean_var_##isa, .scale_shift = koe_f32_scale_shift_##isa, .softmax = koe_f32_softmax_##isa,         \
+        .lstm_cell = koe_f32_lstm_cell_##isa, .f16_widen = koe_f16_widen_##isa, .f16_narrow = koe_f16_narrow_##isa,             \
+        .bf16_widen = koe_bf16_widen_##isa, .bf16_narrow = koe_bf16_narrow_##isa,                                               \
+    }
+
+static const koe_kernel_set table[] = {
+#ifdef KOE_HAVE_AVX512
+    SET(avx512, KOE_CPU_AVX512, 8, 48),
+#endif
+#ifdef KOE_HAVE_AVX2
+    SET(avx2, KOE_CPU_AVX2, 4, 24),
+#endif
+    SET(ref, 0, 4, 16),
+};
+
+const koe_kernel_set *koe_kernel_table(size_t *n)
+{
+    *n = sizeof table / sizeof *table;
+    return table;
+}
+
+const koe_kernel_set *koe_kernels(void)
+{
+    unsigned have = koe_cpu_features();
+    const koe_kernel_set *set = table;
+    while ((have & set->needs) != set->needs) set++;
+    return set;
+}
+
+void koe_f32_exp(float *y, const float *x, size_t n) { koe_kernels()->exp(y, x, n); }
+void koe_f32_tanh(float *y, const float *x, size_t n) { koe_kernels()->tanh(y, x, n); }
+void koe_f32_sigmoid(float *y, const float *x, size_t n) { koe_kernels()->sigmoid(y, x, n); }
+void koe_f32_sin(float *y, const float *x, size_t n) { koe_kernels()->sin(y, x, n); }
+void koe_f32_cos(float *y, const float *x, size_t n) { koe_kernels()->cos(y, x, n); }
+void koe_f32_erf(float *y, const float *x, size_t n) { koe_kernels()->erf(y, x, n); }
+void koe_f32_log(float *y, const float *x, size_t n) { koe_kernels()->log(y, x, n); }
+void koe_f32_mean_var(const float *x, size_t n, float *mean, float *var) { koe_kernels()->mean_var(x, n, mean, var); }
+void koe_f32_scale_shift(float *y, const float *x, size_t n, float a, float b) { koe_kernels()->scale_shift(y, x, n, a, b); }
+void koe_f32_softmax(float *y, const float *x, size_t n) { koe_kernels()->softmax(y, x, n); }
+void koe_f16_widen(float *y, const uint16_t *x, size_t n) { koe_kernels()->f16_widen(y, x, n); }
+void koe_f16_narrow(uint16_t *y, const float *x, size_t n) { koe_kernels()->f16_narrow(y, x, n); }
+void koe_bf16_widen(float *y, const uint16_t *x, size_t n) { koe_kernels()->bf16_widen(y, x, n); }
+void koe_bf16_narrow(uint16_t *y, const float *x, size_t n) { koe_kernels()->bf16_narrow(y, x, n); }

@@ -1,0 +1,138 @@
+/* f32_conv.c - see conv.h. A task is one tile of outputs in time for a range of output channels. */
+#include <assert.h>
+#include <string.h>
+
+#include "kernels/conv.h"
+
+enum {
+    SCRATCH = 64 * 1024, /* floats of x packed at once: a quarter of a 1 MiB second-level cache */
+    TILE = 240, /* outputs in time: long enough to pay for the copy, short enough to leave tasks for many threads */
+    TASKS = 32, /* with fewer tasks than this, output channels are shared out too */
+    CO_MIN = 64, /* but not below this, as each task copies its piece of x */
+};
+
+void koe_f32_conv_pack(float *out, const koe_conv_weights *w, size_t co, size_t rows, const size_t *tap, size_t n_tap)
+{
+    const size_t mr = koe_kernels()->mr;
+    for (size_t c = 0; c < co; c += mr) {
+        const size_t m = co - c < mr ? co - c : mr;
+        for (size_t r = 0; r < rows; r++) {
+            const float *row = w->w + c * w->s_co + r / w->n_inner * w->s_outer + r % w->n_inner * w->s_inner;
+            for (size_t t = 0; t < n_tap; t++)
+                for (size_t i = 0; i < m; i++) *out++ = row[i * w->s_co + tap[t] * w->s_tap];
+        }
+    }
+}
+
+static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+bool koe_f32_conv_plan(koe_f32_conv *v, size_t *off, size_t n_batch)
+{
+    v->set = koe_kernels();
+    v->off = off;
+    size_t n_tile = (v->n_out + TILE - 1) / TILE, span = 0, shared, each;
+    if (n_tile == 0) n_tile = 1;
+    v->tile = round_up((v->n_out + n_tile - 1) / n_tile, v->set->nr);
+    v->n_tile = v->tile ? (v->n_out + v->tile - 1) / v->tile : 0;
+    for (size_t t = 0; t < v->taps; t++)
+        if (v->pos[t] > span) span = v->pos[t];
+
+    /* One packed row for each phase of the stride, shared by the taps, or one for each tap, whichever is less. */
+    const size_t reach = v->tile + span / v->stride + 1;
+    if (reach < v->tile || __builtin_mul_overflow(v->tile, v->taps, &each)) return false;
+    v->gathered = __builtin_mul_overflow(round_up(reach, 16), v->stride, &shared) || each <= shared;
+    v->pitch = v->gathered ? v->tile : round_up(reach, 16);
+    v->ldb = v->gathered ? each : shared;
+    for (size_t t = 0; t < v->taps; t++)
+        off[t] = v->gathered ? t * v->pitch : v->pos[t] % v->stride * v->pitch + v->pos[t] / v->stride;
+
+    v->n_co = 1;
+    while (v->n_tile * n_batch * v->n_co < TASKS && v->co / (v->n_co * 2) >= CO_MIN) v->n_co *= 2;
+    v->co_step = round_up((v->co + v->n_co - 1) / v->n_co, v->set->mr);
+    v->n_co = v->co_step ? (v->co + v->co_step - 1) / v->co_step : 0;
+
+    v->chunk = v->ldb ? SCRATCH / v->ldb : 1;
+    if (v->chunk == 0) v->chunk = 1;
+    if (v->chunk > v->rows) v->chunk = v->rows;
+    size_t spread = 0;
+    if (v->y_step != 1 && __builtin_mul_overflow(v->co_step, v->tile, &spread)) return false;
+    v->spread = 0;
+    if (__builtin_mul_overflow(v->chunk, v->ldb, &v->spread) || __builtin_add_overflow(v->spread, spread, &v->scratch)) return false;
+    return v->scratch <= SIZE_MAX / sizeof(float);
+}
+
+/* out[j] = x[from + j * step], zero outside 0..n_in. */
+static void copy_run(float *out, size_t n, const float *x, size_t n_in, int64_t from, size_t step)
+{
+    size_t skip = 0, count = 0;
+    if (from < 0) {
+        skip = ((size_t)-from + step - 1) / step;
+        if (skip > n) skip = n;
+        from += (int64_t)(skip * step);
+    }
+    if (x && skip < n && (size_t)from < n_in) {
+        count = (n_in - (size_t)from + step - 1) / step;
+        if (count > n - skip) count = n - skip;
+    }
+    memset(out, 0, skip * sizeof *out);
+    if (count && step == 1) memcpy(out + skip, x + from, count * sizeof *out);
+    else
+        for (size_t j = 0; j < count; j++) out[skip + j] = x[(size_t)from + j * step];
+    memset(out + skip + count, 0, (n - skip - count) * sizeof *out);
+}
+
+/* The piece of one row of x that outputs t0.. read. */
+static void copy_row(const koe_f32_conv *v, float *out, const float *x, size_t t0)
+{
+    const int64_t from = (int64_t)(t0 * v->stride) - v->pad;
+    if (v->gathered)
+        for (size_t t = 0; t < v->taps; t++) copy_run(out + t * v->pitch, v->pitch, x, v->n_in, from + (int64_t)v->pos[t], v->stride);
+    else
+        for (size_t p = 0; p < v->stride; p++) copy_run(out + p * v->pitch, v->pitch, x, v->n_in, from + (int64_t)p, v->stride);
+}
+
+static void finish(const koe_f32_conv *v, float *c, size_t ld, size_t row, size_t t, size_t m, size_t n, const koe_f32_epilogue *ep)
+{
+    koe_f32_epilogue part = *ep;
+    if (part.bias_row) part.bias_row += row;
+    if (part.bias_col) part.bias_col += t;
+    if (part.residual) part.residual += row * part.ld_residual + t;
+    v->set->finish(c, ld, m, n, &part);
+}
+
+/* Puts n outputs at every step-th element of y. */
+static void scatter(float *y, size_t ldy, size_t step, const float *from, size_t ld, size_t m, size_t n)
+{
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++) y[i * ldy + j * step] = from[i * ld + j];
+}
+
+void koe_f32_conv_task(const koe_f32_conv *v, size_t task, float *y, size_t ldy, const float *packed, koe_conv_row_fn *row,
+                       const void *arg, const koe_f32_epilogue *ep, float *scratch)
+{
+    const koe_kernel_set *set = v->set;
+    const size_t t0 = task % v->n_tile * v->tile, co0 = task / v->n_tile * v->co_step;
+    const size_t n = v->n_out - t0 < v->tile ? v->n_out - t0 : v->tile;
+    const size_t co1 = v->co - co0 < v->co_step ? v->co : co0 + v->co_step;
+    const bool dense = v->y_step == 1;
+    /* The block of outputs, where it is built: in y itself, or in scratch when y takes every y_step-th only. */
+    float *out = dense ? y + co0 * ldy + t0 : scratch + v->spread;
+    const size_t ld = dense ? ldy : v->tile;
+    for (size_t r0 = 0; r0 == 0 || r0 < v->rows; r0 += v->chunk) {
+        const size_t rows = v->rows - r0 < v->chunk ? v->rows - r0 : v->chunk;
+        for (size_t r = 0; r < rows; r++) copy_row(v, scratch + r * v->ldb, row(arg, r0 + r), t0);
+        for (size_t c = co0; c < co1; c += set->mr) {
+            const size_t m = v->co - c < set->mr ? v->co - c : set->mr;
+            const float *a = packed + c * v->rows * v->taps + r0 * v->taps * m;
+            for (size_t j = 0; j < n; j += set->nr) {
+                const size_t nc = n - j < set->nr ? n - j : set->nr;
+                float *to = out + (c - co0) * ld + j;
+                set->tile(to, ld, a, scratch + j, v->ldb, v->off, rows, v->taps, m, nc, r0 > 0);
+                if (r0 + rows < v->rows) continue;
+                if (ep) finish(v, to, ld, c, t0 + j, m, nc, ep);
+                if (!dense) scatter(y + c * ldy + (t0 + j) * v->y_step, ldy, v->y_step, to, ld, m, nc);
+            }
+        }
+        if (v->rows == 0) break;
+    }
+}

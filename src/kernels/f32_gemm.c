@@ -1,0 +1,128 @@
+/* f32_gemm.c - matrix products from tiles: cuts k so that a panel of b stays in the second-level cache, copies rows of a into the
+ * interleaved form that the tile kernel reads, and reads b from its packed panels, in place, or from a panel packed on the stack. */
+#include <assert.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+
+enum {
+    K_CUT = 256, /* reduction steps in one pass; fixed, as the order of summation depends on it */
+    M_CUT = 64, /* rows of a copied at once */
+    NR_MAX = 48, /* of any variant */
+};
+
+typedef struct right {
+    const float *packed; /* panels, or NULL: then view */
+    koe_f32_view view;
+} right;
+
+/* out[p][i] = a[i][p], m rows of k. */
+static void interleave(float *out, koe_f32_view a, size_t m, size_t k)
+{
+    for (size_t i = 0; i < m; i++)
+        for (size_t p = 0; p < k; p++) out[p * m + i] = a.p[i * a.row + p * a.col];
+}
+
+/* out[p][j] = b[p][j], n <= nr columns of k rows, padded with zeros to nr. */
+static void copy_panel(float *out, size_t nr, koe_f32_view b, size_t k, size_t n)
+{
+    for (size_t p = 0; p < k; p++) {
+        const float *from = b.p + p * b.row;
+        float *to = out + p * nr;
+        if (b.col == 1) memcpy(to, from, n * sizeof *to);
+        else
+            for (size_t j = 0; j < n; j++) to[j] = from[j * b.col];
+        memset(to + n, 0, (nr - n) * sizeof *to);
+    }
+}
+
+static void finish(const koe_kernel_set *set, float *c, size_t ldc, size_t i, size_t j, size_t m, size_t n, const koe_f32_epilogue *ep)
+{
+    koe_f32_epilogue part = *ep;
+    if (part.bias_row) part.bias_row += i;
+    if (part.bias_col) part.bias_col += j;
+    if (part.residual) part.residual += i * part.ld_residual + j;
+    set->finish(c + i * ldc + j, ldc, m, n, &part);
+}
+
+static void product(float *c, size_t ldc, koe_f32_view a, const right *b, size_t m, size_t n, size_t k, size_t from, size_t to,
+                    bool accumulate, const koe_f32_epilogue *ep)
+{
+    static const size_t no_shift[1] = { 0 };
+    const koe_kernel_set *set = koe_kernels();
+    const size_t mr = set->mr, nr = set->nr;
+    _Alignas(64) float rows[M_CUT * K_CUT], panel[K_CUT * NR_MAX];
+    assert(nr <= NR_MAX && M_CUT % mr == 0);
+    if (to > (n + nr - 1) / nr) to = (n + nr - 1) / nr;
+    for (size_t p0 = 0; p0 == 0 || p0 < k; p0 += K_CUT) {
+        const size_t kc = k - p0 < K_CUT ? k - p0 : K_CUT;
+        for (size_t i0 = 0; i0 < m; i0 += M_CUT) {
+            const size_t mc = m - i0 < M_CUT ? m - i0 : M_CUT;
+            const koe_f32_view part = { a.p + i0 * a.row + p0 * a.col, a.row, a.col };
+            const float *block = rows;
+            if (mc == 1 && a.col == 1) block = part.p; /* a single row is interleaved as it is */
+            else
+                for (size_t i = 0; i < mc; i += mr)
+                    interleave(rows + i * kc, (koe_f32_view){ part.p + i * a.row, a.row, a.col }, mc - i < mr ? mc - i : mr, kc);
+            for (size_t q = from; q < to; q++) {
+                const size_t j = q * nr, nc = n - j < nr ? n - j : nr;
+                const float *x;
+                size_t ldb = nr;
+                if (b->packed) x = b->packed + q * k * nr + p0 * nr;
+                else {
+                    koe_f32_view v = { b->view.p + p0 * b->view.row + j * b->view.col, b->view.row, b->view.col };
+                    if (v.col == 1 && mc <= 2 * mr) x = v.p, ldb = v.row;
+                    else copy_panel(panel, nr, v, kc, nc), x = panel;
+                }
+                for (size_t i = 0; i < mc; i += mr) {
+                    const size_t mb = mc - i < mr ? mc - i : mr;
+                    set->tile(c + (i0 + i) * ldc + j, ldc, block + i * kc, x, ldb, no_shift, kc, 1, mb, nc, accumulate || p0 > 0);
+                }
+                if (ep && p0 + kc >= k) finish(set, c, ldc, i0, j, mc, nc, ep);
+            }
+        }
+    }
+}
+
+void koe_f32_gemm(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb, size_t m, size_t n, size_t k,
+                  int accumulate)
+{
+    koe_f32_gemm_view(c, ldc, (koe_f32_view){ a, lda, 1 }, (koe_f32_view){ b, ldb, 1 }, m, n, k, accumulate, NULL);
+}
+
+void koe_f32_gemm_view(float *c, size_t ldc, koe_f32_view a, koe_f32_view b, size_t m, size_t n, size_t k, int accumulate,
+                       const koe_f32_epilogue *ep)
+{
+    product(c, ldc, a, &(right){ .view = b }, m, n, k, 0, SIZE_MAX, accumulate, ep);
+}
+
+size_t koe_f32_panel(void) { return koe_kernels()->nr; }
+
+size_t koe_f32_packed_count(size_t k, size_t n)
+{
+    const size_t nr = koe_kernels()->nr;
+    size_t count;
+    if (n > SIZE_MAX - nr || __builtin_mul_overflow((n + nr - 1) / nr * nr, k, &count) || count > SIZE_MAX / sizeof(float)) return 0;
+    return count;
+}
+
+void koe_f32_pack(float *out, koe_f32_view b, size_t k, size_t n)
+{
+    const size_t nr = koe_kernels()->nr;
+    for (size_t j = 0; j < n; j += nr, out += k * nr)
+        copy_panel(out, nr, (koe_f32_view){ b.p + j * b.col, b.row, b.col }, k, n - j < nr ? n - j : nr);
+}
+
+void koe_f32_gemm_packed(float *c, size_t ldc, koe_f32_view a, const float *packed, size_t m, size_t n, size_t k, size_t from,
+                         size_t to, const koe_f32_epilogue *ep)
+{
+    product(c, ldc, a, &(right){ .packed = packed }, m, n, k, from, to, false, ep);
+}
+
+void koe_f32_lstm_step(float *gates, size_t ld_gates, const float *r, const float *peep, float *h, float *c, size_t ld_state,
+                       size_t batch, size_t hidden)
+{
+    const koe_kernel_set *set = koe_kernels();
+    product(gates, ld_gates, (koe_f32_view){ h, ld_state, 1 }, &(right){ .packed = r }, batch, 4 * hidden, hidden, 0, SIZE_MAX, true, NULL);
+    for (size_t i = 0; i < batch; i++) set->lstm_cell(gates + i * ld_gates, peep, h + i * ld_state, c + i * ld_state, hidden);
+}

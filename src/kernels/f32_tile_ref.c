@@ -1,0 +1,45 @@
+/* f32_tile_ref.c - the definition of the tile kernel and of the epilogue. */
+#include <math.h>
+
+#include "kernels/variants.h"
+
+void koe_f32_tile_ref(float *c, size_t ldc, const float *a, const float *b, size_t ldb, const size_t *off, size_t rows, size_t taps,
+                      size_t m, size_t n, bool accumulate)
+{
+    float sum[4][16] = { 0 };
+    if (accumulate)
+        for (size_t i = 0; i < m; i++)
+            for (size_t j = 0; j < n; j++) sum[i][j] = c[i * ldc + j];
+    for (size_t r = 0; r < rows; r++)
+        for (size_t t = 0; t < taps; t++, a += m) {
+            const float *x = b + r * ldb + off[t];
+            for (size_t i = 0; i < m; i++)
+                for (size_t j = 0; j < n; j++) sum[i][j] += a[i] * x[j];
+        }
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++) c[i * ldc + j] = sum[i][j];
+}
+
+static float activate(float x, koe_act act, float alpha)
+{
+    switch (act) {
+    case KOE_ACT_RELU: return x < 0 ? 0 : x;
+    case KOE_ACT_LEAKY: return x < 0 ? alpha * x : x;
+    case KOE_ACT_TANH: return tanhf(x);
+    case KOE_ACT_SIGMOID: koe_f32_sigmoid_ref(&x, &x, 1); return x;
+    case KOE_ACT_NONE: break;
+    }
+    return x;
+}
+
+void koe_f32_finish_ref(float *c, size_t ldc, size_t m, size_t n, const koe_f32_epilogue *ep)
+{
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++) {
+            float v = c[i * ldc + j];
+            if (ep->bias_row) v += ep->bias_row[i];
+            if (ep->bias_col) v += ep->bias_col[j];
+            if (ep->residual) v += ep->residual[i * ep->ld_residual + j];
+            c[i * ldc + j] = activate(v, ep->act, ep->alpha) * ep->scale;
+        }
+}

@@ -1,0 +1,23 @@
+/* variants.h - the functions of each instruction set, by name; for dispatch.c and the files that define them. */
+#ifndef KOE_KERNELS_VARIANTS_H
+#define KOE_KERNELS_VARIANTS_H
+#include "kernels/kernels.h"
+
+#define KOE_KERNEL_VARIANT(isa)                                                                                        \
+    koe_f32_map_fn koe_f32_exp_##isa, koe_f32_tanh_##isa, koe_f32_sigmoid_##isa, koe_f32_sin_##isa, koe_f32_cos_##isa, \
+        koe_f32_erf_##isa, koe_f32_log_##isa;                                                                          \
+    koe_f32_tile_fn koe_f32_tile_##isa;                                                                                \
+    koe_f32_finish_fn koe_f32_finish_##isa;                                                                            \
+    void koe_f32_mean_var_##isa(const float *x, size_t n, float *mean, float *var);                                    \
+    void koe_f32_scale_shift_##isa(float *y, const float *x, size_t n, float a, float b);                              \
+    void koe_f32_softmax_##isa(float *y, const float *x, size_t n);                                                    \
+    void koe_f32_lstm_cell_##isa(float *gates, const float *peep, float *h, float *c, size_t hidden);                  \
+    void koe_f16_widen_##isa(float *y, const uint16_t *x, size_t n);                                                   \
+    void koe_f16_narrow_##isa(uint16_t *y, const float *x, size_t n);                                                  \
+    void koe_bf16_widen_##isa(float *y, const uint16_t *x, size_t n);                                                  \
+    void koe_bf16_narrow_##isa(uint16_t *y, const float *x, size_t n)
+
+KOE_KERNEL_VARIANT(ref);
+KOE_KERNEL_VARIANT(avx2);
+KOE_KERNEL_VARIANT(avx512);
+#endif

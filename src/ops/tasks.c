@@ -1,0 +1,48 @@
+/* tasks.c - see tasks.h. */
+#include "ops/tasks.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "kernels/kernels.h"
+
+typedef struct loop {
+    koe_task_fn *fn;
+    void *arg;
+    char *scratch;
+    size_t stride, n_slots;
+    _Atomic bool *busy; /* [n_slots] */
+} loop;
+
+/* No more tasks run at a time than the pool has threads, so a free slot always turns up. */
+static void run_one(void *arg, size_t task)
+{
+    loop *l = arg;
+    size_t i = 0;
+    while (atomic_exchange_explicit(&l->busy[i], true, memory_order_acquire)) i = i + 1 < l->n_slots ? i + 1 : 0;
+    l->fn(l->arg, task, l->scratch + i * l->stride);
+    atomic_store_explicit(&l->busy[i], false, memory_order_release);
+}
+
+koe_status koe_tasks_run(koe_op_ctx *c, size_t n_tasks, size_t n_bytes, koe_task_fn *fn, void *arg, koe_error *err)
+{
+    loop l = { .fn = fn, .arg = arg, .n_slots = (size_t)koe_pool_threads(c->pool) };
+    size_t total;
+    if (n_tasks == 0) return KOE_OK;
+    if (l.n_slots > n_tasks) l.n_slots = n_tasks;
+    if (n_bytes > SIZE_MAX - 64) return koe_fail(err, KOE_E_LIMIT, "%.*s: too large", KOE_STR_ARG(c->node->op_type));
+    l.stride = (n_bytes + 63) / 64 * 64;
+    if (__builtin_mul_overflow(l.stride, l.n_slots, &total)) return koe_fail(err, KOE_E_LIMIT, "%.*s: too large", KOE_STR_ARG(c->node->op_type));
+    l.scratch = koe_scratch(c, total ? total : 1);
+    l.busy = koe_scratch(c, l.n_slots * sizeof *l.busy);
+    if (!l.scratch || !l.busy) return koe_fail(err, KOE_E_NOMEM, "%.*s: %zu bytes of scratch", KOE_STR_ARG(c->node->op_type), total);
+    for (size_t i = 0; i < l.n_slots; i++) atomic_init(&l.busy[i], false);
+    koe_pool_for(c->pool, n_tasks, run_one, &l);
+    return KOE_OK;
+}
+
+float *koe_weights_alloc(size_t n)
+{
+    if (n > (SIZE_MAX - 64) / sizeof(float)) return NULL;
+    return aligned_alloc(64, (n ? n * sizeof(float) + 63 : 64) / 64 * 64);
+}

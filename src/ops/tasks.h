@@ -1,0 +1,13 @@
+/* tasks.h - what the operators that do matrix work share: loops whose tasks need scratch memory, and constant weights. */
+#ifndef KOE_OPS_TASKS_H
+#define KOE_OPS_TASKS_H
+#include "ops/op.h"
+
+/* As koe_pool_fn, with n_bytes of scratch (64-byte aligned) that no other running task uses. */
+typedef void koe_task_fn(void *arg, size_t task, void *scratch);
+/* Runs tasks 0..n_tasks-1 on the context's pool. KOE_E_NOMEM when there is no memory for the scratch. */
+koe_status koe_tasks_run(koe_op_ctx *c, size_t n_tasks, size_t n_bytes, koe_task_fn *fn, void *arg, koe_error *err);
+
+/* Room for n floats (at least one), 64-byte aligned, for free(); NULL when out of memory. */
+float *koe_weights_alloc(size_t n);
+#endif

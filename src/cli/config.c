@@ -1,0 +1,60 @@
+/* config.c - koe config --check: are the settings right, and what is installed? */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/base.h"
+#include "cli/args.h"
+#include "cli/cli.h"
+
+/* What koe finds in its folder, and how to get it. */
+static const struct {
+    const char *what, *file, *get;
+} installed[] = {
+    { "Kokoro", "kokoro/model.onnx", "koe pull kokoro" },
+    { "Kokoro voices", "kokoro/voices", "koe pull kokoro" },
+    { "Piper voices", "piper", "koe pull piper:en_US-lessac-medium" },
+    { "dictionaries", "lexicon/us_gold.json", "koe pull lexicon" },
+};
+
+static koe_status check(const char *home, koe_error *err)
+{
+    if (koe_file_exists(home) && !koe_file_is_dir(home))
+        return koe_fail(err, KOE_E_ARGUMENT, "KOE_HOME is %s, which is not a folder", home);
+    int64_t threads = 0;
+    koe_status st = koe_args_int(&threads, getenv("KOE_THREADS"), "KOE_THREADS", 0, 4096, err);
+    const char *cpu = getenv("KOE_CPU");
+    if (st == KOE_OK && cpu && *cpu) st = koe_cpu_restrict(cpu, err);
+    if (st != KOE_OK) return st;
+    printf("%-16s %s\n%-16s %s, %d cores\n", "folder", home, "processor", koe_cpu_name(), koe_cpu_count());
+    for (size_t i = 0; i < sizeof installed / sizeof *installed; i++) {
+        char *path = koe_path_join(home, installed[i].file);
+        if (!path) return koe_fail(err, KOE_E_NOMEM, "%s", home);
+        const bool here = koe_file_exists(path);
+        free(path);
+        if (here) printf("%-16s installed\n", installed[i].what);
+        else printf("%-16s not installed; get them with: %s\n", installed[i].what, installed[i].get);
+    }
+    return KOE_OK;
+}
+
+int koe_cmd_config(int argc, char **argv)
+{
+    bool wanted = false;
+    koe_arg_list words = { 0 };
+    const koe_option options[] = { { .name = "check", .help = "check the settings and show what is installed", .on = &wanted } };
+    const koe_command_line line = { "koe config", "--check", "Checks the KOE_* environment and the folder of models.", options,
+                                    sizeof options / sizeof *options };
+    const koe_args_result r = koe_args_parse(&line, argc, argv, &words);
+    int status = r == KOE_ARGS_HELP ? 0 : 2;
+    if (r == KOE_ARGS_OK && (!wanted || words.n)) {
+        status = koe_args_wrong(&line, "say koe config --check");
+    } else if (r == KOE_ARGS_OK) {
+        koe_error err = { 0 };
+        char *home = koe_path_home();
+        koe_status st = home ? check(home, &err) : koe_fail(&err, KOE_E_NOMEM, "KOE_HOME");
+        free(home);
+        status = st == KOE_OK ? 0 : koe_args_failed(&line, &err);
+    }
+    koe_args_free(&line, &words);
+    return status;
+}

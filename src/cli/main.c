@@ -6,28 +6,15 @@
 
 #include "cli/cli.h"
 #include "cli/version.h"
-#include "text/espeak.h"
-
-/* The process that holds espeak-ng for another koe process (text/espeak.h): requests on stdin, answers on stdout. */
-static int cmd_espeak_helper(int argc, char **argv)
-{
-    (void)argc, (void)argv;
-    return koe_espeak_serve(0, 1);
-}
 
 static const struct command {
     const char *name;
     koe_command_fn *run;
-    const char *about; /* NULL: not for people */
+    const char *about;
 } commands[] = {
-    { "say", koe_cmd_say, "speak a text, a file or stdin" },
-    { "voices", koe_cmd_voices, "list the voices that can speak now" },
-    { "phonemes", koe_cmd_phonemes, "show how text is read" },
-    { "pull", koe_cmd_pull, "download published models, voices and dictionaries" },
     { "model", koe_cmd_model, "look into, run, check or time a model file" },
     { "serve", koe_cmd_serve, "speak over HTTP" },
     { "config", koe_cmd_config, "check the settings" },
-    { "espeak-helper", cmd_espeak_helper, NULL },
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
@@ -35,8 +22,8 @@ static void print_usage(FILE *out)
 {
     fprintf(out, "usage: koe COMMAND [options] ...\n\n");
     for (size_t i = 0; i < N_COMMANDS; i++)
-        if (commands[i].about) fprintf(out, "  koe %-10s %s\n", commands[i].name, commands[i].about);
-    fprintf(out, "\n`koe COMMAND --help` shows a command's options. For a start: koe say \"Hello, world.\" -o hello.wav\n");
+        fprintf(out, "  koe %-10s %s\n", commands[i].name, commands[i].about);
+    fprintf(out, "\n`koe COMMAND --help` shows a command's options.\n");
 }
 
 /* Output that could not be written is a failure, except where the reader left early (koe voices | head). */

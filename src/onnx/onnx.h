@@ -74,6 +74,11 @@ struct koe_onnx_graph {
     size_t n_node, n_initializer, n_in, n_out;
 };
 
+typedef struct koe_onnx_opset {
+    koe_str domain; /* "" for the default */
+    int64_t version;
+} koe_onnx_opset;
+
 /* A model-local function (ModelProto.functions): nodes over named inputs, outputs and attributes. */
 typedef struct koe_onnx_function {
     koe_str domain, name;
@@ -83,12 +88,9 @@ typedef struct koe_onnx_function {
     size_t n_default_attr;
     const koe_onnx_node *node;
     size_t n_node;
+    const koe_onnx_opset *opset; /* that its nodes are written for */
+    size_t n_opset;
 } koe_onnx_function;
-
-typedef struct koe_onnx_opset {
-    koe_str domain; /* "" for the default */
-    int64_t version;
-} koe_onnx_opset;
 
 typedef struct koe_onnx_metadata {
     koe_str key, value;

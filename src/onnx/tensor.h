@@ -55,6 +55,13 @@ static inline size_t koe_tensor_count(const koe_tensor *t)
     return n;
 }
 static inline size_t koe_tensor_bytes(const koe_tensor *t) { return koe_tensor_count(t) * koe_dtype_size(t->dtype); }
+/* False only for large tensors (over 64 KiB) of a model file that lie at an odd offset: the reader leaves them in place so as not to
+ * touch their pages. Copy, or read with memcpy(), before their elements are used as such. */
+static inline bool koe_tensor_aligned(const koe_tensor *t)
+{
+    size_t size = koe_dtype_size(t->dtype);
+    return size == 0 || (uintptr_t)t->data % size == 0;
+}
 /* For dimensions from a file or from arithmetic: KOE_E_LIMIT when one is negative or the bytes exceed SSIZE_MAX. */
 koe_status koe_shape_bytes(size_t *out, koe_dtype dtype, int n_dim, const int64_t *dim, koe_error *err);
 /* "float32[1,256]" into `text` (at most cap bytes, NUL-terminated); returns text. */

@@ -13,7 +13,8 @@ koe_status koe_session_create(koe_session **out, koe_onnx_model *model, const ko
     s->model = model;
     s->pool = opt ? opt->pool : NULL;
     s->precision = opt ? opt->precision : KOE_PRECISION_F32;
-    koe_status st = koe_graph_build(s, opt, err);
+    koe_status st = koe_onnx_align(model, err);
+    if (st == KOE_OK) st = koe_graph_build(s, opt, err);
     if (st == KOE_OK) st = koe_graph_passes(s, opt ? opt->passes : NULL, err);
     if (st == KOE_OK) st = koe_graph_finish(s, err);
     if (st != KOE_OK) {

@@ -665,11 +665,8 @@ static koe_status read_model(koe_reader *r, koe_wire w, koe_onnx_model *m)
 static koe_status parse(koe_onnx_model *m, const void *bytes, size_t n_bytes, const char *folder, koe_error *err)
 {
     koe_error unused = { 0 }; /* messages are rewritten along the way: have somewhere to put them */
-    koe_reader r = { .arena = &m->arena, .err = err ? err : &unused, .folder = folder };
+    koe_reader r = { .arena = &m->arena, .err = err ? err : &unused, .model = m, .folder = folder };
     koe_status st = read_model(&r, koe_wire_of(bytes, n_bytes), m);
-    m->external = r.external;
-    m->n_external = r.n_external;
-    m->n_weight_bytes = r.n_weight_bytes;
     return st == KOE_OK ? KOE_OK : koe_onnx_sniff(bytes, n_bytes, st, err);
 }
 
@@ -725,6 +722,18 @@ void koe_onnx_close(koe_onnx_model *m)
     free(m);
 }
 
+koe_status koe_onnx_align(koe_onnx_model *m, koe_error *err)
+{
+    for (; m->n_unaligned > 0; m->n_unaligned--) {
+        koe_tensor *t = m->unaligned[m->n_unaligned - 1];
+        size_t n = koe_tensor_bytes(t);
+        void *data = koe_arena_alloc(&m->arena, n);
+        if (!data) return koe_fail(err, KOE_E_NOMEM, "%zu bytes of weights", n);
+        t->data = memcpy(data, t->data, n);
+    }
+    return KOE_OK;
+}
+
 /* ---- .pb files ----------------------------------------------------------------------------------------------------------- */
 
 /* SequenceProto: field 2 element type, field 3 tensors; sequences of other things are not read. */
@@ -756,7 +765,7 @@ koe_status koe_onnx_read_pb(koe_tensor **out, size_t *n_out, bool as_sequence, k
     koe_status st = koe_file_map(&file, path, err);
     if (st != KOE_OK) return st;
     koe_error unused = { 0 };
-    koe_reader r = { .arena = arena, .err = err ? err : &unused, .copy = true };
+    koe_reader r = { .arena = arena, .err = err ? err : &unused };
     koe_wire w = koe_wire_of(file.p, file.n);
     koe_tensor *t = NULL;
     size_t n = 1;

@@ -10,19 +10,17 @@
 typedef struct koe_reader {
     koe_arena *arena;
     koe_error *err;
+    koe_onnx_model *model; /* NULL: a lone tensor; the bytes do not outlive the reading, so that all data goes to the arena */
     const char *folder; /* of external data; NULL: external data is refused */
-    bool copy; /* the bytes do not outlive the reading: all data goes to the arena */
-    size_t n_weight_bytes;
-    koe_mapping *external; /* [n_external], of capacity cap_external */
-    koe_str *location; /* of each, as the model spells it */
-    size_t n_external, cap_external;
+    koe_str *location; /* of each of model->external, as the model spells it */
+    size_t cap_external;
     int depth; /* of subgraphs */
 } koe_reader;
 
 /* For messages: a name that is long is cut. */
 #define KOE_NAME_ARG(s) (int)((s).n > 100 ? 100 : (s).n), (s).p ? (s).p : ""
 
-/* TensorProto. `name` gets its name. KOE_E_UNSUPPORTED for types that tensors cannot have here. */
+/* TensorProto. `name` gets its name; `out` must live as long as the model. KOE_E_UNSUPPORTED for types that tensors cannot have here. */
 koe_status koe_read_tensor(koe_reader *r, koe_wire w, koe_tensor *out, koe_str *name);
 /* The name that ONNX gives a type, also those that koe does not support. */
 const char *koe_onnx_type_name(int64_t type);

@@ -28,7 +28,7 @@ enum {
 
 enum { MAX_EXTERNAL_FILES = 4096 };
 
-/* Copying a tensor to align it reads all of its pages; large ones stay where they are (koe_tensor_aligned()). */
+/* Copying a tensor to align it reads all of its pages; large ones stay where they are until koe_onnx_align(). */
 enum { MAX_ALIGN_COPY_BYTES = 64 * 1024 };
 
 typedef struct tensor_proto {
@@ -215,41 +215,42 @@ static koe_status resolve_location(koe_reader *r, koe_str location, char **path)
     return st;
 }
 
-static koe_status grow_external(koe_reader *r)
+/* Room for one more item in an array of the arena: doubles it when full. */
+static koe_status grow(koe_reader *r, void *array, size_t n, size_t *cap, size_t size)
 {
-    if (r->n_external < r->cap_external) return KOE_OK;
-    size_t cap = r->cap_external ? 2 * r->cap_external : 4;
-    koe_mapping *external = koe_arena_array(r->arena, cap, sizeof *external);
-    koe_str *location = koe_arena_array(r->arena, cap, sizeof *location);
-    if (!external || !location) return koe_fail(r->err, KOE_E_NOMEM, "external data");
-    if (r->n_external) {
-        memcpy(external, r->external, r->n_external * sizeof *external);
-        memcpy(location, r->location, r->n_external * sizeof *location);
-    }
-    r->external = external;
-    r->location = location;
-    r->cap_external = cap;
+    void *old, *grown;
+    if (n < *cap) return KOE_OK;
+    size_t more = *cap ? 2 * *cap : 16;
+    memcpy(&old, array, sizeof old);
+    grown = koe_arena_array(r->arena, more, size);
+    if (!grown) return koe_fail(r->err, KOE_E_NOMEM, "%zu items of %zu bytes", more, size);
+    if (n) memcpy(grown, old, n * size);
+    memcpy(array, &grown, sizeof grown);
+    *cap = more;
     return KOE_OK;
 }
 
 static koe_status map_location(koe_reader *r, koe_str location, const koe_mapping **out)
 {
-    for (size_t i = r->n_external; i-- > 0;)
+    koe_onnx_model *m = r->model;
+    for (size_t i = m->n_external; i-- > 0;)
         if (koe_str_eq(r->location[i], location)) {
-            *out = &r->external[i];
+            *out = &m->external[i];
             return KOE_OK;
         }
-    if (r->n_external == MAX_EXTERNAL_FILES)
+    if (m->n_external == MAX_EXTERNAL_FILES)
         return koe_fail(r->err, KOE_E_LIMIT, "more than %d files of external data", MAX_EXTERNAL_FILES);
     char *path = NULL;
+    size_t cap = r->cap_external;
     koe_status st = resolve_location(r, location, &path);
     if (st != KOE_OK) return st;
-    st = grow_external(r);
-    if (st == KOE_OK) st = koe_file_map(&r->external[r->n_external], path, r->err);
+    st = grow(r, &r->location, m->n_external, &cap, sizeof *r->location);
+    if (st == KOE_OK) st = grow(r, &m->external, m->n_external, &r->cap_external, sizeof *m->external);
+    if (st == KOE_OK) st = koe_file_map(&m->external[m->n_external], path, r->err);
     free(path);
     if (st != KOE_OK) return st;
-    r->location[r->n_external] = location;
-    *out = &r->external[r->n_external++];
+    r->location[m->n_external] = location;
+    *out = &m->external[m->n_external++];
     return KOE_OK;
 }
 
@@ -347,8 +348,7 @@ static koe_status from_bytes(koe_reader *r, koe_str raw, koe_tensor *t)
 {
     t->data = (void *)(uintptr_t)raw.p;
     bool is_wild = t->dtype == KOE_DTYPE_BOOL && !only_0_and_1(raw);
-    bool stays = koe_tensor_aligned(t) || raw.n > MAX_ALIGN_COPY_BYTES;
-    if (stays && !is_wild && !r->copy) return KOE_OK;
+    if (r->model && !is_wild && (koe_tensor_aligned(t) || raw.n > MAX_ALIGN_COPY_BYTES)) return KOE_OK;
     t->data = koe_arena_alloc(r->arena, raw.n);
     if (!t->data) return koe_fail(r->err, KOE_E_NOMEM, "%zu bytes", raw.n);
     memcpy(t->data, raw.p, raw.n);
@@ -368,7 +368,7 @@ static koe_status read_data(koe_reader *r, const tensor_proto *p, koe_tensor *t)
     if (p->is_external && need) st = read_external(r, p, need, &raw);
     if (st != KOE_OK) return st;
     if (raw.n && p->n_list) return koe_fail(r->err, KOE_E_FORMAT, "data both in raw_data and in field %u", p->list);
-    r->n_weight_bytes += need;
+    if (r->model) r->model->n_weight_bytes += need;
     if (p->n_list) return from_list(r, p, t, need);
     if (need && !raw.n)
         return koe_fail(r->err, KOE_E_FORMAT, "it has no data: this file holds the graph without its weights; take the full model");
@@ -394,7 +394,11 @@ koe_status koe_read_tensor(koe_reader *r, koe_wire w, koe_tensor *out, koe_str *
         char text[160];
         if (st != KOE_OK) st = koe_error_wrap(r->err, st, "%s", koe_tensor_describe(&t, text, sizeof text));
     }
+    koe_onnx_model *m = r->model;
+    bool is_unaligned = st == KOE_OK && !koe_tensor_aligned(&t);
+    if (is_unaligned) st = grow(r, &m->unaligned, m->n_unaligned, &m->cap_unaligned, sizeof *m->unaligned);
     if (st != KOE_OK) return koe_error_wrap(r->err, st, "tensor '%.*s'", KOE_NAME_ARG(p.name));
+    if (is_unaligned) m->unaligned[m->n_unaligned++] = out;
     *out = t;
     *name = p.name;
     return KOE_OK;

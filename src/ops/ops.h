@@ -6,8 +6,10 @@
 koe_op_table koe_ops_elementwise(void); /* Add ... Where, Cast, activations */
 koe_op_table koe_ops_random(void); /* RandomNormalLike ... */
 koe_op_table koe_ops_shape(void); /* Reshape, Shape, Squeeze, Expand, Range, ... */
-koe_op_table koe_ops_move(void); /* Transpose, Concat, Slice, Split, Pad, Tile, ... */
-koe_op_table koe_ops_index(void); /* Gather, Scatter, OneHot, NonZero, TopK, Unique, ... */
+koe_op_table koe_ops_move(void); /* Transpose, Concat, Split, Tile, ... */
+koe_op_table koe_ops_slice(void); /* Slice, Pad, ... */
+koe_op_table koe_ops_index(void); /* Gather, Scatter, ... */
+koe_op_table koe_ops_select(void); /* OneHot, NonZero, TopK, Unique */
 koe_op_table koe_ops_sequence(void); /* SequenceAt ... */
 koe_op_table koe_ops_resize(void); /* Resize, Upsample, DepthToSpace, ... */
 koe_op_table koe_ops_reduce(void); /* ReduceSum ... ArgMax, CumSum */

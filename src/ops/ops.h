@@ -16,10 +16,15 @@ koe_op_table koe_ops_reduce(void); /* ReduceSum ... ArgMax, CumSum */
 koe_op_table koe_ops_norm(void); /* Softmax, LayerNormalization, InstanceNormalization, ... */
 koe_op_table koe_ops_pool(void); /* MaxPool, AveragePool, ... */
 koe_op_table koe_ops_signal(void); /* DFT, STFT, windows */
-koe_op_table koe_ops_matmul(void); /* MatMul, Gemm, Einsum */
+koe_op_table koe_ops_matmul(void); /* MatMul, Gemm */
 koe_op_table koe_ops_conv(void); /* Conv, ConvTranspose */
 koe_op_table koe_ops_rnn(void); /* LSTM, GRU, RNN */
 koe_op_table koe_ops_quant(void); /* QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear */
 koe_op_table koe_ops_quant_matmul(void); /* MatMulInteger, QLinearMatMul, QGemm, ... */
+koe_op_table koe_ops_quant_conv(void); /* ConvInteger, QLinearConv */
+koe_op_table koe_ops_quant_nbits(void); /* MatMulNBits */
+koe_op_table koe_ops_quant_math(void); /* QLinearAdd ... QLinearSoftmax */
+koe_op_table koe_ops_einsum(void);
+koe_op_table koe_ops_attention(void); /* Attention, RotaryEmbedding */
 koe_op_table koe_ops_control(void); /* If, Loop, Scan, SequenceMap; defined in the graph room, which owns subgraphs */
 #endif

@@ -1,10 +1,11 @@
-/* pool.c - MaxPool, AveragePool, LpPool and their global forms, over any number of spatial dimensions.
- * A task is one plane (one channel of one batch item). */
+/* pool.c - MaxPool, AveragePool, LpPool and their global forms, over any number of spatial dimensions; com.microsoft
+ * QLinearAveragePool and QLinearGlobalAveragePool. A task is one plane (one channel of one batch item). */
 #include <float.h>
 #include <inttypes.h>
 #include <math.h>
 
 #include "ops/ops.h"
+#include "ops/quant.h"
 #include "ops/window.h"
 
 typedef struct pool_job {
@@ -16,6 +17,8 @@ typedef struct pool_job {
     bool column_major; /* storage_order of those indices */
     bool include_pad;
     double p; /* of the Lp norm */
+    koe_quant_param xq, yq; /* QLinear: of input and output */
+    size_t n_last; /* QLinear: channels when they are the last dimension, else 1 */
 } pool_job;
 
 /* The window of one output, clipped to the input: per dimension first input position and number of kernel positions. */
@@ -153,12 +156,36 @@ static double lp_root(double s, double p) { return p == 2 ? sqrt(s) : p == 1 ? s
 DEFINE_LP(float)
 DEFINE_LP(double)
 
+/* Integers in, integers out, averaged as the reals they stand for: padding is a real 0, so it does not add to the sum. Element `at` of
+ * a plane is n_last elements after the one before. */
+#define DEFINE_QUANT_AVERAGE(T, low, high)                                                               \
+    static void quant_average_##T(void *arg, size_t plane)                                               \
+    {                                                                                                    \
+        const pool_job *j = arg;                                                                         \
+        size_t item = plane / j->n_last, channel = plane % j->n_last;                                    \
+        const T *x = (const T *)j->x->data + item * j->in_plane * j->n_last + channel;                   \
+        T *y = (T *)j->y->data + item * j->out_plane * j->n_last + channel;                              \
+        float lo = (float)(low - j->yq.zero), hi = (float)(high - j->yq.zero);                           \
+        double scale = (double)j->xq.scale / (double)j->yq.scale;                                        \
+        int64_t o[KOE_MAX_SPATIAL] = { 0 };                                                              \
+        for (size_t i = 0; i < j->out_plane; i++, koe_next_index(j->w.n, o, j->w.out)) {                 \
+            span s = window_at(&j->w, o);                                                                \
+            double n = j->include_pad ? padded_count(&j->w, o) : inside_count(&j->w, &s);                \
+            int64_t sum = 0;                                                                             \
+            if (!s.empty) EACH_ELEMENT(&j->w, &s, sum += x[at * j->n_last] - j->xq.zero;);               \
+            y[i * j->n_last] = (T)(koe_quant_round((float)((double)sum * scale / (n > 0 ? n : 1)), lo, hi) + j->yq.zero); \
+        }                                                                                                \
+    }
+DEFINE_QUANT_AVERAGE(int8_t, INT8_MIN, INT8_MAX)
+DEFINE_QUANT_AVERAGE(uint8_t, 0, UINT8_MAX)
+
 typedef struct pool_kernels {
     koe_pool_fn *f32, *f64, *i8, *u8;
 } pool_kernels;
 static const pool_kernels max_kernels = { max_float, max_double, max_int8_t, max_uint8_t };
 static const pool_kernels average_kernels = { average_float, average_double, NULL, NULL };
 static const pool_kernels lp_kernels = { lp_float, lp_double, NULL, NULL };
+static const pool_kernels quant_kernels = { NULL, NULL, quant_average_int8_t, quant_average_uint8_t };
 
 static koe_pool_fn *kernel_for(const pool_kernels *k, koe_dtype dtype)
 {
@@ -199,17 +226,24 @@ static koe_status pool(koe_op_ctx *c, const pool_kernels *kernels, bool global, 
         return koe_fail(err, KOE_E_FORMAT, "%.*s: input of %d dimensions (node %.*s)", KOE_STR_ARG(c->node->op_type), x->n_dim,
                         KOE_STR_ARG(c->node->name));
     pool_job j = { .x = x, .p = lp_exponent(c->node), .include_pad = koe_node_int(c->node, "count_include_pad", 0) != 0,
-                   .column_major = koe_node_int(c->node, "storage_order", 0) != 0 };
-    int64_t point = 1, dim[KOE_MAX_DIM] = { x->dim[0], x->dim[1] };
-    if (x->n_dim == 2)
+                   .column_major = koe_node_int(c->node, "storage_order", 0) != 0, .n_last = 1 };
+    bool channels_last = kernels == &quant_kernels && koe_node_int(c->node, "channels_last", 0) != 0;
+    const int64_t *in = x->dim + (channels_last ? 1 : 2);
+    int n = x->n_dim - 2;
+    int64_t point = 1;
+    if (n == 0)
         whole_window(&j.w, 1, &point);
     else if (global)
-        whole_window(&j.w, x->n_dim - 2, x->dim + 2);
+        whole_window(&j.w, n, in);
     else
-        st = koe_window_read(&j.w, c->node, x->n_dim - 2, x->dim + 2, NULL, err);
+        st = koe_window_read(&j.w, c->node, n, in, NULL, err);
+    if (st == KOE_OK && kernels == &quant_kernels) st = koe_quant_whole(c, 1, 2, x->dtype, &j.xq, err);
+    if (st == KOE_OK && kernels == &quant_kernels) st = koe_quant_whole(c, 3, 4, x->dtype, &j.yq, err);
     if (st != KOE_OK) return st;
     if (!(j.p > 0)) return koe_fail(err, KOE_E_FORMAT, "%.*s: p is %g", KOE_STR_ARG(c->node->op_type), j.p);
-    for (int d = 0; d < x->n_dim - 2; d++) dim[d + 2] = j.w.out[d];
+    int64_t dim[KOE_MAX_DIM];
+    memcpy(dim, x->dim, sizeof dim);
+    for (int d = 0; d < n; d++) dim[d + (channels_last ? 1 : 2)] = j.w.out[d];
     st = koe_out(c, 0, x->dtype, x->n_dim, dim, &j.y, err);
     if (st == KOE_OK && kernels == &max_kernels && c->n_out > 1 && c->out[1]) {
         koe_tensor *index;
@@ -219,7 +253,9 @@ static koe_status pool(koe_op_ctx *c, const pool_kernels *kernels, bool global, 
     if (st != KOE_OK) return st;
     j.in_plane = koe_dim_product(j.w.in, 0, j.w.n);
     j.out_plane = koe_dim_product(j.w.out, 0, j.w.n);
-    koe_pool_for(c->pool, koe_dim_product(x->dim, 0, 2), fn, &j);
+    size_t n_channel = (size_t)x->dim[channels_last ? x->n_dim - 1 : 1];
+    if (channels_last) j.n_last = n_channel;
+    koe_pool_for(c->pool, (size_t)x->dim[0] * n_channel, fn, &j);
     return KOE_OK;
 }
 
@@ -229,6 +265,8 @@ static koe_status lp_run(koe_op_ctx *c, koe_error *err) { return pool(c, &lp_ker
 static koe_status global_max_run(koe_op_ctx *c, koe_error *err) { return pool(c, &max_kernels, true, err); }
 static koe_status global_average_run(koe_op_ctx *c, koe_error *err) { return pool(c, &average_kernels, true, err); }
 static koe_status global_lp_run(koe_op_ctx *c, koe_error *err) { return pool(c, &lp_kernels, true, err); }
+static koe_status quant_average_run(koe_op_ctx *c, koe_error *err) { return pool(c, &quant_kernels, false, err); }
+static koe_status quant_global_run(koe_op_ctx *c, koe_error *err) { return pool(c, &quant_kernels, true, err); }
 
 static const koe_op table[] = {
     { "MaxPool", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, max_run, NULL },
@@ -237,6 +275,8 @@ static const koe_op table[] = {
     { "GlobalMaxPool", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, global_max_run, NULL },
     { "GlobalAveragePool", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, global_average_run, NULL },
     { "GlobalLpPool", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, global_lp_run, NULL },
+    { "QLinearAveragePool", 1, 0, 0, NULL, NULL, quant_average_run, "com.microsoft" },
+    { "QLinearGlobalAveragePool", 1, 0, 0, NULL, NULL, quant_global_run, "com.microsoft" },
 };
 
 koe_op_table koe_ops_pool(void) { return KOE_OP_TABLE(table); }

@@ -74,7 +74,7 @@ koe_status koe_window_read(koe_window *w, const koe_node *node, int n, const int
     if (!same && !valid && !koe_str_is(pad, "NOTSET") && pad.n != 0)
         return koe_fail(err, KOE_E_FORMAT, "%.*s: auto_pad is '%.*s' (node %.*s)", KOE_STR_ARG(node->op_type), KOE_STR_ARG(pad),
                         KOE_STR_ARG(node->name));
-    bool ceil_mode = koe_node_int(node, "ceil_mode", 0) != 0;
+    bool ceil_mode = !kernel && koe_node_int(node, "ceil_mode", 0) != 0; /* an attribute of pooling only */
     for (int d = 0; d < n; d++) {
         if (in[d] > MAX_IN) return koe_fail(err, KOE_E_LIMIT, "%.*s: input of length %" PRId64, KOE_STR_ARG(node->op_type), in[d]);
         w->in[d] = in[d];

@@ -1,0 +1,165 @@
+/* quant_nbits.c - com.microsoft MatMulNBits: Y[.., N] = A[.., K] * W^T, W of 2, 4 or 8 bits in blocks along K.
+ *     B            uint8 [N][blocks][block_size * bits / 8], low bits first
+ *     scales       [N][blocks]
+ *     zero_points  packed as B ([N][ceil(blocks * bits / 8)]) or as floats [N][blocks]; absent: 2^(bits-1)
+ *     g_idx        int32 [K]: the block whose scale each row takes, in place of k / block_size
+ * W is 4 to 16 times larger as float32, so it is widened tile by tile inside the product and never kept. */
+#include <inttypes.h>
+
+#include "kernels/kernels.h"
+#include "ops/ops.h"
+
+enum { TILE_K = 128, TILE_N = 64 };
+
+typedef struct nbits_job {
+    size_t m, n, k;
+    size_t bits, block, n_block, blob; /* blob: bytes of a block */
+    const float *a, *scale, *bias;
+    const uint8_t *b;
+    const uint8_t *zero_packed; /* one of these, or neither */
+    const float *zero_float;
+    const int32_t *group; /* g_idx or NULL */
+    float *y;
+} nbits_job;
+
+/* Number `i` of a row of packed numbers. */
+static unsigned unpack(const uint8_t *row, size_t i, size_t bits)
+{
+    size_t per_byte = 8 / bits;
+    return (row[i / per_byte] >> (i % per_byte * bits)) & ((1u << bits) - 1u);
+}
+
+static float zero_of(const nbits_job *j, size_t col, size_t block)
+{
+    if (j->zero_float) return j->zero_float[col * j->n_block + block];
+    if (!j->zero_packed) return (float)(1u << (j->bits - 1));
+    size_t row_bytes = (j->n_block * j->bits + 7) / 8;
+    return (float)unpack(j->zero_packed + col * row_bytes, block, j->bits);
+}
+
+/* w[k_n][cols] = W transposed, rows k0.. and columns col.. */
+static void widen_tile(const nbits_job *j, float w[TILE_K][TILE_N], size_t k0, size_t k_n, size_t col, size_t cols)
+{
+    for (size_t c = 0; c < cols; c++) {
+        const uint8_t *row = j->b + (col + c) * j->n_block * j->blob;
+        size_t last = SIZE_MAX;
+        float scale = 0, zero = 0;
+        for (size_t p = 0; p < k_n; p++) {
+            size_t at = k0 + p, block = j->group ? (size_t)j->group[at] : at / j->block;
+            if (block != last) {
+                last = block;
+                scale = j->scale[(col + c) * j->n_block + block];
+                zero = zero_of(j, col + c, block);
+            }
+            w[p][c] = ((float)unpack(row + at / j->block * j->blob, at % j->block, j->bits) - zero) * scale;
+        }
+    }
+}
+
+/* TILE_N columns of the output. */
+static void nbits_task(void *arg, size_t task)
+{
+    const nbits_job *j = arg;
+    size_t col = task * TILE_N, cols = j->n - col < TILE_N ? j->n - col : TILE_N;
+    float w[TILE_K][TILE_N];
+    for (size_t k0 = 0; k0 < j->k; k0 += TILE_K) {
+        size_t k_n = j->k - k0 < TILE_K ? j->k - k0 : TILE_K;
+        widen_tile(j, w, k0, k_n, col, cols);
+        koe_f32_gemm(j->y + col, j->n, j->a + k0, j->k, w[0], TILE_N, j->m, cols, k_n, k0 > 0);
+    }
+    if (j->bias)
+        for (size_t i = 0; i < j->m; i++)
+            for (size_t c = 0; c < cols; c++) j->y[i * j->n + col + c] += j->bias[col + c];
+}
+
+static koe_status wrong(const koe_op_ctx *c, const char *what, koe_error *err)
+{
+    return koe_fail(err, KOE_E_FORMAT, "MatMulNBits: %s does not fit K, N, bits and block_size (node %.*s)", what,
+                    KOE_STR_ARG(c->node->name));
+}
+
+static koe_status read_attributes(koe_op_ctx *c, nbits_job *j, koe_error *err)
+{
+    int64_t k = koe_node_int(c->node, "K", 0), n = koe_node_int(c->node, "N", 0), bits = koe_node_int(c->node, "bits", 4);
+    int64_t block = koe_node_int(c->node, "block_size", 0);
+    if (bits != 2 && bits != 4 && bits != 8) return koe_fail(err, KOE_E_UNSUPPORTED, "MatMulNBits with %" PRId64 " bits: 2, 4, 8", bits);
+    if (k < 1 || n < 1 || block < 16 || (block & (block - 1)) != 0 || block > (1 << 20) || k > INT32_MAX || n > INT32_MAX)
+        return koe_fail(err, KOE_E_FORMAT, "MatMulNBits: K %" PRId64 ", N %" PRId64 ", block_size %" PRId64 " (node %.*s)", k, n, block,
+                        KOE_STR_ARG(c->node->name));
+    j->k = (size_t)k;
+    j->n = (size_t)n;
+    j->bits = (size_t)bits;
+    j->block = (size_t)block;
+    j->n_block = (j->k + j->block - 1) / j->block;
+    j->blob = j->block * j->bits / 8;
+    return KOE_OK;
+}
+
+static koe_status read_zeros(koe_op_ctx *c, nbits_job *j, koe_error *err)
+{
+    const koe_tensor *t = koe_in(c, 3);
+    if (!t) return KOE_OK;
+    size_t count = koe_tensor_count(t);
+    if (t->dtype == KOE_DTYPE_U8) {
+        j->zero_packed = t->data;
+        return count == j->n * ((j->n_block * j->bits + 7) / 8) ? KOE_OK : wrong(c, "zero_points", err);
+    }
+    if (t->dtype != KOE_DTYPE_F32) return koe_type_error(c, t->dtype, err);
+    j->zero_float = t->data;
+    return count == j->n * j->n_block ? KOE_OK : wrong(c, "zero_points", err);
+}
+
+static koe_status read_groups(koe_op_ctx *c, nbits_job *j, koe_error *err)
+{
+    const koe_tensor *t = koe_in(c, 4);
+    if (!t) return KOE_OK;
+    if (t->dtype != KOE_DTYPE_I32) return koe_type_error(c, t->dtype, err);
+    if (koe_tensor_count(t) < j->k) return wrong(c, "g_idx", err);
+    j->group = t->data;
+    for (size_t i = 0; i < j->k; i++)
+        if (j->group[i] < 0 || (size_t)j->group[i] >= j->n_block)
+            return koe_fail(err, KOE_E_FORMAT, "MatMulNBits: g_idx[%zu] is %" PRId32 ", there are %zu blocks", i, j->group[i], j->n_block);
+    return KOE_OK;
+}
+
+static koe_status nbits_run(koe_op_ctx *c, koe_error *err)
+{
+    const koe_tensor *a, *b, *scale, *bias = koe_in(c, 5);
+    koe_tensor *y;
+    nbits_job j = { 0 };
+    koe_status st = koe_need(c, 0, &a, err);
+    if (st == KOE_OK) st = koe_need(c, 1, &b, err);
+    if (st == KOE_OK) st = koe_need(c, 2, &scale, err);
+    if (st == KOE_OK) st = read_attributes(c, &j, err);
+    if (st != KOE_OK) return st;
+    if (a->dtype != KOE_DTYPE_F32) return koe_type_error(c, a->dtype, err);
+    if (b->dtype != KOE_DTYPE_U8) return koe_type_error(c, b->dtype, err);
+    if (scale->dtype != KOE_DTYPE_F32) return koe_type_error(c, scale->dtype, err);
+    if (bias && bias->dtype != KOE_DTYPE_F32) return koe_type_error(c, bias->dtype, err);
+    if (a->n_dim < 1 || (size_t)a->dim[a->n_dim - 1] != j.k) return wrong(c, "A", err);
+    if (koe_tensor_count(b) != j.n * j.n_block * j.blob) return wrong(c, "B", err);
+    if (koe_tensor_count(scale) != j.n * j.n_block) return wrong(c, "scales", err);
+    if (bias && koe_tensor_count(bias) != j.n) return wrong(c, "bias", err);
+    st = read_zeros(c, &j, err);
+    if (st == KOE_OK) st = read_groups(c, &j, err);
+    if (st != KOE_OK) return st;
+    int64_t dim[KOE_MAX_DIM];
+    for (int d = 0; d < a->n_dim; d++) dim[d] = a->dim[d];
+    dim[a->n_dim - 1] = (int64_t)j.n;
+    st = koe_out(c, 0, KOE_DTYPE_F32, a->n_dim, dim, &y, err);
+    if (st != KOE_OK) return st;
+    j.m = koe_tensor_count(a) / j.k;
+    j.a = a->data;
+    j.b = b->data;
+    j.scale = scale->data;
+    j.bias = bias ? bias->data : NULL;
+    j.y = y->data;
+    koe_pool_for(c->pool, (j.n + TILE_N - 1) / TILE_N, nbits_task, &j);
+    return KOE_OK;
+}
+
+static const koe_op table[] = {
+    { "MatMulNBits", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, nbits_run, "com.microsoft" },
+};
+
+koe_op_table koe_ops_quant_nbits(void) { return KOE_OP_TABLE(table); }

@@ -11,7 +11,7 @@ koe_op_table koe_ops_slice(void); /* Slice, Pad, ... */
 koe_op_table koe_ops_index(void); /* Gather, Scatter, ... */
 koe_op_table koe_ops_select(void); /* OneHot, NonZero, TopK, Unique */
 koe_op_table koe_ops_sequence(void); /* SequenceAt ... */
-koe_op_table koe_ops_resize(void); /* Resize, Upsample, DepthToSpace, ... */
+koe_op_table koe_ops_resize(void); /* Resize, Upsample */
 koe_op_table koe_ops_reduce(void); /* ReduceSum ... ArgMax, CumSum */
 koe_op_table koe_ops_norm(void); /* Softmax, LayerNormalization, InstanceNormalization, ... */
 koe_op_table koe_ops_pool(void); /* MaxPool, AveragePool, ... */

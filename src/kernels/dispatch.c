@@ -14,10 +14,8 @@
     }
 
 static const koe_kernel_set table[] = {
-#ifdef KOE_HAVE_AVX512
+#if defined(__x86_64__)
     SET(avx512, KOE_CPU_AVX512, 8, 48),
-#endif
-#ifdef KOE_HAVE_AVX2
     SET(avx2, KOE_CPU_AVX2, 4, 24),
 #endif
     SET(ref, 0, 4, 16),

@@ -20,10 +20,11 @@ void koe_f32_scale_shift_ref(float *y, const float *x, size_t n, float a, float 
 
 void koe_f32_softmax_ref(float *y, const float *x, size_t n)
 {
-    float max = -INFINITY, sum = 0;
+    float max = -INFINITY;
+    double sum = 0;
     for (size_t i = 0; i < n; i++) max = x[i] > max ? x[i] : max;
-    for (size_t i = 0; i < n; i++) sum += y[i] = expf(x[i] - max);
-    for (size_t i = 0; i < n; i++) y[i] /= sum;
+    for (size_t i = 0; i < n; i++) sum += (double)(y[i] = expf(x[i] - max));
+    for (size_t i = 0; i < n; i++) y[i] = (float)((double)y[i] / sum);
 }
 
 void koe_f32_lstm_cell_ref(float *gates, const float *peep, float *h, float *c, size_t hidden)

@@ -17,7 +17,7 @@
 
 /* y[i] = f(x[i]); y may be x. Any alignment; nothing past n is read or written. NaN, infinities and denormals as in C's math.h.
  * Largest error against the exact result, in units of the last place, of the vector variants (tests/kernels/test_math.c):
- *     exp 1   tanh 3   sigmoid 3   sin, cos 2 (sin and cos beyond 4e5 in magnitude are the C library's)   erf 2   log 1 */
+ *     exp 2   tanh 3   sigmoid 3   sin, cos 2 (sin and cos beyond 4e5 in magnitude are the C library's)   erf 2   log 2 */
 typedef void koe_f32_map_fn(float *y, const float *x, size_t n);
 koe_f32_map_fn koe_f32_exp, koe_f32_tanh, koe_f32_sigmoid, koe_f32_sin, koe_f32_cos, koe_f32_erf, koe_f32_log;
 

@@ -1,0 +1,91 @@
+/* f32_rows_simd.c - kernels on rows: statistics, affine, softmax, the LSTM cell. */
+#include "kernels/f32_math_simd.h"
+#include "kernels/variants.h"
+
+enum {
+    LANES = 4, /* vectors summed side by side: hides the latency of an addition */
+    BLOCK = 4096, /* summed in single precision; across blocks in double, so that rounding does not grow with the length */
+};
+
+/* Sum of x - shift, or of its square, over one block. */
+VF_INLINE float sum_block(const float *x, size_t n, float shift, bool square)
+{
+    const vf origin = vf_set(shift);
+    vf sum[LANES];
+    size_t i = 0;
+    for (size_t l = 0; l < LANES; l++) sum[l] = vf_zero();
+    for (; i + LANES * VF_N <= n; i += LANES * VF_N)
+        for (size_t l = 0; l < LANES; l++) {
+            const vf d = vf_sub(vf_load(x + i + l * VF_N), origin);
+            sum[l] = square ? vf_fma(d, d, sum[l]) : vf_add(sum[l], d);
+        }
+    for (size_t l = 0; i < n; i += VF_N, l++) {
+        float last[VF_N];
+        for (size_t j = 0; j < VF_N; j++) last[j] = i + j < n ? x[i + j] : shift;
+        const vf d = vf_sub(vf_load(last), origin);
+        sum[l] = square ? vf_fma(d, d, sum[l]) : vf_add(sum[l], d);
+    }
+    return vf_sum(vf_add(vf_add(sum[0], sum[1]), vf_add(sum[2], sum[3])));
+}
+
+void VARIANT(koe_f32_mean_var)(const float *x, size_t n, float *mean, float *var)
+{
+    double sum = 0, square = 0;
+    for (size_t i = 0; i < n; i += BLOCK) sum += (double)sum_block(x + i, n - i < BLOCK ? n - i : BLOCK, 0, false);
+    const float m = n ? (float)(sum / (double)n) : 0;
+    for (size_t i = 0; i < n; i += BLOCK) square += (double)sum_block(x + i, n - i < BLOCK ? n - i : BLOCK, m, true);
+    *mean = m;
+    *var = n ? (float)(square / (double)n) : 0;
+}
+
+void VARIANT(koe_f32_scale_shift)(float *y, const float *x, size_t n, float a, float b)
+{
+    const vf scale = vf_set(a), shift = vf_set(b);
+    size_t i = 0;
+    for (; i + VF_N <= n; i += VF_N) vf_store(y + i, vf_fma(vf_load(x + i), scale, shift));
+    if (i < n) vf_store_n(y + i, vf_fma(vf_load_n(x + i, n - i), scale, shift), n - i);
+}
+
+void VARIANT(koe_f32_softmax)(float *y, const float *x, size_t n)
+{
+    vf max = vf_set(-INFINITY), sum = vf_zero();
+    size_t i = 0;
+    float largest;
+    for (; i + VF_N <= n; i += VF_N) max = vf_max(max, vf_load(x + i));
+    largest = vf_largest(max);
+    for (; i < n; i++) largest = x[i] > largest ? x[i] : largest;
+    const vf top = vf_set(largest);
+    for (i = 0; i + VF_N <= n; i += VF_N) {
+        const vf e = v_exp(vf_sub(vf_load(x + i), top));
+        sum = vf_add(sum, e);
+        vf_store(y + i, e);
+    }
+    if (i < n) {
+        float last[VF_N];
+        for (size_t j = 0; j < VF_N; j++) last[j] = i + j < n ? x[i + j] - largest : -INFINITY;
+        const vf e = v_exp(vf_load(last));
+        sum = vf_add(sum, e);
+        vf_store_n(y + i, e, n - i);
+    }
+    VARIANT(koe_f32_scale_shift)(y, y, n, 1.0f / vf_sum(sum), 0);
+}
+
+/* One vector of cells; j is where it starts in each array, n how many are there. */
+VF_INLINE void cells(const float *gates, const float *peep, float *h, float *c, size_t hidden, size_t j, size_t n)
+{
+    const vf was = vf_load_n(c + j, n);
+    vf i = vf_load_n(gates + j, n), o = vf_load_n(gates + hidden + j, n), f = vf_load_n(gates + 2 * hidden + j, n);
+    if (peep) {
+        i = vf_fma(vf_load_n(peep + j, n), was, i);
+        f = vf_fma(vf_load_n(peep + 2 * hidden + j, n), was, f);
+    }
+    const vf now = vf_fma(v_sigmoid(f), was, vf_mul(v_sigmoid(i), v_tanh(vf_load_n(gates + 3 * hidden + j, n))));
+    if (peep) o = vf_fma(vf_load_n(peep + hidden + j, n), now, o);
+    vf_store_n(c + j, now, n);
+    vf_store_n(h + j, vf_mul(v_sigmoid(o), v_tanh(now)), n);
+}
+
+void VARIANT(koe_f32_lstm_cell)(float *gates, const float *peep, float *h, float *c, size_t hidden)
+{
+    for (size_t j = 0; j < hidden; j += VF_N) cells(gates, peep, h, c, hidden, j, hidden - j < VF_N ? hidden - j : VF_N);
+}

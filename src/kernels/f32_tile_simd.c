@@ -1,0 +1,98 @@
+/* f32_tile_simd.c - the tile kernel: m rows by v vectors of c in registers, for each m and v its own unrolled loop.
+ * AVX-512 8 x 3 vectors: 24 accumulators, 3 of b, one broadcast of a; 11 loads for 24 multiply-adds.
+ * AVX2    4 x 3 vectors: 12, 3 and 1 of the 16 registers; 7 loads for 12. */
+#include "kernels/f32_math_simd.h"
+#include "kernels/variants.h"
+
+#if defined(__AVX512F__)
+enum { MR = 8, NV = 3 };
+#define ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+#else
+enum { MR = 4, NV = 3 };
+#define ROWS(X) X(1) X(2) X(3) X(4)
+#endif
+
+/* n_last: floats of the last vector, 0 when it is whole. m, v and whether n_last is 0 are constants at each call: all loops over them
+ * unroll, and acc lives in registers. */
+VF_INLINE void tile(float *c, size_t ldc, const float *a, const float *b, size_t ldb, const size_t *off, size_t rows, size_t taps,
+                    size_t n_last, bool accumulate, const size_t m, const size_t v)
+{
+    vf acc[MR][NV];
+#pragma GCC unroll 8
+    for (size_t i = 0; i < m; i++)
+#pragma GCC unroll 3
+        for (size_t j = 0; j < v; j++) {
+            const float *from = c + i * ldc + j * VF_N;
+            if (!accumulate) acc[i][j] = vf_zero();
+            else acc[i][j] = n_last && j + 1 == v ? vf_load_n(from, n_last) : vf_load(from);
+        }
+    for (size_t r = 0; r < rows; r++, b += ldb)
+        for (size_t t = 0; t < taps; t++, a += m) {
+            const float *x = b + off[t];
+            vf xv[NV];
+#pragma GCC unroll 3
+            for (size_t j = 0; j < v; j++) xv[j] = n_last && j + 1 == v ? vf_load_n(x + j * VF_N, n_last) : vf_load(x + j * VF_N);
+#pragma GCC unroll 8
+            for (size_t i = 0; i < m; i++) {
+                const vf w = vf_set(a[i]);
+#pragma GCC unroll 3
+                for (size_t j = 0; j < v; j++) acc[i][j] = vf_fma(w, xv[j], acc[i][j]);
+            }
+        }
+#pragma GCC unroll 8
+    for (size_t i = 0; i < m; i++)
+#pragma GCC unroll 3
+        for (size_t j = 0; j < v; j++) {
+            float *to = c + i * ldc + j * VF_N;
+            if (n_last && j + 1 == v) vf_store_n(to, acc[i][j], n_last);
+            else vf_store(to, acc[i][j]);
+        }
+}
+
+#define ARGS float *c, size_t ldc, const float *a, const float *b, size_t ldb, const size_t *off, size_t rows, size_t taps, bool accumulate
+#define DEFINE(m)                                                                                                                \
+    static void tile_##m(ARGS, size_t n)                                                                                         \
+    {                                                                                                                            \
+        const size_t last = n % VF_N;                                                                                            \
+        if (n == NV * VF_N) tile(c, ldc, a, b, ldb, off, rows, taps, 0, accumulate, m, NV);                                      \
+        else if (n > 2 * VF_N) tile(c, ldc, a, b, ldb, off, rows, taps, last, accumulate, m, 3);                                 \
+        else if (n > VF_N) tile(c, ldc, a, b, ldb, off, rows, taps, last ? last : VF_N, accumulate, m, 2);                       \
+        else tile(c, ldc, a, b, ldb, off, rows, taps, last ? last : VF_N, accumulate, m, 1);                                     \
+    }
+ROWS(DEFINE)
+
+void VARIANT(koe_f32_tile)(float *c, size_t ldc, const float *a, const float *b, size_t ldb, const size_t *off, size_t rows,
+                           size_t taps, size_t m, size_t n, bool accumulate)
+{
+    typedef void fn(ARGS, size_t n);
+#define ENTRY(m) tile_##m,
+    static fn *const by_rows[] = { ROWS(ENTRY) };
+    by_rows[m - 1](c, ldc, a, b, ldb, off, rows, taps, accumulate, n);
+}
+
+VF_INLINE vf activate(vf v, koe_act act, vf alpha)
+{
+    switch (act) {
+    case KOE_ACT_RELU: return vf_select(vf_lt(v, vf_zero()), vf_zero(), v);
+    case KOE_ACT_LEAKY: return vf_select(vf_lt(v, vf_zero()), vf_mul(v, alpha), v);
+    case KOE_ACT_TANH: return v_tanh(v);
+    case KOE_ACT_SIGMOID: return v_sigmoid(v);
+    case KOE_ACT_NONE: break;
+    }
+    return v;
+}
+
+void VARIANT(koe_f32_finish)(float *c, size_t ldc, size_t m, size_t n, const koe_f32_epilogue *ep)
+{
+    const vf scale = vf_set(ep->scale), alpha = vf_set(ep->alpha);
+    for (size_t i = 0; i < m; i++) {
+        const vf bias = vf_set(ep->bias_row ? ep->bias_row[i] : 0);
+        for (size_t j = 0; j < n; j += VF_N) {
+            const size_t k = n - j < VF_N ? n - j : VF_N;
+            vf v = vf_add(vf_load_n(c + i * ldc + j, k), bias);
+            if (ep->bias_col) v = vf_add(v, vf_load_n(ep->bias_col + j, k));
+            if (ep->residual) v = vf_add(v, vf_load_n(ep->residual + i * ep->ld_residual + j, k));
+            vf_store_n(c + i * ldc + j, vf_mul(activate(v, ep->act, alpha), scale), k);
+        }
+    }
+}

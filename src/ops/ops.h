@@ -3,7 +3,11 @@
 #define KOE_OPS_OPS_H
 #include "ops/op.h"
 
-koe_op_table koe_ops_elementwise(void); /* Add ... Where, Cast, activations */
+koe_op_table koe_ops_unary(void); /* Abs, Sqrt, Sin, Tanh, Not, ... */
+koe_op_table koe_ops_activation(void); /* LeakyRelu, Gelu, Clip, PRelu, Dropout, ... */
+koe_op_table koe_ops_binary(void); /* Add ... Pow, Max, Min, Sum, Mean */
+koe_op_table koe_ops_compare(void); /* Equal, And, BitShift, IsNaN, Where, ... */
+koe_op_table koe_ops_cast(void); /* Cast, CastLike, BitCast */
 koe_op_table koe_ops_random(void); /* RandomNormalLike ... */
 koe_op_table koe_ops_shape(void); /* Reshape, Shape, Squeeze, Expand, Range, ... */
 koe_op_table koe_ops_move(void); /* Transpose, Concat, Split, Tile, ... */
@@ -12,8 +16,11 @@ koe_op_table koe_ops_index(void); /* Gather, Scatter, ... */
 koe_op_table koe_ops_select(void); /* OneHot, NonZero, TopK, Unique */
 koe_op_table koe_ops_sequence(void); /* SequenceAt ... */
 koe_op_table koe_ops_resize(void); /* Resize, Upsample */
-koe_op_table koe_ops_reduce(void); /* ReduceSum ... ArgMax, CumSum */
-koe_op_table koe_ops_norm(void); /* Softmax, LayerNormalization, InstanceNormalization, ... */
+koe_op_table koe_ops_reduce(void); /* ReduceSum ... ArgMax, ArgMin */
+koe_op_table koe_ops_cumulative(void); /* CumSum, CumProd */
+koe_op_table koe_ops_softmax(void); /* Softmax, LogSoftmax, Hardmax */
+koe_op_table koe_ops_norm(void); /* InstanceNormalization, GroupNormalization, BatchNormalization, ... */
+koe_op_table koe_ops_layer_norm(void); /* LayerNormalization, RMSNormalization, SkipLayerNormalization, ... */
 koe_op_table koe_ops_pool(void); /* MaxPool, AveragePool, ... */
 koe_op_table koe_ops_signal(void); /* DFT, STFT, windows */
 koe_op_table koe_ops_matmul(void); /* MatMul, Gemm */

@@ -1,3 +1,0 @@
-#include "ops/ops.h"
-
-koe_op_table koe_ops_elementwise(void) { return (koe_op_table){ 0 }; }

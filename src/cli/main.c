@@ -12,6 +12,7 @@ static const struct command {
     koe_command_fn *run;
     const char *about;
 } commands[] = {
+    { "pull", koe_cmd_pull, "download published models, voices and dictionaries" },
     { "model", koe_cmd_model, "look into, run, check or time a model file" },
     { "serve", koe_cmd_serve, "speak over HTTP" },
     { "config", koe_cmd_config, "check the settings" },

@@ -1,9 +1,11 @@
-/* passes.c - nodes -> fewer nodes, before anything runs.
+/* passes.c - nodes -> fewer nodes, before anything runs: the list of passes, and the two that need no pattern:
  *     fold    a node whose inputs are all constant       -> its outputs as constants
  *     dead    a node whose outputs nobody reads          -> nothing */
-#include "graph/internal.h"
+#include "graph/pass.h"
 
 #include <stdlib.h>
+
+#include "base/log.h"
 
 /* "-fold,-dead": true unless the list names it with a minus. */
 static bool wanted(const char *passes, const char *name)
@@ -106,20 +108,130 @@ static void drop_dead(koe_plan *plan, bool *read)
     plan->n_node = n_kept;
 }
 
+/* ---- patterns ------------------------------------------------------------------------------------------------------------ */
+
+koe_node *koe_pass_producer(const koe_pass *p, int slot, const char *op)
+{
+    koe_node *node = slot >= 0 && slot < p->n_slot ? p->producer[slot] : NULL;
+    return node && node->domain.n == 0 && koe_str_is(node->op_type, op) ? node : NULL;
+}
+
+koe_node *koe_pass_inner(const koe_pass *p, int slot, const char *op)
+{
+    return slot >= 0 && slot < p->n_slot && p->n_reads[slot] == 1 ? koe_pass_producer(p, slot, op) : NULL;
+}
+
+const koe_tensor *koe_pass_constant(const koe_pass *p, int slot)
+{
+    const koe_value *v = slot >= 0 ? &p->s->slot[slot].constant : NULL;
+    return v && v->kind == KOE_VALUE_TENSOR ? &v->t : NULL;
+}
+
+bool koe_pass_is_scalar(const koe_pass *p, int slot, float x)
+{
+    const koe_tensor *t = koe_pass_constant(p, slot);
+    return t && t->dtype == KOE_DTYPE_F32 && koe_tensor_count(t) == 1 && *(const float *)t->data == x;
+}
+
+koe_status koe_pass_replace(koe_pass *p, koe_node *node, const char *op, const int *in, int n_in, koe_error *err)
+{
+    int *list = koe_arena_array(&p->s->arena, (size_t)n_in, sizeof *list);
+    if (!list) return koe_fail(err, KOE_E_NOMEM, "a fused node");
+    memcpy(list, in, (size_t)n_in * sizeof *list);
+    node->op_type = koe_str_of(op);
+    node->domain = KOE_STR("koe");
+    node->opset = 1;
+    node->op = koe_op_find(node->domain, node->op_type, 1);
+    if (!node->op) return koe_fail(err, KOE_E_UNSUPPORTED, "fused operator %s is missing", op);
+    node->in = list;
+    node->n_in = n_in;
+    node->in_const = NULL;
+    node->attr = NULL;
+    node->n_attr = 0;
+    if (n_in > p->s->n_in_max) p->s->n_in_max = n_in;
+    p->n_done++;
+    return KOE_OK;
+}
+
+koe_status koe_pass_set_float(koe_pass *p, koe_node *node, const char *name, float x, koe_error *err)
+{
+    koe_onnx_attr *attr = koe_arena_array(&p->s->arena, node->n_attr + 1, sizeof *attr);
+    if (!attr) return koe_fail(err, KOE_E_NOMEM, "a fused node");
+    if (node->n_attr) memcpy(attr, node->attr, node->n_attr * sizeof *attr);
+    attr[node->n_attr++] = (koe_onnx_attr){ .name = koe_str_of(name), .type = KOE_ATTR_FLOAT, .f = x };
+    node->attr = attr;
+    return KOE_OK;
+}
+
+static void count_read(void *arg, int slot) { ((int *)arg)[slot]++; }
+
+/* Runs one pass over a plan and the plans inside it. */
+static koe_status run_pass(koe_session *s, koe_plan *plan, koe_pass_fn *fn, const int *n_reads, int *n_done, koe_error *err)
+{
+    koe_pass p = { .s = s, .plan = plan, .n_slot = s->n_slot };
+    p.producer = calloc((size_t)s->n_slot + 1, sizeof *p.producer);
+    p.n_reads = calloc((size_t)s->n_slot + 1, sizeof *p.n_reads);
+    koe_status st = KOE_OK;
+    if (!p.producer || !p.n_reads) st = koe_fail(err, KOE_E_NOMEM, "passes");
+    else {
+        memcpy(p.n_reads, n_reads, (size_t)s->n_slot * sizeof *n_reads);
+        for (int i = 0; i < plan->n_node; i++)
+            for (int k = 0; k < plan->node[i]->n_out; k++)
+                if (plan->node[i]->out[k] >= 0) p.producer[plan->node[i]->out[k]] = plan->node[i];
+        st = fn(&p, err);
+        *n_done += p.n_done;
+    }
+    free(p.producer);
+    free(p.n_reads);
+    for (int i = 0; i < plan->n_node && st == KOE_OK; i++)
+        for (int k = 0; k < plan->node[i]->n_body && st == KOE_OK; k++) st = run_pass(s, plan->node[i]->body[k], fn, n_reads, n_done, err);
+    return st;
+}
+
+static koe_status fold_all(koe_session *s, koe_error *err)
+{
+    koe_run *r = NULL;
+    koe_status st = koe_run_create(&r, s, err);
+    if (st == KOE_OK) st = fold(s, r, s->plan, err);
+    koe_run_destroy(r);
+    return st;
+}
+
+static koe_status dead_all(koe_session *s, koe_error *err)
+{
+    bool *read = calloc((size_t)s->n_slot + 1, sizeof *read);
+    if (!read) return koe_fail(err, KOE_E_NOMEM, "passes");
+    drop_dead(s->plan, read);
+    free(read);
+    return KOE_OK;
+}
+
+static const struct {
+    const char *name;
+    koe_pass_fn *fn;
+} patterns[] = {
+    { "snake", koe_pass_snake },
+    { "adain", koe_pass_adain },
+    { "conv", koe_pass_conv },
+};
+
 koe_status koe_graph_passes(koe_session *s, const char *passes, koe_error *err)
 {
     koe_status st = KOE_OK;
-    if (wanted(passes, "fold")) {
-        koe_run *r = NULL;
-        st = koe_run_create(&r, s, err);
-        if (st == KOE_OK) st = fold(s, r, s->plan, err);
-        koe_run_destroy(r);
-    }
-    if (st == KOE_OK && wanted(passes, "dead")) {
-        bool *read = calloc((size_t)s->n_slot + 1, sizeof *read);
-        if (!read) return koe_fail(err, KOE_E_NOMEM, "passes");
-        drop_dead(s->plan, read);
-        free(read);
+    if (wanted(passes, "fold")) st = fold_all(s, err);
+    bool dead = wanted(passes, "dead");
+    if (st == KOE_OK && dead) st = dead_all(s, err);
+    for (size_t i = 0; st == KOE_OK && i < sizeof patterns / sizeof *patterns; i++) {
+        if (!wanted(passes, patterns[i].name)) continue;
+        int *n_reads = calloc((size_t)s->n_slot + 1, sizeof *n_reads);
+        if (!n_reads) return koe_fail(err, KOE_E_NOMEM, "passes");
+        for (int k = 0; k < s->plan->n_node; k++) koe_graph_reads(s->plan->node[k], count_read, n_reads);
+        for (int k = 0; k < s->plan->n_out; k++) n_reads[s->plan->out[k]]++;
+        int n_done = 0;
+        st = run_pass(s, s->plan, patterns[i].fn, n_reads, &n_done, err);
+        free(n_reads);
+        koe_log(KOE_LOG_DEBUG, "pass %s: %d replaced", patterns[i].name, n_done);
+        if (st == KOE_OK && dead && n_done) st = dead_all(s, err);
     }
     return st;
 }

@@ -1,0 +1,33 @@
+/* pass.h - what a pass over the graph is made of. A pass looks at the nodes of one plan, and where it finds its pattern it puts one new
+ * node in the place of the pattern's last one; what the others computed is then read by nobody and the `dead` pass removes it.
+ * Each pass is one file, pass_<name>.c, with a sketch of before and after at its top; passes.c lists them in their order. */
+#ifndef KOE_GRAPH_PASS_H
+#define KOE_GRAPH_PASS_H
+#include "graph/internal.h"
+
+/* Who computes and who reads each value, for one plan; made anew for every pass. */
+typedef struct koe_pass {
+    koe_session *s;
+    koe_plan *plan;
+    koe_node **producer; /* [n_slot]; NULL: not computed in this plan */
+    int *n_reads; /* [n_slot]; readers anywhere, outputs of plans included */
+    int n_slot; /* slots at the time of the index */
+    int n_done; /* patterns replaced */
+} koe_pass;
+
+typedef koe_status koe_pass_fn(koe_pass *p, koe_error *err);
+
+koe_pass_fn koe_pass_snake, koe_pass_adain, koe_pass_conv;
+
+/* The node that computes `slot`, if it is an `op` of the default domain with the right number of inputs given; else NULL. */
+koe_node *koe_pass_producer(const koe_pass *p, int slot, const char *op);
+/* The same, and nobody but the caller's pattern reads the value. */
+koe_node *koe_pass_inner(const koe_pass *p, int slot, const char *op);
+const koe_tensor *koe_pass_constant(const koe_pass *p, int slot);
+/* True when the slot is a float32 constant with one element equal to x. */
+bool koe_pass_is_scalar(const koe_pass *p, int slot, float x);
+/* Turns `node` into `op` of koe's own domain, with these inputs and the node's old outputs and name. Attributes are dropped. */
+koe_status koe_pass_replace(koe_pass *p, koe_node *node, const char *op, const int *in, int n_in, koe_error *err);
+/* Adds a float attribute to a node that koe_pass_replace() made. */
+koe_status koe_pass_set_float(koe_pass *p, koe_node *node, const char *name, float x, koe_error *err);
+#endif

@@ -1,0 +1,133 @@
+/* fused.c - the operators of koe's own domain, which the passes of the graph room put in place of several of ONNX's.
+ *     Snake(x, a, r)                     x + r * sin(a x)^2;                      a, r [1,C,1]
+ *     AdaIN(x, w, b, g, h [, a, r])      act(g * InstanceNorm(x; w, b) + h);      w, b [C]; g, h broadcast to x, e.g. [1,C,1];
+ *                                        act: Snake with a, r, LeakyRelu with attribute `leaky`, else none
+ * All float32; half precision is widened by the executor. */
+#include <math.h>
+
+#include "kernels/kernels.h"
+#include "ops/ops.h"
+
+/* x [n,C,...]: rows of n_inner elements, one per channel. */
+typedef struct rows {
+    size_t n_rows, n_channels, n_inner;
+} rows;
+
+static koe_status read_rows(const koe_tensor *x, rows *r, koe_error *err)
+{
+    if (x->dtype != KOE_DTYPE_F32) return koe_fail(err, KOE_E_UNSUPPORTED, "input of type %s", koe_dtype_name(x->dtype));
+    if (x->n_dim < 3) return koe_fail(err, KOE_E_FORMAT, "%d dimensions, at least 3 are needed", x->n_dim);
+    *r = (rows){ (size_t)x->dim[0] * (size_t)x->dim[1], (size_t)x->dim[1], koe_dim_product(x->dim, 2, x->n_dim) };
+    return KOE_OK;
+}
+
+/* Input i as one number for each channel; NULL when absent, an error when it has another size or type. */
+static koe_status per_channel(const koe_op_ctx *c, int i, size_t n, const float **out, koe_error *err)
+{
+    const koe_tensor *t = koe_in(c, i);
+    *out = NULL;
+    if (!t) return KOE_OK;
+    if (t->dtype != KOE_DTYPE_F32 || koe_tensor_count(t) != n)
+        return koe_fail(err, KOE_E_FORMAT, "input %d must have one float32 for each of %zu channels", i, n);
+    *out = t->data;
+    return KOE_OK;
+}
+
+typedef struct snake_job {
+    float *y;
+    const float *x, *a, *r;
+    rows rows;
+} snake_job;
+
+static void snake_row(void *arg, size_t row)
+{
+    const snake_job *j = arg;
+    size_t ch = row % j->rows.n_channels, n = j->rows.n_inner;
+    koe_f32_affine_snake(j->y + row * n, j->x + row * n, n, 1, 0, j->a[ch], j->r[ch]);
+}
+
+static koe_status snake_run(koe_op_ctx *c, koe_error *err)
+{
+    const koe_tensor *x;
+    koe_tensor *y;
+    snake_job j;
+    koe_status st = koe_need(c, 0, &x, err);
+    if (st == KOE_OK) st = read_rows(x, &j.rows, err);
+    if (st == KOE_OK) st = per_channel(c, 1, j.rows.n_channels, &j.a, err);
+    if (st == KOE_OK) st = per_channel(c, 2, j.rows.n_channels, &j.r, err);
+    if (st == KOE_OK && (!j.a || !j.r)) st = koe_fail(err, KOE_E_FORMAT, "Snake needs a and r");
+    if (st != KOE_OK) return st;
+    j.x = x->data;
+    st = koe_out_inplace(c, 0, 0, KOE_DTYPE_F32, x->n_dim, x->dim, &y, err);
+    if (st != KOE_OK) return st;
+    j.y = y->data;
+    koe_pool_for(c->pool, j.rows.n_rows, snake_row, &j);
+    return KOE_OK;
+}
+
+typedef struct adain_job {
+    float *y;
+    const float *x, *w, *b, *g, *h, *a, *r;
+    rows rows;
+    size_t n_style; /* elements of g and h: 1, or one for each row */
+    float epsilon, leaky;
+} adain_job;
+
+static void adain_row(void *arg, size_t row)
+{
+    const adain_job *j = arg;
+    size_t ch = row % j->rows.n_channels, n = j->rows.n_inner;
+    const float *x = j->x + row * n;
+    float *y = j->y + row * n, mean, var;
+    koe_f32_mean_var(x, n, &mean, &var);
+    float scale = j->w[ch] / sqrtf(var + j->epsilon), shift = j->b[ch] - mean * scale;
+    float g = j->g[j->n_style == 1 ? 0 : row % j->n_style], h = j->h[j->n_style == 1 ? 0 : row % j->n_style];
+    scale *= g;
+    shift = shift * g + h;
+    if (j->a) koe_f32_affine_snake(y, x, n, scale, shift, j->a[ch], j->r[ch]);
+    else koe_f32_affine_leaky(y, x, n, scale, shift, j->leaky);
+}
+
+/* True when t holds one number for each channel, or for each row, of x, in the order of the rows: [1,C,1,...] or [N,C,1,...]. */
+static bool is_style(const koe_tensor *t, const koe_tensor *x, size_t n_rows)
+{
+    if (t->dtype != KOE_DTYPE_F32 || t->n_dim != x->n_dim) return false;
+    for (int i = 2; i < t->n_dim; i++)
+        if (t->dim[i] != 1) return false;
+    return t->dim[1] == x->dim[1] && (t->dim[0] == 1 || koe_tensor_count(t) == n_rows);
+}
+
+static koe_status adain_run(koe_op_ctx *c, koe_error *err)
+{
+    const koe_tensor *x, *g, *h;
+    koe_tensor *y;
+    adain_job j = { .epsilon = koe_node_float(c->node, "epsilon", 1e-5f), .leaky = koe_node_float(c->node, "leaky", 1) };
+    koe_status st = koe_need(c, 0, &x, err);
+    if (st == KOE_OK) st = koe_need(c, 3, &g, err);
+    if (st == KOE_OK) st = koe_need(c, 4, &h, err);
+    if (st == KOE_OK) st = read_rows(x, &j.rows, err);
+    if (st == KOE_OK) st = per_channel(c, 1, j.rows.n_channels, &j.w, err);
+    if (st == KOE_OK) st = per_channel(c, 2, j.rows.n_channels, &j.b, err);
+    if (st == KOE_OK) st = per_channel(c, 5, j.rows.n_channels, &j.a, err);
+    if (st == KOE_OK) st = per_channel(c, 6, j.rows.n_channels, &j.r, err);
+    if (st != KOE_OK) return st;
+    if (!j.w || !j.b || (j.a && !j.r)) return koe_fail(err, KOE_E_FORMAT, "AdaIN: inputs are missing");
+    if (!is_style(g, x, j.rows.n_rows) || !is_style(h, x, j.rows.n_rows) || g->dim[0] != h->dim[0])
+        return koe_fail(err, KOE_E_UNSUPPORTED, "AdaIN: the style is not one number for each channel (run with --passes=-adain)");
+    j.x = x->data;
+    j.g = g->data;
+    j.h = h->data;
+    j.n_style = koe_tensor_count(g);
+    st = koe_out_inplace(c, 0, 0, KOE_DTYPE_F32, x->n_dim, x->dim, &y, err);
+    if (st != KOE_OK) return st;
+    j.y = y->data;
+    koe_pool_for(c->pool, j.rows.n_rows, adain_row, &j);
+    return KOE_OK;
+}
+
+static const koe_op table[] = {
+    { "Snake", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, snake_run, "koe" },
+    { "AdaIN", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, adain_run, "koe" },
+};
+
+koe_op_table koe_ops_fused(void) { return KOE_OP_TABLE(table); }

@@ -17,7 +17,7 @@ typedef struct koe_pass {
 
 typedef koe_status koe_pass_fn(koe_pass *p, koe_error *err);
 
-koe_pass_fn koe_pass_snake, koe_pass_adain, koe_pass_conv;
+koe_pass_fn koe_pass_snake, koe_pass_adain;
 
 /* The node that computes `slot`, if it is an `op` of the default domain with the right number of inputs given; else NULL. */
 koe_node *koe_pass_producer(const koe_pass *p, int slot, const char *op);

@@ -212,7 +212,6 @@ static const struct {
 } patterns[] = {
     { "snake", koe_pass_snake },
     { "adain", koe_pass_adain },
-    { "conv", koe_pass_conv },
 };
 
 koe_status koe_graph_passes(koe_session *s, const char *passes, koe_error *err)

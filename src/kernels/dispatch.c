@@ -9,6 +9,8 @@
         .sigmoid = koe_f32_sigmoid_##isa, .sin = koe_f32_sin_##isa, .cos = koe_f32_cos_##isa, .erf = koe_f32_erf_##isa,         \
         .log = koe_f32_log_##isa, .tile = koe_f32_tile_##isa, .finish = koe_f32_finish_##isa,                                   \
         .mean_var = koe_f32_mean_var_##isa, .scale_shift = koe_f32_scale_shift_##isa, .softmax = koe_f32_softmax_##isa,         \
+        .affine_leaky = koe_f32_affine_leaky_##isa, .affine_snake = koe_f32_affine_snake_##isa,                                 \
+                \
         .lstm_cell = koe_f32_lstm_cell_##isa, .f16_widen = koe_f16_widen_##isa, .f16_narrow = koe_f16_narrow_##isa,             \
         .bf16_widen = koe_bf16_widen_##isa, .bf16_narrow = koe_bf16_narrow_##isa,                                               \
     }
@@ -44,6 +46,14 @@ void koe_f32_erf(float *y, const float *x, size_t n) { koe_kernels()->erf(y, x, 
 void koe_f32_log(float *y, const float *x, size_t n) { koe_kernels()->log(y, x, n); }
 void koe_f32_mean_var(const float *x, size_t n, float *mean, float *var) { koe_kernels()->mean_var(x, n, mean, var); }
 void koe_f32_scale_shift(float *y, const float *x, size_t n, float a, float b) { koe_kernels()->scale_shift(y, x, n, a, b); }
+void koe_f32_affine_leaky(float *y, const float *x, size_t n, float a, float b, float slope)
+{
+    koe_kernels()->affine_leaky(y, x, n, a, b, slope);
+}
+void koe_f32_affine_snake(float *y, const float *x, size_t n, float a, float b, float alpha, float r)
+{
+    koe_kernels()->affine_snake(y, x, n, a, b, alpha, r);
+}
 void koe_f32_softmax(float *y, const float *x, size_t n) { koe_kernels()->softmax(y, x, n); }
 void koe_f16_widen(float *y, const uint16_t *x, size_t n) { koe_kernels()->f16_widen(y, x, n); }
 void koe_f16_narrow(uint16_t *y, const float *x, size_t n) { koe_kernels()->f16_narrow(y, x, n); }

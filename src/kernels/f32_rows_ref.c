@@ -18,6 +18,22 @@ void koe_f32_scale_shift_ref(float *y, const float *x, size_t n, float a, float 
     for (size_t i = 0; i < n; i++) y[i] = x[i] * a + b;
 }
 
+void koe_f32_affine_leaky_ref(float *y, const float *x, size_t n, float a, float b, float slope)
+{
+    for (size_t i = 0; i < n; i++) {
+        float v = x[i] * a + b;
+        y[i] = v < 0 ? v * slope : v;
+    }
+}
+
+void koe_f32_affine_snake_ref(float *y, const float *x, size_t n, float a, float b, float alpha, float r)
+{
+    for (size_t i = 0; i < n; i++) {
+        float v = x[i] * a + b, s = sinf(alpha * v);
+        y[i] = v + r * (s * s);
+    }
+}
+
 void koe_f32_softmax_ref(float *y, const float *x, size_t n)
 {
     float max = -INFINITY;

@@ -66,6 +66,9 @@ void koe_f32_gemm_packed(float *c, size_t ldc, koe_f32_view a, const float *pack
 void koe_f32_mean_var(const float *x, size_t n, float *mean, float *var);
 /* y[i] = x[i] * a + b; y may be x. */
 void koe_f32_scale_shift(float *y, const float *x, size_t n, float a, float b);
+/* v = x[i] * a + b, then y[i] = v < 0 ? v * slope : v (slope 1: none), or y[i] = v + r * sin(alpha v)^2; y may be x. */
+void koe_f32_affine_leaky(float *y, const float *x, size_t n, float a, float b, float slope);
+void koe_f32_affine_snake(float *y, const float *x, size_t n, float a, float b, float alpha, float r);
 /* y = exp(x - max) / sum; y may be x. All -inf gives NaN, as in ONNX Runtime. */
 void koe_f32_softmax(float *y, const float *x, size_t n);
 
@@ -107,6 +110,8 @@ typedef struct koe_kernel_set {
     koe_f32_finish_fn *finish;
     void (*mean_var)(const float *x, size_t n, float *mean, float *var);
     void (*scale_shift)(float *y, const float *x, size_t n, float a, float b);
+    void (*affine_leaky)(float *y, const float *x, size_t n, float a, float b, float slope);
+    void (*affine_snake)(float *y, const float *x, size_t n, float a, float b, float alpha, float r);
     void (*softmax)(float *y, const float *x, size_t n);
     void (*lstm_cell)(float *gates, const float *peep, float *h, float *c, size_t hidden);
     void (*f16_widen)(float *y, const uint16_t *x, size_t n);

@@ -10,6 +10,8 @@
     koe_f32_finish_fn koe_f32_finish_##isa;                                                                            \
     void koe_f32_mean_var_##isa(const float *x, size_t n, float *mean, float *var);                                    \
     void koe_f32_scale_shift_##isa(float *y, const float *x, size_t n, float a, float b);                              \
+    void koe_f32_affine_leaky_##isa(float *y, const float *x, size_t n, float a, float b, float slope);               \
+    void koe_f32_affine_snake_##isa(float *y, const float *x, size_t n, float a, float b, float alpha, float r);      \
     void koe_f32_softmax_##isa(float *y, const float *x, size_t n);                                                    \
     void koe_f32_lstm_cell_##isa(float *gates, const float *peep, float *h, float *c, size_t hidden);                  \
     void koe_f16_widen_##isa(float *y, const uint16_t *x, size_t n);                                                   \

@@ -46,6 +46,34 @@ void VARIANT(koe_f32_scale_shift)(float *y, const float *x, size_t n, float a, f
     if (i < n) vf_store_n(y + i, vf_fma(vf_load_n(x + i, n - i), scale, shift), n - i);
 }
 
+VF_INLINE vf leaky(vf x, vf a, vf b, vf slope)
+{
+    const vf v = vf_fma(x, a, b);
+    return vf_select(vf_lt(v, vf_zero()), vf_mul(v, slope), v);
+}
+
+void VARIANT(koe_f32_affine_leaky)(float *y, const float *x, size_t n, float a, float b, float slope)
+{
+    const vf va = vf_set(a), vb = vf_set(b), vs = vf_set(slope);
+    size_t i = 0;
+    for (; i + VF_N <= n; i += VF_N) vf_store(y + i, leaky(vf_load(x + i), va, vb, vs));
+    if (i < n) vf_store_n(y + i, leaky(vf_load_n(x + i, n - i), va, vb, vs), n - i);
+}
+
+VF_INLINE vf snake(vf x, vf a, vf b, vf alpha, vf r)
+{
+    const vf v = vf_fma(x, a, b);
+    return vf_fma(r, v_sin_squared(vf_mul(alpha, v)), v);
+}
+
+void VARIANT(koe_f32_affine_snake)(float *y, const float *x, size_t n, float a, float b, float alpha, float r)
+{
+    const vf va = vf_set(a), vb = vf_set(b), valpha = vf_set(alpha), vr = vf_set(r);
+    size_t i = 0;
+    for (; i + VF_N <= n; i += VF_N) vf_store(y + i, snake(vf_load(x + i), va, vb, valpha, vr));
+    if (i < n) vf_store_n(y + i, snake(vf_load_n(x + i, n - i), va, vb, valpha, vr), n - i);
+}
+
 void VARIANT(koe_f32_softmax)(float *y, const float *x, size_t n)
 {
     vf max = vf_set(-INFINITY), sum = vf_zero();

@@ -107,10 +107,13 @@ static koe_status add_release(koe_session *s, koe_node *node, const int *list, i
     return KOE_OK;
 }
 
-static bool is_plan_out(const koe_plan *plan, int slot)
+/* Outputs are the caller's to give back, and so are the inputs of the main graph, which serve the next execution too. */
+static bool stays(const koe_plan *plan, int slot)
 {
     for (int i = 0; i < plan->n_out; i++)
         if (plan->out[i] == slot) return true;
+    for (int i = 0; plan->id == 0 && i < plan->n_in; i++)
+        if (plan->in[i] == slot) return true;
     return false;
 }
 
@@ -137,14 +140,14 @@ static koe_status find_last(koe_session *s, koe_plan *plan, int *last, koe_error
         for (int k = 0; k < node->n_in + node->n_out; k++) {
             int slot = k < node->n_in ? node->in[k] : node->out[k - node->n_in];
             if (slot < 0 || seen[slot] || last[slot] != i || s->slot[slot].plan != plan->id) continue;
-            if (s->slot[slot].constant.kind != KOE_VALUE_NONE || is_plan_out(plan, slot)) continue;
+            if (s->slot[slot].constant.kind != KOE_VALUE_NONE || stays(plan, slot)) continue;
             seen[slot] = true;
             list[n++] = slot;
         }
         /* Captured by the node's subgraphs for the last time. Rare: searched plainly. */
         for (int slot = 0; node->n_body && slot < s->n_slot; slot++) {
             if (last[slot] != i || seen[slot] || s->slot[slot].plan != plan->id) continue;
-            if (s->slot[slot].constant.kind != KOE_VALUE_NONE || is_plan_out(plan, slot)) continue;
+            if (s->slot[slot].constant.kind != KOE_VALUE_NONE || stays(plan, slot)) continue;
             seen[slot] = true;
             list[n++] = slot;
         }

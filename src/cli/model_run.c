@@ -174,7 +174,8 @@ static koe_status time_runs(koe_run *run, const koe_run_options *o, double *ms, 
     return st;
 }
 
-static int bench(const koe_command_line *c, const char *file, const koe_model_options *o, const koe_arg_list *in, size_t n_runs)
+static int bench(const koe_command_line *c, const char *file, const koe_model_options *o, const koe_arg_list *in, size_t n_runs,
+                 bool profile)
 {
     koe_error err = { 0 };
     koe_loaded l = { 0 };
@@ -193,6 +194,7 @@ static int bench(const koe_command_line *c, const char *file, const koe_model_op
                "\"run_peak_mb\": %.1f, \"threads\": %d, \"precision\": \"%s\", \"runs\": %zu, \"cpu\": \"%s\"}\n",
                load, first, median, ms[0], peak_rss_mb(), (double)koe_run_peak_bytes(l.run) / 1048576, koe_pool_threads(l.pool),
                o->precision, n_runs, koe_cpu_name());
+        if (profile) st = koe_model_profile(l.run, &o->run, &err);
     }
     koe_loaded_close(&l);
     koe_arena_free(&arena);
@@ -206,9 +208,11 @@ int koe_cmd_model_bench(int argc, char **argv)
     koe_arg_list in = { 0 }, words = { 0 };
     const char *runs = NULL;
     int64_t n_runs = 5;
+    bool profile = false;
     const koe_option options[] = {
         { .name = "in", .value = "NAME=FILE", .help = "an input from a .npy (or ONNX .pb) file; once for each input", .list = &in },
         { .name = "runs", .value = "N", .help = "timed runs after the first (default: 5)", .text = &runs },
+        { .name = "profile", .help = "then time one run's operators, on stderr", .on = &profile },
         KOE_MODEL_OPTIONS(o),
     };
     const koe_command_line c = { "koe model bench", "FILE.onnx --in NAME=FILE.npy ... [options]",
@@ -221,7 +225,7 @@ int koe_cmd_model_bench(int argc, char **argv)
     if (r == KOE_ARGS_OK && (status = check_words(&c, &words, &in)) == 0) {
         koe_status st = koe_model_options_read(&o, &err);
         if (st == KOE_OK) st = koe_args_int(&n_runs, runs, "--runs", 1, 1000000, &err);
-        status = st == KOE_OK ? bench(&c, words.item[0], &o, &in, (size_t)n_runs) : koe_args_wrong(&c, "%s", err.message);
+        status = st == KOE_OK ? bench(&c, words.item[0], &o, &in, (size_t)n_runs, profile) : koe_args_wrong(&c, "%s", err.message);
     }
     koe_args_free(&c, &words);
     return status;

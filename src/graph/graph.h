@@ -36,13 +36,17 @@ bool koe_session_has_value(const koe_onnx_model *m, const char *name);
  * type or shape. How durations, F0 and energy are scaled inside a known network. */
 typedef koe_status koe_tap_fn(void *user, size_t tap, koe_tensor *t, koe_error *err);
 
+/* Called after every node (a node with subgraphs: after all of it) with the time it took. `out` is its first output, NULL when absent. */
+typedef void koe_profile_fn(void *user, const koe_node *node, const koe_value *out, int64_t ns);
+
 typedef struct koe_run_options {
     uint64_t seed;
     bool zero_noise;
     const _Atomic bool *cancel; /* looked at between nodes; NULL: never cancelled */
     size_t memory_limit; /* bytes this run may hold; 0: no limit */
     koe_tap_fn *on_tap; /* NULL: taps are only kept as outputs */
-    void *user; /* for on_tap */
+    koe_profile_fn *on_node; /* NULL: not timed */
+    void *user; /* for on_tap and on_node */
 } koe_run_options;
 
 /* A run's memory is kept between executions. */

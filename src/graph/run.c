@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "kernels/kernels.h"
 
 enum { MAX_NESTING = 34 }; /* subgraph depth allowed by build.c, and a widened node on top */
@@ -266,7 +267,10 @@ koe_status koe_run_plan(koe_run *r, const koe_plan *plan, koe_error *err)
         const koe_node *node = plan->node[i];
         if (r->opt.cancel && atomic_load_explicit(r->opt.cancel, memory_order_relaxed))
             return koe_fail(err, KOE_E_CANCELLED, "cancelled");
+        const int64_t start = r->opt.on_node ? koe_clock_ns() : 0;
         koe_status st = koe_run_node(r, node, err);
+        if (r->opt.on_node)
+            r->opt.on_node(r->opt.user, node, node->n_out && node->out[0] >= 0 ? &r->value[node->out[0]] : NULL, koe_clock_ns() - start);
         if (st == KOE_OK && node->tapped && r->opt.on_tap) st = call_taps(r, node, err);
         if (st != KOE_OK)
             return koe_error_wrap(err, st, "node '%.*s' (%.*s)", KOE_STR_ARG(node->name), KOE_STR_ARG(node->op_type));

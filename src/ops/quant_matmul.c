@@ -410,7 +410,7 @@ static koe_status dynamic_matmul_run(koe_op_ctx *c, koe_error *err)
     koe_tensor a8 = *a;
     a8.dtype = KOE_DTYPE_U8;
     a8.data = bytes;
-    st = set_up(c, &p, &a8, b, -1, 3, err);
+    st = set_up(c, &p, &a8, b, c->n_in, 3, err); /* no such input: the zero point is q.zero */
     if (st != KOE_OK) return st;
     p.a_zero = &q.zero;
     p.row_factor = &q.scale;

@@ -6,6 +6,7 @@
 
 #include "cli/cli.h"
 #include "cli/version.h"
+#include "text/espeak.h"
 
 static const struct command {
     const char *name;
@@ -43,6 +44,7 @@ int main(int argc, char **argv)
         return 2;
     }
     const char *name = argv[1];
+    if (argc == 2 && strcmp(name, "espeak-helper") == 0) return koe_espeak_serve(0, 1); /* started by src/text/espeak.c */
     if (strcmp(name, "--version") == 0 || strcmp(name, "version") == 0) {
         printf("koe %s\n", KOE_VERSION);
         return finish(0);

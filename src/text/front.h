@@ -1,0 +1,104 @@
+/* front.h - inside the text room: what its stages hand to each other.
+ *
+ *     input --next block--> BLOCK --normalise--> NORMAL text --phonemise--> PIECES --assemble--> segments with words
+ *
+ * A block is a paragraph, or a part of a long one, so that memory and time stay linear in the input. All offsets are bytes. A piece is
+ * the smallest thing that is never torn: a word's phonemes, or a mark. Threads: everything here belongs to one call. */
+#ifndef KOE_TEXT_FRONT_H
+#define KOE_TEXT_FRONT_H
+#include "base/base.h"
+#include "text/espeak.h"
+#include "text/lang.h"
+#include "text/text.h"
+
+struct koe_text {
+    koe_espeak *espeak;
+};
+
+/* ---- normal text: what is spoken, and where in the input it came from ---- */
+
+/* text[at, at + n) came from input[text_at, text_at + text_n); same: byte for byte. */
+typedef struct koe_span {
+    size_t at, n, text_at, text_n;
+    bool same;
+} koe_span;
+
+typedef struct koe_normal {
+    koe_buf text;
+    koe_span *span; /* in order, without gaps in either text */
+    size_t n, cap;
+    bool failed; /* out of memory */
+} koe_normal;
+
+void koe_normal_free(koe_normal *t);
+void koe_normal_clear(koe_normal *t);
+/* Appends bytes of the input as they are. */
+void koe_normal_keep(koe_normal *t, koe_str input, size_t at, size_t n);
+/* Appends `by` in place of input[at, at + n). */
+void koe_normal_replace(koe_normal *t, size_t at, size_t n, koe_str by);
+/* Where in the input normal byte `at` came from: exact in kept text, in proportion in replaced text. `hint` (may start as 0) remembers
+ * the span between calls, so that a walk in order is linear. */
+size_t koe_normal_source(const koe_normal *t, size_t at, size_t *hint);
+/* `outer` was made from the text of `inner`: makes outer's spans point to what inner's point to. */
+void koe_normal_compose(koe_normal *outer, const koe_normal *inner);
+
+/* ---- pieces ---- */
+
+typedef enum koe_break { /* how good a place to stop is the end of a piece */
+    KOE_BREAK_NONE, /* inside a word */
+    KOE_BREAK_WORD,
+    KOE_BREAK_CLAUSE,
+    KOE_BREAK_SENTENCE,
+    KOE_BREAK_LINE,
+    KOE_BREAK_PARAGRAPH,
+} koe_break;
+
+typedef struct koe_piece {
+    size_t at, n; /* of the normal text */
+    size_t sound_at, sound_n; /* bytes of koe_block.sound */
+    size_t n_phonemes; /* code points of it */
+    bool voiced; /* speech; false: a mark, or nothing */
+    bool space; /* a space follows in the phonemes */
+    koe_break brk;
+} koe_piece;
+
+typedef struct koe_block {
+    koe_text *t;
+    const koe_text_options *opt;
+    const koe_lang *lang;
+    koe_str input; /* all of it */
+    size_t text_at, text_n; /* of the input: this block */
+    koe_break end; /* how the block ends */
+    koe_normal normal;
+    koe_buf sound; /* phonemes of all pieces, UTF-8 */
+    koe_piece *piece;
+    size_t n, cap;
+    bool failed; /* out of memory */
+} koe_block;
+
+/* Appends a piece for normal[at, at + n) with these phonemes. */
+void koe_block_add(koe_block *b, size_t at, size_t n, koe_str phonemes, bool voiced, bool space);
+
+/* ---- stages ---- */
+
+/* From input[at]: where the next block ends and how. */
+size_t koe_block_end(koe_str input, size_t at, koe_break *end);
+/* Fills b->normal. */
+koe_status koe_normalise_block(koe_block *b, koe_error *err);
+/* Offsets of sentence starts in `text` (but the first), ascending, appended to `out` as size_t. */
+koe_status koe_sentences(koe_buf *out, koe_str text, const koe_lang *lang, koe_error *err);
+/* Fills b->piece from b->normal, by alphabet and language. */
+koe_status koe_phonemise_block(koe_block *b, koe_error *err);
+koe_status koe_phonemise_espeak(koe_block *b, koe_str text, size_t at, koe_error *err);
+
+/* Whether a word has something to say: letters, digits, or signs with a name. */
+bool koe_has_sound(koe_str s);
+/* IPA of a text by espeak-ng, tied or not, whatever happens: what kills espeak-ng is tried word by word, then letter by letter, and a
+ * letter that still does is silent. Fails only when espeak-ng cannot run at all. */
+koe_status koe_espeak_safe(koe_text *t, koe_buf *out, koe_str voice, koe_str text, bool tie, koe_error *err);
+/* misaki's symbols for espeak-ng's tied IPA: English (section 7 of its rules) or any other language. Appended to `out`. */
+void koe_misaki_english(koe_buf *out, koe_str ipa, bool british);
+void koe_misaki_other(koe_buf *out, koe_str ipa);
+/* For each code point of `b` the piece of `a` it belongs to: owner_b[j] = owner_a[i], along a cheapest alignment. False: out of memory. */
+bool koe_align(const uint32_t *a, const uint32_t *owner_a, size_t n_a, const uint32_t *b, uint32_t *owner_b, size_t n_b);
+#endif

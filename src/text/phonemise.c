@@ -1,0 +1,65 @@
+/* phonemise.c - which way a block's phonemes are made: by the voice's alphabet, then by language. */
+#include <stdlib.h>
+#include <unicode/uchar.h>
+#include <unicode/unorm2.h>
+#include <unicode/ustring.h>
+
+#include "text/front.h"
+#include "text/utf8.h"
+
+/* Piper's "text" voices take case-folded, decomposed letters. */
+static bool put_folded(koe_buf *out, koe_str s)
+{
+    UErrorCode e = U_ZERO_ERROR;
+    const UNormalizer2 *nfd = unorm2_getNFDInstance(&e);
+    int32_t cap = (int32_t)s.n * 4 + 16, n = 0, n_utf8 = 0;
+    UChar *a = malloc((size_t)cap * sizeof *a), *b = malloc((size_t)cap * sizeof *b);
+    bool ok = a && b && koe_buf_reserve(out, (size_t)cap * 3);
+    if (ok) {
+        u_strFromUTF8(b, cap, &n, s.p, (int32_t)s.n, &e);
+        n = u_strFoldCase(a, cap, b, n, U_FOLD_CASE_DEFAULT, &e);
+        n = unorm2_normalize(nfd, a, n, b, cap, &e);
+        u_strToUTF8(out->data + out->n, cap * 3, &n_utf8, b, n, &e);
+        if (U_SUCCESS(e)) out->n += (size_t)n_utf8;
+        else koe_buf_add_str(out, s);
+    }
+    free(a), free(b);
+    return ok;
+}
+
+bool koe_has_sound(koe_str s)
+{
+    for (size_t at = 0; at < s.n;) {
+        uint32_t c = koe_utf8_next(s, &at);
+        if (c >= 0x80 ? u_isalnum((UChar32)c) || koe_utf8_in(c, "€£¥°©®™×÷±≠≤≥≈½¼¾²³") : u_isalnum((UChar32)c) || strchr("&%$@+=", (int)c))
+            return true;
+    }
+    return false;
+}
+
+/* Words of the text, by spaces, as they are: for voices without phonemes, or when the text is phonemes. */
+static koe_status phonemise_written(koe_block *b, koe_error *err)
+{
+    koe_str text = koe_buf_str(&b->normal.text);
+    koe_buf folded = { 0 };
+    for (size_t at = 0; at < text.n;) {
+        size_t start = at;
+        while (at < text.n && text.p[at] != ' ') at++;
+        koe_str one = koe_str_sub(text, start, at - start), sound = one;
+        if (b->opt->alphabet == KOE_ALPHABET_TEXT && !b->opt->phonemes) {
+            koe_buf_clear(&folded);
+            if (!put_folded(&folded, one)) b->failed = true;
+            sound = koe_buf_str(&folded);
+        }
+        koe_block_add(b, start, one.n, sound, koe_has_sound(one), at < text.n);
+        while (at < text.n && text.p[at] == ' ') at++;
+    }
+    koe_buf_free(&folded);
+    return b->failed ? koe_fail(err, KOE_E_NOMEM, "words") : KOE_OK;
+}
+
+koe_status koe_phonemise_block(koe_block *b, koe_error *err)
+{
+    if (b->opt->phonemes || b->opt->alphabet == KOE_ALPHABET_TEXT || b->opt->alphabet == KOE_ALPHABET_NONE) return phonemise_written(b, err);
+    return koe_phonemise_espeak(b, koe_buf_str(&b->normal.text), 0, err);
+}

@@ -18,6 +18,7 @@
 
 extern char **environ;
 
+enum { START_S = 5, RETRY_S = 10 }; /* time for the helper to say hello; time until a failed start is tried again */
 enum { MEMO_SETS = 4096, MEMO_WAYS = 4, MEMO_MAX_KEY = 96 };
 
 /* One remembered answer: key and value in one allocation. A set keeps its latest MEMO_WAYS answers, so memory and search are bounded
@@ -30,7 +31,8 @@ typedef struct memo_entry {
 
 struct koe_espeak {
     char *helper;
-    pthread_mutex_t call_lock; /* guards pid, fd */
+    pthread_mutex_t call_lock; /* guards pid, fd, retry_ns */
+    int64_t retry_ns; /* after a failed start: not before this time again */
     pid_t pid; /* 0: not running */
     int fd;
     pthread_mutex_t memo_lock; /* guards memo, memo_turn */
@@ -173,6 +175,7 @@ static int spawn_helper(koe_espeak *e, int child_fd)
 
 static koe_status start_helper(koe_espeak *e, koe_error *err)
 {
+    if (koe_clock_ns() < e->retry_ns) return koe_fail(err, KOE_E_UNSUPPORTED, "the espeak-ng helper %s could not be started", e->helper);
     if (getenv(KOE_ESPEAK_GUARD)) return koe_fail(err, KOE_E_UNSUPPORTED, "an espeak-ng helper may not start another one");
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
@@ -181,9 +184,10 @@ static koe_status start_helper(koe_espeak *e, koe_error *err)
     close(pair[1]);
     e->fd = pair[0];
     uint32_t hello = 0;
-    if (rc == 0 && receive_all(e->fd, &hello, sizeof hello, koe_clock_ns() + 10 * (int64_t)1000000000) && hello == KOE_ESPEAK_HELLO)
+    if (rc == 0 && receive_all(e->fd, &hello, sizeof hello, koe_clock_ns() + START_S * (int64_t)1000000000) && hello == KOE_ESPEAK_HELLO)
         return KOE_OK;
     stop_helper(e, true);
+    e->retry_ns = koe_clock_ns() + RETRY_S * (int64_t)1000000000;
     if (rc) return koe_fail(err, KOE_E_UNSUPPORTED, "cannot start the espeak-ng helper %s: %s", e->helper, strerror(rc));
     return koe_fail(err, KOE_E_UNSUPPORTED, "%s espeak-helper does not answer (is espeak-ng-data installed?)", e->helper);
 }

@@ -1,11 +1,10 @@
 /* quant.c - QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear, and the helpers of quant.h. */
 #include "ops/quant.h"
 
-#include <float.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 
+#include "ops/elementwise.h"
 #include "ops/ops.h"
 
 enum { CHUNK = 32768 }; /* elements per task */
@@ -331,32 +330,6 @@ static koe_status quantize_run(koe_op_ctx *c, koe_error *err)
     return KOE_OK;
 }
 
-/* float32 results as `type`; output 0 has that type already. */
-static void store_floats(koe_tensor *y, const float *x, size_t n)
-{
-    uint16_t *half = y->data;
-    if (y->dtype == KOE_DTYPE_F16)
-        for (size_t i = 0; i < n; i++) half[i] = koe_f32_to_f16(x[i]);
-    else
-        for (size_t i = 0; i < n; i++) half[i] = koe_f32_to_bf16(x[i]);
-}
-
-/* The scale may be half precision, and output_dtype may ask for another type than the scale's: so this operator sees the scale as it
- * is, rather than widened by the executor. */
-static koe_status widen_scale(koe_op_ctx *c, const koe_tensor *scale, const float **out, koe_error *err)
-{
-    size_t n = koe_tensor_count(scale);
-    const uint16_t *half = scale->data;
-    *out = scale->data;
-    if (scale->dtype == KOE_DTYPE_F32) return KOE_OK;
-    if (scale->dtype != KOE_DTYPE_F16 && scale->dtype != KOE_DTYPE_BF16) return koe_type_error(c, scale->dtype, err);
-    float *v = n <= SIZE_MAX / sizeof *v ? koe_scratch(c, n * sizeof *v) : NULL;
-    if (!v) return koe_fail(err, KOE_E_NOMEM, "%zu scales", n);
-    for (size_t i = 0; i < n; i++) v[i] = scale->dtype == KOE_DTYPE_F16 ? koe_f16_to_f32(half[i]) : koe_bf16_to_f32(half[i]);
-    *out = v;
-    return KOE_OK;
-}
-
 static koe_status dequantize_run(koe_op_ctx *c, koe_error *err)
 {
     const koe_tensor *x, *scale;
@@ -367,8 +340,12 @@ static koe_status dequantize_run(koe_op_ctx *c, koe_error *err)
     if (st != KOE_OK) return st;
     if (!koe_quant_range(x->dtype, &lo, &hi) && x->dtype != KOE_DTYPE_I32) return koe_type_error(c, x->dtype, err);
     convert_job j = { .from = x->data, .from_type = x->dtype, .to_type = KOE_DTYPE_F32, .n = koe_tensor_count(x) };
-    st = widen_scale(c, scale, &j.scale, err);
-    if (st == KOE_OK) st = read_layout(c, x, scale, &j.l, err);
+    /* The scale may be half precision, and output_dtype may ask for another type than the scale's: so this operator sees the scale as
+     * it is, rather than widened by the executor. */
+    if (!koe_dtype_is_float(scale->dtype) || scale->dtype == KOE_DTYPE_F64) return koe_type_error(c, scale->dtype, err);
+    j.scale = koe_as_type(c, scale, KOE_DTYPE_F32);
+    if (!j.scale) return koe_fail(err, KOE_E_NOMEM, "%zu scales", koe_tensor_count(scale));
+    st = read_layout(c, x, scale, &j.l, err);
     size_t n_zero = koe_tensor_count(scale);
     if (st == KOE_OK && koe_in(c, 2)) st = koe_quant_zeros(c, 2, x->dtype, &j.zero, &n_zero, err);
     if (st != KOE_OK) return st;
@@ -382,7 +359,7 @@ static koe_status dequantize_run(koe_op_ctx *c, koe_error *err)
     j.to = type == KOE_DTYPE_F32 ? y->data : j.n <= SIZE_MAX / sizeof(float) ? koe_scratch(c, j.n * sizeof(float)) : NULL;
     if (!j.to) return koe_fail(err, KOE_E_NOMEM, "DequantizeLinear of %zu elements", j.n);
     convert(c, &j);
-    if (type != KOE_DTYPE_F32) store_floats(y, j.to, j.n);
+    if (type != KOE_DTYPE_F32) koe_cast_elements(y->data, type, j.to, KOE_DTYPE_F32, j.n);
     return KOE_OK;
 }
 

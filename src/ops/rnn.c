@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "kernels/kernels.h"
+#include "ops/elementwise.h"
 #include "ops/ops.h"
 #include "ops/tasks.h"
 
@@ -85,7 +86,7 @@ static const float *as_float(const koe_tensor *t, float **owned)
     if (t->dtype == KOE_DTYPE_F32) return t->data;
     size_t n = koe_tensor_count(t);
     float *v = koe_weights_alloc(n);
-    for (size_t i = 0; v && i < n; i++) v[i] = (float)((const double *)t->data)[i];
+    if (v) koe_cast_elements(v, KOE_DTYPE_F32, t->data, t->dtype, n);
     return *owned = v;
 }
 
@@ -174,15 +175,9 @@ static koe_status float_in(koe_op_ctx *c, int i, const koe_tensor **t, const flo
     *t = koe_in(c, i);
     *out = NULL;
     if (!*t) return KOE_OK;
-    *out = (*t)->data;
-    if ((*t)->dtype == KOE_DTYPE_F32) return KOE_OK;
-    if ((*t)->dtype != KOE_DTYPE_F64) return koe_type_error(c, (*t)->dtype, err);
-    size_t n = koe_tensor_count(*t);
-    float *v = koe_scratch(c, n * sizeof *v);
-    if (!v) return koe_fail(err, KOE_E_NOMEM, "%zu numbers", n);
-    for (size_t e = 0; e < n; e++) v[e] = (float)((const double *)(*t)->data)[e];
-    *out = v;
-    return KOE_OK;
+    if ((*t)->dtype != KOE_DTYPE_F32 && (*t)->dtype != KOE_DTYPE_F64) return koe_type_error(c, (*t)->dtype, err);
+    *out = koe_as_type(c, *t, KOE_DTYPE_F32);
+    return *out ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "%zu numbers", koe_tensor_count(*t));
 }
 
 static koe_status read_lengths(koe_op_ctx *c, koe_rnn_job *j, koe_error *err)
@@ -341,9 +336,7 @@ static koe_status float_out(koe_op_ctx *c, int i, koe_dtype type, int n_dim, con
 
 static void store_f64(const koe_tensor *t, const float *v)
 {
-    if (t->dtype != KOE_DTYPE_F64) return;
-    size_t n = koe_tensor_count(t);
-    for (size_t i = 0; i < n; i++) ((double *)t->data)[i] = (double)v[i];
+    if (t->dtype == KOE_DTYPE_F64) koe_cast_elements(t->data, KOE_DTYPE_F64, v, KOE_DTYPE_F32, koe_tensor_count(t));
 }
 
 static koe_status state_out(koe_op_ctx *c, const koe_rnn_job *j, int i, koe_dtype type, const float *state, koe_error *err)

@@ -92,7 +92,7 @@ static void bench_conv(const conv_case *c, double top)
     double best = 0;
     for (int run = 0; run < RUNS; run++) {
         const int64_t t = koe_clock_ns();
-        for (size_t i = 0; i < v.n_tile * v.n_co; i++) koe_f32_conv_task(&v, i, y, c->t, packed, row_of, &s, &ep, scratch);
+        for (size_t i = 0; i < v.n_tile * v.n_co; i++) koe_f32_conv_task(&v, i, y, c->t, packed, row_of, &s, NULL, &ep, scratch);
         const double g = (double)(c->co * c->ci * c->k) * (double)c->t / (double)(koe_clock_ns() - t);
         if (g > best) best = g;
     }

@@ -17,7 +17,7 @@ typedef struct koe_pass {
 
 typedef koe_status koe_pass_fn(koe_pass *p, koe_error *err);
 
-koe_pass_fn koe_pass_snake, koe_pass_adain;
+koe_pass_fn koe_pass_snake, koe_pass_adain, koe_pass_conv;
 
 /* The node that computes `slot`, if it is an `op` of the default domain with the right number of inputs given; else NULL. */
 koe_node *koe_pass_producer(const koe_pass *p, int slot, const char *op);
@@ -30,4 +30,6 @@ bool koe_pass_is_scalar(const koe_pass *p, int slot, float x);
 koe_status koe_pass_replace(koe_pass *p, koe_node *node, const char *op, const int *in, int n_in, koe_error *err);
 /* Adds a float attribute to a node that koe_pass_replace() made. */
 koe_status koe_pass_set_float(koe_pass *p, koe_node *node, const char *name, float x, koe_error *err);
+/* Adds FusedConv's attributes `activation` and `activation_params`. */
+koe_status koe_pass_set_activation(koe_pass *p, koe_node *node, const char *name, float alpha, koe_error *err);
 #endif

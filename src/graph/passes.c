@@ -153,14 +153,30 @@ koe_status koe_pass_replace(koe_pass *p, koe_node *node, const char *op, const i
     return KOE_OK;
 }
 
-koe_status koe_pass_set_float(koe_pass *p, koe_node *node, const char *name, float x, koe_error *err)
+static koe_status add_attr(koe_pass *p, koe_node *node, koe_onnx_attr a, koe_error *err)
 {
     koe_onnx_attr *attr = koe_arena_array(&p->s->arena, node->n_attr + 1, sizeof *attr);
     if (!attr) return koe_fail(err, KOE_E_NOMEM, "a fused node");
     if (node->n_attr) memcpy(attr, node->attr, node->n_attr * sizeof *attr);
-    attr[node->n_attr++] = (koe_onnx_attr){ .name = koe_str_of(name), .type = KOE_ATTR_FLOAT, .f = x };
+    attr[node->n_attr++] = a;
     node->attr = attr;
     return KOE_OK;
+}
+
+koe_status koe_pass_set_float(koe_pass *p, koe_node *node, const char *name, float x, koe_error *err)
+{
+    return add_attr(p, node, (koe_onnx_attr){ .name = koe_str_of(name), .type = KOE_ATTR_FLOAT, .f = x }, err);
+}
+
+koe_status koe_pass_set_activation(koe_pass *p, koe_node *node, const char *name, float alpha, koe_error *err)
+{
+    float *params = koe_arena_alloc(&p->s->arena, sizeof *params);
+    if (!params) return koe_fail(err, KOE_E_NOMEM, "a fused node");
+    *params = alpha;
+    koe_onnx_attr kind = { .name = KOE_STR("activation"), .type = KOE_ATTR_STRING, .s = koe_str_of(name) };
+    koe_onnx_attr list = { .name = KOE_STR("activation_params"), .type = KOE_ATTR_FLOATS, .floats = params, .n = 1 };
+    koe_status st = add_attr(p, node, kind, err);
+    return st == KOE_OK ? add_attr(p, node, list, err) : st;
 }
 
 static void count_read(void *arg, int slot) { ((int *)arg)[slot]++; }
@@ -212,6 +228,7 @@ static const struct {
 } patterns[] = {
     { "snake", koe_pass_snake },
     { "adain", koe_pass_adain },
+    { "conv", koe_pass_conv },
 };
 
 koe_status koe_graph_passes(koe_session *s, const char *passes, koe_error *err)

@@ -30,6 +30,7 @@ typedef struct koe_f32_conv {
     const size_t *pos; /* [taps] input offset of each tap */
     size_t n_in, n_out;
     size_t y_step; /* output t is y[t * y_step]; only 1 goes with a residual or a bias of columns */
+    size_t rows_per_channel; /* of pre: row r is channel r / rows_per_channel */
     /* planned */
     const koe_kernel_set *set;
     bool gathered; /* every tap has its own packed row; else one row per phase of the stride */
@@ -49,7 +50,8 @@ typedef struct koe_f32_conv {
 bool koe_f32_conv_plan(koe_f32_conv *v, size_t *off, size_t n_batch);
 /* Row r of x, or NULL for a row of zeros. */
 typedef const float *koe_conv_row_fn(const void *arg, size_t r);
-/* Task 0 .. n_tile * n_co - 1. y has row stride ldy; bias is of the first of the co channels (ep: row pointers likewise), ep may be NULL. */
+/* Task 0 .. n_tile * n_co - 1. y has row stride ldy; bias is of the first of the co channels (ep: row pointers likewise). pre and ep may
+ * be NULL. */
 void koe_f32_conv_task(const koe_f32_conv *v, size_t task, float *y, size_t ldy, const float *packed, koe_conv_row_fn *row,
-                       const void *arg, const koe_f32_epilogue *ep, float *scratch);
+                       const void *arg, const koe_f32_prologue *pre, const koe_f32_epilogue *ep, float *scratch);
 #endif

@@ -30,6 +30,7 @@ bool koe_f32_conv_plan(koe_f32_conv *v, size_t *off, size_t n_batch)
 {
     v->set = koe_kernels();
     v->off = off;
+    if (v->rows_per_channel == 0) v->rows_per_channel = 1;
     size_t n_tile = (v->n_out + TILE - 1) / TILE, span = 0, shared, each;
     if (n_tile == 0) n_tile = 1;
     v->tile = round_up((v->n_out + n_tile - 1) / n_tile, v->set->nr);
@@ -61,9 +62,19 @@ bool koe_f32_conv_plan(koe_f32_conv *v, size_t *off, size_t n_batch)
     return v->scratch <= SIZE_MAX / sizeof(float);
 }
 
-/* out[j] = x[from + j * step], zero outside 0..n_in. */
-static void copy_run(float *out, size_t n, const float *x, size_t n_in, int64_t from, size_t step)
+/* out = pre(x) for n elements of one channel; out may be x. */
+static void apply(const koe_kernel_set *set, const koe_f32_prologue *pre, size_t channel, float *out, const float *x, size_t n)
 {
+    const float a = pre->scale ? pre->scale[channel] : 1, b = pre->shift ? pre->shift[channel] : 0;
+    if (pre->kind == KOE_PRE_SNAKE) set->affine_snake(out, x, n, a, b, pre->alpha[channel], pre->r[channel]);
+    else set->affine_leaky(out, x, n, a, b, pre->kind == KOE_PRE_LEAKY ? pre->slope : 1);
+}
+
+/* out[j] = pre(x[from + j * step]), zero outside 0..n_in. */
+static void copy_run(const koe_f32_conv *v, const koe_f32_prologue *pre, size_t channel, float *out, size_t n, const float *x, int64_t from,
+                     size_t step)
+{
+    const size_t n_in = v->n_in;
     size_t skip = 0, count = 0;
     if (from < 0) {
         skip = ((size_t)-from + step - 1) / step;
@@ -75,20 +86,27 @@ static void copy_run(float *out, size_t n, const float *x, size_t n_in, int64_t 
         if (count > n - skip) count = n - skip;
     }
     memset(out, 0, skip * sizeof *out);
-    if (count && step == 1) memcpy(out + skip, x + from, count * sizeof *out);
-    else
+    if (count && step == 1) {
+        if (pre) apply(v->set, pre, channel, out + skip, x + from, count);
+        else memcpy(out + skip, x + from, count * sizeof *out);
+    } else if (count) {
         for (size_t j = 0; j < count; j++) out[skip + j] = x[(size_t)from + j * step];
+        if (pre) apply(v->set, pre, channel, out + skip, out + skip, count);
+    }
     memset(out + skip + count, 0, (n - skip - count) * sizeof *out);
 }
 
 /* The piece of one row of x that outputs t0.. read. */
-static void copy_row(const koe_f32_conv *v, float *out, const float *x, size_t t0)
+static void copy_row(const koe_f32_conv *v, const koe_f32_prologue *pre, size_t row, float *out, const float *x, size_t t0)
 {
+    const size_t channel = row / v->rows_per_channel;
     const int64_t from = (int64_t)(t0 * v->stride) - v->pad;
     if (v->gathered)
-        for (size_t t = 0; t < v->taps; t++) copy_run(out + t * v->pitch, v->pitch, x, v->n_in, from + (int64_t)v->pos[t], v->stride);
+        for (size_t t = 0; t < v->taps; t++) 
+            copy_run(v, pre, channel, out + t * v->pitch, v->pitch, x, from + (int64_t)v->pos[t], v->stride);
     else
-        for (size_t p = 0; p < v->stride; p++) copy_run(out + p * v->pitch, v->pitch, x, v->n_in, from + (int64_t)p, v->stride);
+        for (size_t p = 0; p < v->stride; p++) 
+            copy_run(v, pre, channel, out + p * v->pitch, v->pitch, x, from + (int64_t)p, v->stride);
 }
 
 static void finish(const koe_f32_conv *v, float *c, size_t ld, size_t row, size_t t, size_t m, size_t n, const koe_f32_epilogue *ep)
@@ -108,7 +126,7 @@ static void scatter(float *y, size_t ldy, size_t step, const float *from, size_t
 }
 
 void koe_f32_conv_task(const koe_f32_conv *v, size_t task, float *y, size_t ldy, const float *packed, koe_conv_row_fn *row,
-                       const void *arg, const koe_f32_epilogue *ep, float *scratch)
+                       const void *arg, const koe_f32_prologue *pre, const koe_f32_epilogue *ep, float *scratch)
 {
     const koe_kernel_set *set = v->set;
     const size_t t0 = task % v->n_tile * v->tile, co0 = task / v->n_tile * v->co_step;
@@ -120,7 +138,7 @@ void koe_f32_conv_task(const koe_f32_conv *v, size_t task, float *y, size_t ldy,
     const size_t ld = dense ? ldy : v->tile;
     for (size_t r0 = 0; r0 == 0 || r0 < v->rows; r0 += v->chunk) {
         const size_t rows = v->rows - r0 < v->chunk ? v->rows - r0 : v->chunk;
-        for (size_t r = 0; r < rows; r++) copy_row(v, scratch + r * v->ldb, row(arg, r0 + r), t0);
+        for (size_t r = 0; r < rows; r++) copy_row(v, pre, r0 + r, scratch + r * v->ldb, row(arg, r0 + r), t0);
         for (size_t c = co0; c < co1; c += set->mr) {
             const size_t m = v->co - c < set->mr ? v->co - c : set->mr;
             const float *a = packed + c * v->rows * v->taps + r0 * v->taps * m;

@@ -37,6 +37,16 @@ typedef struct koe_f32_epilogue {
     float alpha; /* of KOE_ACT_LEAKY */
 } koe_f32_epilogue;
 
+/* What is done to an input while it is packed: v = x * scale + shift, then v < 0 ? v * slope : v, or v + r * sin(alpha v)^2. One
+ * number of each for each row (channel). The zeros of padding stay zeros. */
+typedef enum koe_pre { KOE_PRE_NONE, KOE_PRE_LEAKY, KOE_PRE_SNAKE } koe_pre;
+typedef struct koe_f32_prologue {
+    koe_pre kind;
+    const float *scale, *shift; /* NULL: 1 and 0 */
+    const float *alpha, *r; /* of KOE_PRE_SNAKE */
+    float slope; /* of KOE_PRE_LEAKY */
+} koe_f32_prologue;
+
 /* c[m][n] (+)= a[m][k] * b[k][n]; leading dimensions in elements. For matrices that are not packed ahead. c overlaps nothing. One
  * thread; takes up to 128 KiB of stack. k == 0 gives zeros (or leaves c, with accumulate). */
 void koe_f32_gemm(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb, size_t m, size_t n, size_t k,

@@ -1,4 +1,4 @@
-/* conv.c - Conv, ConvTranspose and Microsoft's FusedConv, in any number of dimensions.
+/* conv.c - Conv, ConvTranspose, Microsoft's FusedConv and koe's own (see fused.c), in any number of dimensions.
  *     x [N, C, spatial...]   w [M, C/group, kernel...] (transposed: [C, M/group, kernel...])   y [N, M, spatial...]
  * The innermost dimension is the convolution in time of kernels/conv.h. The outer ones make it longer: each channel at each outer tap
  * is one more row of the reduction, and each outer position of y one more convolution. In a transposed convolution an outer tap that
@@ -291,6 +291,7 @@ typedef struct call {
     const float *x;
     float *y;
     koe_f32_epilogue ep; /* bias_row is that of all channels, residual laid out as y */
+    koe_f32_prologue pre; /* scale and shift for each channel of each batch entry; alpha and r for each channel */
     koe_f32_conv *conv; /* [n_phase] */
     size_t *first; /* [n_phase] first output of the phase */
     size_t tasks; /* of one convolution: the most of any phase */
@@ -342,8 +343,13 @@ static void run_task(void *arg, size_t task, void *scratch)
         koe_f32_epilogue ep = k->ep;
         if (ep.bias_row) ep.bias_row += group * g->c_out;
         if (ep.residual) ep.residual += at, ep.ld_residual = plane;
+        koe_f32_prologue pre = k->pre;
+        if (pre.scale) pre.scale += block * g->c_in;
+        if (pre.shift) pre.shift += block * g->c_in;
+        if (pre.alpha) pre.alpha += group * g->c_in, pre.r += group * g->c_in;
         const float *packed = k->s->packed + group * k->s->group_count + v->rows * v->co * k->s->phase[p].first_tap;
-        koe_f32_conv_task(v, part, k->y + at, plane, packed, find_row, &source, &ep, scratch);
+        koe_f32_conv_task(v, part, k->y + at, plane, packed, find_row, &source, pre.kind || pre.scale ? &pre : NULL, &ep,
+                          scratch);
     }
 }
 
@@ -358,7 +364,7 @@ static size_t plan(call *k, size_t *off)
         const phase *ph = &k->s->phase[p];
         koe_f32_conv *v = &k->conv[p];
         *v = (koe_f32_conv){ .co = g->c_out, .rows = g->c_in * g->outer_kernel, .taps = ph->n_tap, .stride = g->stride[last], .pad = pad,
-            .pos = k->s->pos + ph->first_tap, .n_in = g->in[last], .n_out = g->out[last], .y_step = 1 };
+            .pos = k->s->pos + ph->first_tap, .n_in = g->in[last], .n_out = g->out[last], .y_step = 1, .rows_per_channel = g->outer_kernel };
         k->first[p] = 0;
         if (g->transposed) {
             int64_t first = ((int64_t)p - pad) % stride;
@@ -376,10 +382,10 @@ static size_t plan(call *k, size_t *off)
     return scratch;
 }
 
-static koe_status run_f32(koe_op_ctx *c, const geometry *g, const conv_state *s, const koe_tensor *x, const koe_f32_epilogue *ep,
-                          koe_tensor *y, koe_error *err)
+static koe_status run_f32(koe_op_ctx *c, const geometry *g, const conv_state *s, const koe_tensor *x, const koe_f32_prologue *pre,
+                          const koe_f32_epilogue *ep, koe_tensor *y, koe_error *err)
 {
-    call k = { .g = g, .s = s, .x = x->data, .y = y->data, .ep = *ep };
+    call k = { .g = g, .s = s, .x = x->data, .y = y->data, .pre = *pre, .ep = *ep };
     const size_t taps = g->kernel[g->n_spatial - 1];
     k.conv = koe_scratch(c, s->n_phase * sizeof *k.conv);
     k.first = koe_scratch(c, s->n_phase * sizeof *k.first);
@@ -470,12 +476,59 @@ static koe_status check_operands(const koe_op_ctx *c, const geometry *g, const k
     return KOE_OK;
 }
 
+/* Input i of koe's own Conv as n float32; NULL when absent. */
+static koe_status read_per_channel(const koe_op_ctx *c, int i, size_t n, const float **out, koe_error *err)
+{
+    const koe_tensor *t = koe_in(c, i);
+    if (t && (t->dtype != KOE_DTYPE_F32 || koe_tensor_count(t) != n)) return bad(c->node, err, "a number for each channel is expected");
+    *out = t ? t->data : NULL;
+    return KOE_OK;
+}
+
+/* What the pass `conv` has put in front of the convolution: inputs scale, shift, alpha, r, and attribute `leaky`. */
+static koe_status read_prologue(koe_f32_prologue *pre, const koe_op_ctx *c, const geometry *g, koe_error *err)
+{
+    if (!koe_str_is(c->node->domain, "koe")) return KOE_OK;
+    const size_t n = g->c_in * g->group;
+    koe_status st = read_per_channel(c, 4, n * g->batch, &pre->scale, err);
+    if (st == KOE_OK) st = read_per_channel(c, 5, n * g->batch, &pre->shift, err);
+    if (st == KOE_OK) st = read_per_channel(c, 6, n, &pre->alpha, err);
+    if (st == KOE_OK) st = read_per_channel(c, 7, n, &pre->r, err);
+    if (st == KOE_OK && !pre->alpha != !pre->r) st = bad(c->node, err, "Snake needs alpha and r");
+    pre->slope = koe_node_float(c->node, "leaky", 1);
+    pre->kind = pre->alpha ? KOE_PRE_SNAKE : koe_node_attr(c->node, "leaky") ? KOE_PRE_LEAKY : KOE_PRE_NONE;
+    return st;
+}
+
+/* y = act(y + sum) * scale, where sum is broadcast to y: for addends that the epilogue cannot take. */
+static koe_status add_broadcast(koe_tensor *y, const koe_tensor *sum, const koe_f32_epilogue *ep, koe_error *err)
+{
+    int n_dim;
+    int64_t dim[KOE_MAX_DIM], stride[KOE_MAX_DIM], at[KOE_MAX_DIM] = { 0 };
+    koe_status st = koe_broadcast(&n_dim, dim, y->n_dim, y->dim, sum->n_dim, sum->dim, err);
+    if (st != KOE_OK) return st;
+    if (n_dim != y->n_dim || memcmp(dim, y->dim, sizeof *dim * (size_t)n_dim) != 0)
+        return koe_fail(err, KOE_E_UNSUPPORTED, "the addend makes the output larger (run with --passes=-conv)");
+    koe_broadcast_strides(stride, sum, n_dim, dim);
+    float *out = y->data;
+    const koe_f32_epilogue rest = { .scale = ep->scale, .act = ep->act, .alpha = ep->alpha };
+    for (size_t i = 0, n = koe_tensor_count(y); i < n; i++) {
+        int64_t from = 0;
+        for (int k = 0; k < n_dim; k++) from += at[k] * stride[k];
+        out[i] += ((const float *)sum->data)[from];
+        for (int k = n_dim - 1; k >= 0 && ++at[k] == dim[k]; k--) at[k] = 0;
+    }
+    koe_kernels()->finish(out, koe_tensor_count(y), 1, koe_tensor_count(y), &rest);
+    return KOE_OK;
+}
+
 static koe_status run(koe_op_ctx *c, bool transposed, koe_error *err)
 {
     const koe_tensor *x, *w, *bias = koe_in(c, 2), *sum = koe_in(c, 3);
     koe_tensor *y;
     geometry g;
-    koe_f32_epilogue ep = { .scale = 1 };
+    koe_f32_epilogue ep = { .scale = koe_node_float(c->node, "scale", 1) };
+    koe_f32_prologue pre = { 0 };
     koe_status st = koe_need(c, 0, &x, err);
     if (st == KOE_OK) st = koe_need(c, 1, &w, err);
     if (st == KOE_OK) st = read_kernel(&g, c->node, w, transposed, err);
@@ -484,8 +537,10 @@ static koe_status run(koe_op_ctx *c, bool transposed, koe_error *err)
     if (st == KOE_OK) st = read_activation(&ep, c->node, err);
     if (st == KOE_OK) st = make_output(c, &g, x, &y, err);
     if (st != KOE_OK || koe_tensor_count(y) == 0) return st;
-    if (sum && (sum->dtype != y->dtype || sum->n_dim != y->n_dim || memcmp(sum->dim, y->dim, sizeof *y->dim * (size_t)y->n_dim) != 0))
-        return bad(c->node, err, "the addend must have the shape and type of the output");
+    if (sum && sum->dtype != y->dtype) return bad(c->node, err, "the addend must have the type of the output");
+    const bool same = sum && sum->n_dim == y->n_dim && memcmp(sum->dim, y->dim, sizeof *y->dim * (size_t)y->n_dim) == 0;
+    const koe_f32_epilogue whole = ep;
+    if (sum && (!same || transposed)) ep = (koe_f32_epilogue){ .scale = 1 };
     flatten(&g);
     if (x->dtype == KOE_DTYPE_F64) {
         if (sum || ep.act != KOE_ACT_NONE) return koe_type_error(c, x->dtype, err);
@@ -493,11 +548,13 @@ static koe_status run(koe_op_ctx *c, bool transposed, koe_error *err)
         return KOE_OK;
     }
     ep.bias_row = bias ? bias->data : NULL;
-    ep.residual = sum ? sum->data : NULL;
+    ep.residual = same && !transposed ? sum->data : NULL;
+    st = read_prologue(&pre, c, &g, err);
     conv_state *made = NULL;
-    if (!c->state) st = make_state(&made, c->node, &g, w, err);
-    if (st == KOE_OK) st = run_f32(c, &g, made ? made : c->state, x, &ep, y, err);
+    if (st == KOE_OK && !c->state) st = make_state(&made, c->node, &g, w, err);
+    if (st == KOE_OK) st = run_f32(c, &g, made ? made : c->state, x, &pre, &ep, y, err);
     release_state(made);
+    if (st == KOE_OK && sum && !ep.residual) st = add_broadcast(y, sum, &whole, err);
     return st;
 }
 
@@ -508,6 +565,8 @@ static const koe_op ops[] = {
     { "Conv", 1, 0, KOE_OP_WIDEN_HALF, prepare_conv, release_state, run_conv, NULL },
     { "ConvTranspose", 1, 0, KOE_OP_WIDEN_HALF, prepare_transposed, release_state, run_transposed, NULL },
     { "FusedConv", 1, 0, KOE_OP_WIDEN_HALF, prepare_conv, release_state, run_conv, "com.microsoft" },
+    { "Conv", 1, 0, KOE_OP_WIDEN_HALF, prepare_conv, release_state, run_conv, "koe" },
+    { "ConvTranspose", 1, 0, KOE_OP_WIDEN_HALF, prepare_transposed, release_state, run_transposed, "koe" },
 };
 
 koe_op_table koe_ops_conv(void) { return KOE_OP_TABLE(ops); }

@@ -2,6 +2,10 @@
  *     Snake(x, a, r)                     x + r * sin(a x)^2;                      a, r [1,C,1]
  *     AdaIN(x, w, b, g, h [, a, r])      act(g * InstanceNorm(x; w, b) + h);      w, b [C]; g, h broadcast to x, e.g. [1,C,1];
  *                                        act: Snake with a, r, LeakyRelu with attribute `leaky`, else none
+ *     AdaINStyle(x, w, b, g, h)          scale and shift [N*C] such that g * InstanceNorm(x; w, b) + h = x * scale + shift: the norm of a
+ *                                        convolution's input, which then needs no pass of its own
+ *     Conv, ConvTranspose (conv.c)       x, w, b, addend, scale, shift, a, r: act(conv(pre(x)) + b + addend) * attribute `scale`;
+ *                                        pre: x * scale + shift (one for each row), then Snake or LeakyRelu (attribute `leaky`)
  * All float32; half precision is widened by the executor. */
 #include <math.h>
 
@@ -66,26 +70,39 @@ static koe_status snake_run(koe_op_ctx *c, koe_error *err)
 }
 
 typedef struct adain_job {
-    float *y;
+    float *y, *scale, *shift;
     const float *x, *w, *b, *g, *h, *a, *r;
     rows rows;
     size_t n_style; /* elements of g and h: 1, or one for each row */
     float epsilon, leaky;
 } adain_job;
 
+/* The norm and the style of one row as x * scale + shift. */
+static void row_affine(const adain_job *j, size_t row, float *scale, float *shift)
+{
+    size_t ch = row % j->rows.n_channels, style = j->n_style == 1 ? 0 : row % j->n_style;
+    float mean, var;
+    koe_f32_mean_var(j->x + row * j->rows.n_inner, j->rows.n_inner, &mean, &var);
+    float s = j->w[ch] / sqrtf(var + j->epsilon);
+    *scale = s * j->g[style];
+    *shift = (j->b[ch] - mean * s) * j->g[style] + j->h[style];
+}
+
 static void adain_row(void *arg, size_t row)
 {
     const adain_job *j = arg;
     size_t ch = row % j->rows.n_channels, n = j->rows.n_inner;
     const float *x = j->x + row * n;
-    float *y = j->y + row * n, mean, var;
-    koe_f32_mean_var(x, n, &mean, &var);
-    float scale = j->w[ch] / sqrtf(var + j->epsilon), shift = j->b[ch] - mean * scale;
-    float g = j->g[j->n_style == 1 ? 0 : row % j->n_style], h = j->h[j->n_style == 1 ? 0 : row % j->n_style];
-    scale *= g;
-    shift = shift * g + h;
+    float *y = j->y + row * n, scale, shift;
+    row_affine(j, row, &scale, &shift);
     if (j->a) koe_f32_affine_snake(y, x, n, scale, shift, j->a[ch], j->r[ch]);
     else koe_f32_affine_leaky(y, x, n, scale, shift, j->leaky);
+}
+
+static void style_row(void *arg, size_t row)
+{
+    const adain_job *j = arg;
+    row_affine(j, row, &j->scale[row], &j->shift[row]);
 }
 
 /* True when t holds one number for each channel, or for each row, of x, in the order of the rows: [1,C,1,...] or [N,C,1,...]. */
@@ -97,37 +114,62 @@ static bool is_style(const koe_tensor *t, const koe_tensor *x, size_t n_rows)
     return t->dim[1] == x->dim[1] && (t->dim[0] == 1 || koe_tensor_count(t) == n_rows);
 }
 
-static koe_status adain_run(koe_op_ctx *c, koe_error *err)
+static koe_status read_adain(const koe_op_ctx *c, adain_job *j, const koe_tensor **x, koe_error *err)
 {
-    const koe_tensor *x, *g, *h;
-    koe_tensor *y;
-    adain_job j = { .epsilon = koe_node_float(c->node, "epsilon", 1e-5f), .leaky = koe_node_float(c->node, "leaky", 1) };
-    koe_status st = koe_need(c, 0, &x, err);
+    const koe_tensor *g, *h;
+    *j = (adain_job){ .epsilon = koe_node_float(c->node, "epsilon", 1e-5f), .leaky = koe_node_float(c->node, "leaky", 1) };
+    koe_status st = koe_need(c, 0, x, err);
     if (st == KOE_OK) st = koe_need(c, 3, &g, err);
     if (st == KOE_OK) st = koe_need(c, 4, &h, err);
-    if (st == KOE_OK) st = read_rows(x, &j.rows, err);
-    if (st == KOE_OK) st = per_channel(c, 1, j.rows.n_channels, &j.w, err);
-    if (st == KOE_OK) st = per_channel(c, 2, j.rows.n_channels, &j.b, err);
-    if (st == KOE_OK) st = per_channel(c, 5, j.rows.n_channels, &j.a, err);
-    if (st == KOE_OK) st = per_channel(c, 6, j.rows.n_channels, &j.r, err);
+    if (st == KOE_OK) st = read_rows(*x, &j->rows, err);
+    if (st == KOE_OK) st = per_channel(c, 1, j->rows.n_channels, &j->w, err);
+    if (st == KOE_OK) st = per_channel(c, 2, j->rows.n_channels, &j->b, err);
+    if (st == KOE_OK) st = per_channel(c, 5, j->rows.n_channels, &j->a, err);
+    if (st == KOE_OK) st = per_channel(c, 6, j->rows.n_channels, &j->r, err);
     if (st != KOE_OK) return st;
-    if (!j.w || !j.b || (j.a && !j.r)) return koe_fail(err, KOE_E_FORMAT, "AdaIN: inputs are missing");
-    if (!is_style(g, x, j.rows.n_rows) || !is_style(h, x, j.rows.n_rows) || g->dim[0] != h->dim[0])
+    if (!j->w || !j->b || (j->a && !j->r)) return koe_fail(err, KOE_E_FORMAT, "AdaIN: inputs are missing");
+    if (!is_style(g, *x, j->rows.n_rows) || !is_style(h, *x, j->rows.n_rows) || g->dim[0] != h->dim[0])
         return koe_fail(err, KOE_E_UNSUPPORTED, "AdaIN: the style is not one number for each channel (run with --passes=-adain)");
-    j.x = x->data;
-    j.g = g->data;
-    j.h = h->data;
-    j.n_style = koe_tensor_count(g);
-    st = koe_out_inplace(c, 0, 0, KOE_DTYPE_F32, x->n_dim, x->dim, &y, err);
+    j->x = (*x)->data;
+    j->g = g->data;
+    j->h = h->data;
+    j->n_style = koe_tensor_count(g);
+    return KOE_OK;
+}
+
+static koe_status adain_run(koe_op_ctx *c, koe_error *err)
+{
+    const koe_tensor *x;
+    koe_tensor *y;
+    adain_job j;
+    koe_status st = read_adain(c, &j, &x, err);
+    if (st == KOE_OK) st = koe_out_inplace(c, 0, 0, KOE_DTYPE_F32, x->n_dim, x->dim, &y, err);
     if (st != KOE_OK) return st;
     j.y = y->data;
     koe_pool_for(c->pool, j.rows.n_rows, adain_row, &j);
     return KOE_OK;
 }
 
+static koe_status style_run(koe_op_ctx *c, koe_error *err)
+{
+    const koe_tensor *x;
+    koe_tensor *scale, *shift;
+    adain_job j;
+    koe_status st = read_adain(c, &j, &x, err);
+    const int64_t n_rows = (int64_t)j.rows.n_rows;
+    if (st == KOE_OK) st = koe_out(c, 0, KOE_DTYPE_F32, 1, &n_rows, &scale, err);
+    if (st == KOE_OK) st = koe_out(c, 1, KOE_DTYPE_F32, 1, &n_rows, &shift, err);
+    if (st != KOE_OK) return st;
+    j.scale = scale->data;
+    j.shift = shift->data;
+    koe_pool_for(c->pool, j.rows.n_rows, style_row, &j);
+    return KOE_OK;
+}
+
 static const koe_op table[] = {
     { "Snake", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, snake_run, "koe" },
     { "AdaIN", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, adain_run, "koe" },
+    { "AdaINStyle", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, style_run, "koe" },
 };
 
 koe_op_table koe_ops_fused(void) { return KOE_OP_TABLE(table); }

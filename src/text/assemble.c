@@ -311,7 +311,7 @@ static koe_status emit(koe_assembly *a, layout *l, size_t from, size_t to, koe_e
     s.text_n = (to == b->n ? b->text_at + b->text_n : covered) - a->covered;
     s.pause_s = pause_s[brk] * (b->opt->pause_scale > 0 ? b->opt->pause_scale : 1);
     s.text = koe_arena_str(arena, koe_str_trim(koe_str_sub(normal_text(b), b->piece[from].at, text_end - b->piece[from].at)));
-    s.phonemes = b->opt->alphabet == KOE_ALPHABET_NONE ? KOE_STR("") : koe_arena_str(arena, koe_buf_str(&sound));
+    s.phonemes = koe_arena_str(arena, koe_buf_str(&sound));
     if ((!word && s.n_word) || !s.text.p || !s.phonemes.p || sound.failed) {
         st = koe_fail(err, KOE_E_NOMEM, "segment");
         goto done;
@@ -321,7 +321,6 @@ static koe_status emit(koe_assembly *a, layout *l, size_t from, size_t to, koe_e
         word[i].phoneme_at = word[i].phoneme_n = 0;
     }
     if (n_own) memcpy(word + n_silent, words.data, words.n);
-    for (size_t i = n_silent; b->opt->alphabet == KOE_ALPHABET_NONE && i < s.n_word; i++) word[i].phoneme_at = word[i].phoneme_n = 0;
     a->silent.n = 0;
     a->covered = s.text_at + s.text_n;
     koe_buf_add(&a->segments, &s, sizeof s);

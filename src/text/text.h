@@ -14,7 +14,7 @@ typedef enum koe_alphabet {
     KOE_ALPHABET_MISAKI, /* Kokoro: misaki's symbols */
     KOE_ALPHABET_ESPEAK, /* Piper: espeak-ng's IPA, as code points */
     KOE_ALPHABET_TEXT, /* Piper "text" voices: the normalised text itself */
-    KOE_ALPHABET_NONE, /* built-in voice: no phonemes, segments of normalised text only */
+    KOE_ALPHABET_NONE, /* built-in voice: no phonemes; the normalised words stand in their place, as written */
 } koe_alphabet;
 
 /* The front end of a process: dictionaries, the espeak-ng helper process, the memory of its answers. */
@@ -46,7 +46,7 @@ typedef struct koe_word {
 } koe_word;
 
 typedef struct koe_segment {
-    koe_str phonemes; /* UTF-8; at most max_phonemes code points; empty with KOE_ALPHABET_NONE */
+    koe_str phonemes; /* UTF-8; at most max_phonemes code points */
     koe_str text; /* the normalised words of this segment, what the built-in voice speaks */
     size_t text_at, text_n; /* bytes of the input that it covers, white space included: segments cover the input without gaps */
     const koe_word *word;

@@ -1,0 +1,68 @@
+/* engine.c - opens what is installed and holds it together. */
+#include "synth/engine.h"
+
+#include <stdlib.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "ops/op.h"
+
+static koe_status parse_precision(int *out, const char *name, koe_error *err)
+{
+    static const struct {
+        const char *name;
+        int precision;
+    } known[] = { { "f32", KOE_PRECISION_F32 }, { "bf16", KOE_PRECISION_BF16 }, { "int8", KOE_PRECISION_INT8 }, { "auto", KOE_PRECISION_AUTO } };
+    if (!name) name = getenv("KOE_PRECISION");
+    if (!name || !*name) name = "f32";
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(name, known[i].name) == 0) {
+            *out = known[i].precision;
+            return KOE_OK;
+        }
+    return koe_fail(err, KOE_E_ARGUMENT, "precision '%s'; there are f32, bf16, int8 and auto", name);
+}
+
+static koe_status open_rooms(koe_engine *e, const koe_engine_options *opt, const char *home, koe_error *err)
+{
+    int precision = 0;
+    koe_status st = parse_precision(&precision, opt->precision, err);
+    if (st == KOE_OK) st = koe_pool_create(&e->pool, opt->threads, err);
+    if (st != KOE_OK) return st;
+    char *lexicon = koe_path_join(home, "lexicon");
+    if (!lexicon) return koe_fail(err, KOE_E_NOMEM, "engine");
+    st = koe_text_open(&e->text, &(koe_text_setup){ .lexicon_dir = lexicon, .helper = opt->helper }, err);
+    free(lexicon);
+    if (st != KOE_OK) return st;
+    const koe_voices_setup setup = {
+        .home = home, .model = opt->model, .pool = e->pool, .precision = precision, .espeak = koe_text_espeak(e->text)
+    };
+    return koe_voices_open(&e->voices, &setup, err);
+}
+
+koe_status koe_engine_open(koe_engine **out, const koe_engine_options *opt, koe_error *err)
+{
+    static const koe_engine_options defaults = { 0 };
+    if (!opt) opt = &defaults;
+    koe_engine *e = calloc(1, sizeof *e);
+    char *home = opt->home && *opt->home ? koe_str_dup(koe_str_of(opt->home)) : koe_path_home();
+    koe_status st = e && home ? open_rooms(e, opt, home, err) : koe_fail(err, KOE_E_NOMEM, "engine");
+    free(home);
+    if (st != KOE_OK) {
+        koe_engine_close(e);
+        return st;
+    }
+    *out = e;
+    return KOE_OK;
+}
+
+void koe_engine_close(koe_engine *e)
+{
+    if (!e) return;
+    koe_voices_close(e->voices);
+    koe_text_close(e->text);
+    koe_pool_destroy(e->pool);
+    free(e);
+}
+
+const koe_voice_info *koe_engine_voices(koe_engine *e, size_t *n) { return koe_voices_list(e->voices, n); }

@@ -1,0 +1,442 @@
+/* kokoro.c - Kokoro-82M (StyleTTS 2): one network, and packs of style vectors that make its voices.
+ *     phonemes -> [0, ids, 0], style row for their number, speed --network--> samples at 24 kHz, a duration for each token
+ * Exports differ: the first input is `tokens` or `input_ids`; `speed` is float or an integer; the durations are an output or not. Where
+ * they are none, and where an integer speed must be 0.9, the engine is asked to tap the tensors inside, which are found by what the nodes
+ * around them do:
+ *     duration_proj -> Sigmoid -> ReduceSum -> Div <- (Cast <-) speed;  Div -> Round -> Clip: frames of 600 samples */
+#include <dirent.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "voice/acoustic.h"
+#include "voice/kokoro_tables.h"
+#include "voice/pack.h"
+#include "voice/symbols.h"
+
+enum { RATE_HZ = 24000, MAX_PHONEMES = 510, MAX_FILES = 4096, MAX_CONFIG_BYTES = 4 << 20 };
+
+/* A voice: pack `index` of file `file`. */
+typedef struct kokoro_voice {
+    char *name;
+    size_t file, index;
+} kokoro_voice;
+
+typedef struct kokoro {
+    char *dir; /* where models and voices are, or belong */
+    char *model; /* path; NULL: none */
+    koe_pack_file **file;
+    size_t n_file;
+    kokoro_voice *voice;
+    size_t n_voice;
+    koe_symbols symbols;
+    koe_acoustic *acoustic; /* NULL without a model */
+    pthread_mutex_t lock; /* guards the loading of packs */
+    /* Set while the network is loaded, under the acoustic's lock; read by runs afterwards. */
+    int duration_out; /* output or tap that holds the durations; -1: none */
+    int speed_tap; /* tap to scale when `speed` is an integer; -1: none */
+    bool speed_is_int;
+    atomic_bool warned_speed;
+} kokoro;
+
+/* ---- what is installed ---------------------------------------------------------------------------------------------------- */
+
+static bool is_pack_name(koe_str name)
+{
+    const char *const endings[] = { ".bin", ".npz", ".pt", ".json" };
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (name.n > strlen(endings[i]) && koe_str_ends(name, koe_str_of(endings[i]))) return true;
+    return false;
+}
+
+static koe_status add_voices(kokoro *k, koe_pack_file *f, size_t file, koe_error *err)
+{
+    size_t n = koe_pack_file_count(f);
+    kokoro_voice *voice = realloc(k->voice, (k->n_voice + n) * sizeof *voice);
+    if (!voice) return koe_fail(err, KOE_E_NOMEM, "voices");
+    k->voice = voice;
+    for (size_t i = 0; i < n; i++) {
+        koe_str name = koe_pack_file_name(f, i);
+        bool known = false;
+        for (size_t v = 0; v < k->n_voice && !known; v++) known = koe_str_is(name, k->voice[v].name);
+        if (known || name.n == 0) continue;
+        voice[k->n_voice] = (kokoro_voice){ koe_str_dup(name), file, i };
+        if (!voice[k->n_voice].name) return koe_fail(err, KOE_E_NOMEM, "voices");
+        k->n_voice++;
+    }
+    return KOE_OK;
+}
+
+/* A pack that cannot be read is a line in the log: the others still speak. */
+static koe_status add_file(kokoro *k, const char *path, koe_error *err)
+{
+    koe_error why = { 0 };
+    koe_pack_file *f = NULL, **file = realloc(k->file, (k->n_file + 1) * sizeof *file);
+    if (!file) return koe_fail(err, KOE_E_NOMEM, "voices");
+    k->file = file;
+    if (koe_pack_file_open(&f, path, &why) != KOE_OK) {
+        koe_log(KOE_LOG_WARN, "voice pack left out: %s", why.message);
+        return KOE_OK;
+    }
+    file[k->n_file] = f;
+    return add_voices(k, f, k->n_file++, err);
+}
+
+/* The names in a folder, sorted; *out is as scandir() allocates it. 0 when there is no such folder. */
+static size_t list_folder(const char *path, struct dirent ***out)
+{
+    int n = scandir(path, out, NULL, alphasort);
+    return n > 0 ? (size_t)n : 0;
+}
+
+/* Packs in `dir`; only those whose name starts with `prefix`. */
+static koe_status scan_packs(kokoro *k, const char *dir, const char *prefix, koe_error *err)
+{
+    struct dirent **list = NULL;
+    size_t n = list_folder(dir, &list);
+    koe_status st = KOE_OK;
+    for (size_t i = 0; i < n; i++) {
+        koe_str name = koe_str_of(list[i]->d_name);
+        if (st == KOE_OK && k->n_file < MAX_FILES && is_pack_name(name) && koe_str_starts(name, koe_str_of(prefix))) {
+            char *path = koe_path_join(dir, list[i]->d_name);
+            st = path ? add_file(k, path, err) : koe_fail(err, KOE_E_NOMEM, "voices");
+            free(path);
+        }
+        free(list[i]);
+    }
+    free(list);
+    return st;
+}
+
+static koe_status scan_voices(kokoro *k, const char *dir, koe_error *err)
+{
+    char *voices = koe_path_join(dir, "voices");
+    if (!voices) return koe_fail(err, KOE_E_NOMEM, "voices");
+    koe_status st = scan_packs(k, voices, "", err);
+    if (st == KOE_OK) st = scan_packs(k, dir, "voices", err);
+    free(voices);
+    return st;
+}
+
+/* model.onnx, or else the first .onnx of the folder. NULL when there is none. */
+static char *find_model(const char *dir)
+{
+    char *found = koe_path_join(dir, "model.onnx");
+    if (!found || koe_file_exists(found)) return found;
+    free(found);
+    found = NULL;
+    struct dirent **list = NULL;
+    size_t n = list_folder(dir, &list);
+    for (size_t i = 0; i < n; i++) {
+        if (!found && list[i]->d_name[0] != '.' && koe_str_ends(koe_str_of(list[i]->d_name), KOE_STR(".onnx")))
+            found = koe_path_join(dir, list[i]->d_name);
+        free(list[i]);
+    }
+    free(list);
+    return found;
+}
+
+static koe_status read_vocab(kokoro *k, const char *dir, koe_error *err)
+{
+    char *path = koe_path_join(dir, "config.json");
+    koe_buf file = { 0 };
+    koe_status st = path ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "vocabulary");
+    if (st == KOE_OK && koe_file_exists(path)) {
+        st = koe_file_read(&file, path, MAX_CONFIG_BYTES, err);
+        if (st == KOE_OK) st = koe_symbols_parse(&k->symbols, koe_buf_str(&file), "vocab", path, err);
+    } else if (st == KOE_OK) {
+        if (k->model) koe_log(KOE_LOG_INFO, "no %s: the vocabulary of Kokoro v1.0 is used", path);
+        st = koe_symbols_parse(&k->symbols, koe_str_of(koe_kokoro_vocab), NULL, "the built-in vocabulary", err);
+    }
+    koe_buf_free(&file);
+    free(path);
+    return st;
+}
+
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? koe_str_dup((koe_str){ path, slash > path ? (size_t)(slash - path) : 1 }) : koe_str_dup(KOE_STR("."));
+}
+
+static koe_acoustic_inspect inspect;
+
+/* A model given by name brings its own folder; the installed voices serve it when it brings none. */
+static koe_status find_parts(kokoro *k, const koe_voices_setup *setup, koe_error *err)
+{
+    char *home = koe_path_join(setup->home, "kokoro");
+    bool given = setup->model && !koe_piper_is_model(setup->model);
+    k->dir = given ? folder_of(setup->model) : home ? koe_str_dup(koe_str_of(home)) : NULL;
+    k->model = given ? koe_str_dup(koe_str_of(setup->model)) : k->dir ? find_model(k->dir) : NULL;
+    koe_status st = home && k->dir ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "voices");
+    if (st == KOE_OK) st = scan_voices(k, k->dir, err);
+    if (st == KOE_OK && k->n_voice == 0 && given) st = scan_voices(k, home, err);
+    if (st == KOE_OK) st = read_vocab(k, k->dir, err);
+    if (st == KOE_OK && k->model) st = koe_acoustic_create(&k->acoustic, k->model, setup->pool, setup->precision, inspect, k, err);
+    free(home);
+    return st;
+}
+
+static void kokoro_close(void *state)
+{
+    kokoro *k = state;
+    if (!k) return;
+    koe_acoustic_destroy(k->acoustic);
+    for (size_t i = 0; i < k->n_file; i++) koe_pack_file_close(k->file[i]);
+    for (size_t i = 0; i < k->n_voice; i++) free(k->voice[i].name);
+    koe_symbols_deinit(&k->symbols);
+    pthread_mutex_destroy(&k->lock);
+    free(k->file);
+    free(k->voice);
+    free(k->model);
+    free(k->dir);
+    free(k);
+}
+
+static koe_status kokoro_open(void **state, const koe_voices_setup *setup, koe_error *err)
+{
+    kokoro *k = calloc(1, sizeof *k);
+    if (!k) return koe_fail(err, KOE_E_NOMEM, "voices");
+    pthread_mutex_init(&k->lock, NULL);
+    koe_status st = find_parts(k, setup, err);
+    if (st != KOE_OK) {
+        kokoro_close(k);
+        return st;
+    }
+    if (k->model && !k->n_voice)
+        koe_log(KOE_LOG_WARN, "Kokoro has a model, %s, but no voices: put NAME.bin files into %s/voices, or run `koe pull kokoro`", k->model, k->dir);
+    if (!k->model && k->n_voice)
+        koe_log(KOE_LOG_WARN, "Kokoro has %zu voices but no model: put model.onnx into %s, or run `koe pull kokoro`", k->n_voice, k->dir);
+    *state = k;
+    return KOE_OK;
+}
+
+static const char *grade_of(const char *name)
+{
+    for (size_t i = 0; i < koe_kokoro_n_voices; i++)
+        if (strcmp(koe_kokoro_voices[i].name, name) == 0) return koe_kokoro_voices[i].grade;
+    return "";
+}
+
+static void kokoro_list(void *state, koe_voice_table *t)
+{
+    kokoro *k = state;
+    for (size_t i = 0; k->model && i < k->n_voice; i++) {
+        const char *name = k->voice[i].name;
+        koe_voice_table_add(t, &(koe_voice_entry){ .info = { .name = name, .lang = koe_kokoro_lang(name), .gender = koe_kokoro_gender(name),
+                                                             .grade = grade_of(name), .engine = "kokoro", .rate_hz = RATE_HZ },
+                                                   .provider = &koe_provider_kokoro, .state = k, .id = i });
+    }
+}
+
+static void kokoro_describe(void *state, size_t id, koe_voice *out)
+{
+    const kokoro *k = state;
+    out->lang = koe_kokoro_lang(k->voice[id].name);
+    out->alphabet = KOE_ALPHABET_MISAKI;
+    out->max_phonemes = MAX_PHONEMES;
+    out->rate_hz = RATE_HZ;
+    snprintf(out->name, sizeof out->name, "%s", k->voice[id].name);
+}
+
+static koe_status kokoro_missing(void *state, koe_str name, koe_error *err)
+{
+    const kokoro *k = state;
+    bool known = false, here = false;
+    for (size_t i = 0; i < koe_kokoro_n_voices; i++) known |= koe_str_is(name, koe_kokoro_voices[i].name);
+    for (size_t i = 0; i < k->n_voice; i++) here |= koe_str_is(name, k->voice[i].name);
+    if (!known && !here) return KOE_OK;
+    if (here)
+        return koe_fail(err, KOE_E_NOT_FOUND, "voice '%.*s' is in %s, but Kokoro's model is not: run `koe pull kokoro`", KOE_STR_ARG(name), k->dir);
+    if (k->model)
+        return koe_fail(err, KOE_E_NOT_FOUND, "Kokoro's voice '%.*s' is not installed: put %.*s.bin into %s/voices, or run `koe pull kokoro`",
+                        KOE_STR_ARG(name), KOE_STR_ARG(name), k->dir);
+    return koe_fail(err, KOE_E_NOT_FOUND, "voice '%.*s' needs Kokoro, which is not installed in %s: run `koe pull kokoro`", KOE_STR_ARG(name),
+                    k->dir);
+}
+
+/* ---- the network ---------------------------------------------------------------------------------------------------------- */
+
+static const char *const token_names[] = { "tokens", "input_ids", NULL };
+static const char *const style_names[] = { "style", "ref_s", NULL };
+static const char *const speed_names[] = { "speed", NULL };
+
+static bool has_text(koe_str s, koe_str part) { return s.n >= part.n && memmem(s.p, s.n, part.p, part.n); }
+
+/* The frames of each token: what Clip (or Max) makes of Round of Div of ReduceSum of Sigmoid. */
+static const koe_onnx_node *find_duration(const koe_onnx_graph *g)
+{
+    for (size_t i = 0; i < g->n_node; i++) {
+        const koe_onnx_node *round = &g->node[i];
+        if (!koe_acoustic_is(round, "Round") || !round->n_in || !round->n_out) continue;
+        const koe_onnx_node *div = koe_acoustic_maker(g, round->in[0]);
+        const koe_onnx_node *sum = koe_acoustic_is(div, "Div") && div->n_in ? koe_acoustic_maker(g, div->in[0]) : NULL;
+        const koe_onnx_node *sigmoid = koe_acoustic_is(sum, "ReduceSum") && sum->n_in ? koe_acoustic_maker(g, sum->in[0]) : NULL;
+        if (!koe_acoustic_is(sigmoid, "Sigmoid")) continue;
+        const koe_onnx_node *clip = koe_acoustic_reader(g, round->out[0], "Clip", 0);
+        if (!clip) clip = koe_acoustic_reader(g, round->out[0], "Max", 0);
+        return clip && clip->n_out ? clip : round;
+    }
+    return NULL;
+}
+
+/* Where the durations come out: an output of their own, or a tap. */
+static void plan_duration(kokoro *k, koe_acoustic_plan *plan, koe_onnx_model *m)
+{
+    const koe_onnx_graph *g = &m->graph;
+    for (size_t i = 0; i < g->n_out; i++)
+        if (has_text(g->out[i].name, KOE_STR("dur"))) {
+            k->duration_out = (int)i;
+            return;
+        }
+    const koe_onnx_node *node = find_duration(g);
+    int tap = node ? koe_acoustic_tap(plan, m, node->out[0]) : -1;
+    if (tap >= 0) k->duration_out = (int)g->n_out + tap;
+    else koe_log(KOE_LOG_WARN, "%s: no durations found; the times of words are estimates", m->path);
+}
+
+/* An integer speed is cast to float before it divides the durations: there the true speed can be put in. */
+static void plan_speed(kokoro *k, koe_acoustic_plan *plan, koe_onnx_model *m, const koe_onnx_value *speed)
+{
+    k->speed_is_int = speed && !koe_dtype_is_float(speed->dtype);
+    const koe_onnx_node *cast = k->speed_is_int ? koe_acoustic_reader(&m->graph, speed->name, "Cast", 0) : NULL;
+    if (cast && cast->n_out) k->speed_tap = koe_acoustic_tap(plan, m, cast->out[0]);
+}
+
+static koe_status inspect(void *user, koe_acoustic_plan *plan, koe_onnx_model *m, koe_error *err)
+{
+    kokoro *k = user;
+    const koe_onnx_graph *g = &m->graph;
+    const koe_onnx_value *tokens = koe_acoustic_input(g, token_names), *style = koe_acoustic_input(g, style_names);
+    const koe_onnx_value *speed = koe_acoustic_input(g, speed_names);
+    if (!tokens || !style || g->n_out == 0)
+        return koe_fail(err, KOE_E_FORMAT, "not a Kokoro model: it needs inputs tokens (or input_ids) and style, and an output");
+    for (size_t i = 0; i < g->n_in; i++) {
+        bool weight = &g->in[i] == tokens || &g->in[i] == style || &g->in[i] == speed;
+        for (size_t w = 0; w < g->n_initializer && !weight; w++) weight = koe_str_eq(g->in[i].name, g->initializer[w].name);
+        if (!weight) return koe_fail(err, KOE_E_UNSUPPORTED, "input %.*s is not one of a Kokoro model for speech", KOE_STR_ARG(g->in[i].name));
+    }
+    k->duration_out = k->speed_tap = -1;
+    plan_duration(k, plan, m);
+    plan_speed(k, plan, m, speed);
+    return KOE_OK;
+}
+
+/* ---- speaking ------------------------------------------------------------------------------------------------------------- */
+
+/* [0, ids, 0]. A code point without an id takes no time. */
+static koe_status make_tokens(koe_tokens *out, const kokoro *k, const koe_timeline *t, koe_error *err)
+{
+    koe_status st = koe_tokens_add(out, 0, KOE_OWNER_LEAD, err);
+    for (size_t i = 0; st == KOE_OK && i < t->n; i++) {
+        const koe_symbol *symbol = koe_symbols_find(&k->symbols, t->cp[i]);
+        for (size_t j = 0; symbol && st == KOE_OK && j < symbol->n; j++) st = koe_tokens_add(out, k->symbols.id[symbol->first + j], i, err);
+    }
+    if (st == KOE_OK) st = koe_tokens_add(out, 0, KOE_OWNER_TAIL, err);
+    if (st == KOE_OK && out->n > MAX_PHONEMES + 2)
+        st = koe_fail(err, KOE_E_LIMIT, "%zu phonemes in one segment, Kokoro takes %d", out->n - 2, MAX_PHONEMES);
+    return st;
+}
+
+static koe_status blend_style(double *style, kokoro *k, const koe_voice *voice, size_t n_phonemes, koe_error *err)
+{
+    for (size_t c = 0; c < KOE_STYLE_DIM; c++) style[c] = 0;
+    for (size_t p = 0; p < voice->n; p++) {
+        const kokoro_voice *v = &k->voice[voice->id[p]];
+        koe_pack pack = { 0 };
+        pthread_mutex_lock(&k->lock);
+        koe_status st = koe_pack_file_load(k->file[v->file], v->index, &pack, err);
+        pthread_mutex_unlock(&k->lock);
+        if (st != KOE_OK) return st;
+        const float *row = koe_pack_style(&pack, n_phonemes);
+        for (size_t c = 0; c < KOE_STYLE_DIM; c++) style[c] += voice->weight[p] * (double)row[c];
+    }
+    return KOE_OK;
+}
+
+typedef struct speed_change {
+    size_t tap;
+    double speed;
+} speed_change;
+
+static koe_status set_speed(void *user, size_t tap, koe_tensor *t, koe_error *err)
+{
+    const speed_change *change = user;
+    (void)err;
+    if (tap == change->tap) koe_acoustic_fill(t, change->speed);
+    return KOE_OK;
+}
+
+static koe_status set_inputs(koe_run *run, const koe_session *s, kokoro *k, const koe_tokens *tokens, const double *style, double speed,
+                             koe_arena *arena, koe_error *err)
+{
+    const koe_onnx_graph *g = &koe_session_model(s)->graph;
+    double *id = koe_arena_array(arena, tokens->n, sizeof *id);
+    if (!id) return koe_fail(err, KOE_E_NOMEM, "%zu tokens", tokens->n);
+    for (size_t i = 0; i < tokens->n; i++) id[i] = (double)tokens->id[i];
+    koe_status st = koe_acoustic_set(run, s, koe_acoustic_input(g, token_names)->name, id, tokens->n, arena, err);
+    if (st == KOE_OK) st = koe_acoustic_set(run, s, koe_acoustic_input(g, style_names)->name, style, KOE_STYLE_DIM, arena, err);
+    const koe_onnx_value *in = koe_acoustic_input(g, speed_names);
+    if (st != KOE_OK || !in) return st;
+    if (k->speed_is_int && k->speed_tap < 0) {
+        double whole = speed < 1.5 ? 1 : (double)(int)(speed + 0.5);
+        if (whole != speed && !atomic_exchange(&k->warned_speed, true))
+            koe_log(KOE_LOG_WARN, "%s takes whole speeds only: %g becomes %g", k->model, speed, whole);
+        speed = whole;
+    } else if (k->speed_is_int) speed = 1; /* set_speed() puts the true one in */
+    return koe_acoustic_set(run, s, in->name, &speed, 1, arena, err);
+}
+
+static koe_status run_network(koe_speech *out, kokoro *k, const koe_voice_job *job, koe_timeline *t, const koe_tokens *tokens,
+                              const double *style, koe_error *err)
+{
+    koe_session *session = NULL;
+    koe_run *run = NULL;
+    koe_arena arena = { 0 };
+    koe_status st = koe_acoustic_load(k->acoustic, &session, err);
+    if (st == KOE_OK) st = koe_acoustic_borrow(k->acoustic, &run, job->cancel, err);
+    if (st != KOE_OK) return st;
+    speed_change change = { (size_t)k->speed_tap, job->speed };
+    koe_run_options opt = { .seed = job->seed, .zero_noise = job->zero_noise, .cancel = job->cancel };
+    if (k->speed_tap >= 0) opt.on_tap = set_speed, opt.user = &change;
+    st = set_inputs(run, session, k, tokens, style, job->speed, &arena, err);
+    if (st == KOE_OK) st = koe_run_execute(run, &opt, err);
+    if (st == KOE_OK) st = koe_acoustic_samples(out, koe_run_out(run, 0), err);
+    if (st == KOE_OK) st = koe_acoustic_lay_times(out, k->duration_out, run, t, tokens, err);
+    koe_acoustic_give_back(k->acoustic, run);
+    koe_arena_free(&arena);
+    return st;
+}
+
+static koe_status kokoro_speak(koe_speech *out, const koe_voice *voice, const koe_voice_job *job, koe_error *err)
+{
+    kokoro *k = voice->state;
+    double style[KOE_STYLE_DIM];
+    koe_tokens tokens = { 0 };
+    koe_timeline t;
+    koe_status st = koe_timeline_init(&t, job->segment->phonemes, err);
+    if (st != KOE_OK) return st;
+    out->n_samples = 0;
+    out->rate_hz = RATE_HZ;
+    st = make_tokens(&tokens, k, &t, err);
+    if (st == KOE_OK) st = blend_style(style, k, voice, t.n, err);
+    /* Nothing that the network knows: no sound. */
+    if (st == KOE_OK && tokens.n > 2) st = run_network(out, k, job, &t, &tokens, style, err);
+    if (st == KOE_OK) st = koe_timeline_words(out, &t, job->segment, err);
+    koe_tokens_deinit(&tokens);
+    koe_timeline_deinit(&t);
+    return st;
+}
+
+const koe_provider koe_provider_kokoro = {
+    .name = "kokoro",
+    .can_blend = true,
+    .open = kokoro_open,
+    .close = kokoro_close,
+    .list = kokoro_list,
+    .describe = kokoro_describe,
+    .missing = kokoro_missing,
+    .speak = kokoro_speak,
+};

@@ -1,0 +1,207 @@
+/* Who is installed, who is meant, and what is said when somebody is not there; then each network speaks. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "home.h"
+#include "voice/voice.h"
+
+static koe_voices *open_voices(const char *model)
+{
+    koe_voices *v = NULL;
+    koe_error err = { 0 };
+    const koe_voices_setup setup = { .home = home, .model = model };
+    if (koe_voices_open(&v, &setup, &err) != KOE_OK) fail_msg("%s", err.message);
+    return v;
+}
+
+static void expect_voice(const koe_voices *v, const char *spelling, const char *name, const char *engine, const char *lang)
+{
+    koe_voice voice;
+    koe_error err = { 0 };
+    if (koe_voice_find(&voice, v, koe_str_of(spelling), &err) != KOE_OK) fail_msg("%s: %s", spelling, err.message);
+    assert_string_equal(voice.name, name);
+    assert_string_equal(voice.engine, engine);
+    assert_string_equal(voice.lang, lang);
+}
+
+static void expect_error(const koe_voices *v, const char *spelling, koe_status want, const char *piece)
+{
+    koe_voice voice;
+    koe_error err = { 0 };
+    koe_status st = koe_voice_find(&voice, v, koe_str_of(spelling), &err);
+    if (st != want || !strstr(err.message, piece)) fail_msg("'%s': %d, '%s' without '%s'", spelling, (int)st, err.message, piece);
+    assert_int_equal(koe_voice_find(&voice, v, koe_str_of(spelling), NULL), want);
+}
+
+static void test_find(void **state)
+{
+    (void)state;
+    make_home("kokoro_float.onnx");
+    koe_voices *v = open_voices(NULL);
+    expect_voice(v, "", "af_heart", "kokoro", "en-us");
+    expect_voice(v, "bm_george", "bm_george", "kokoro", "en-gb");
+    expect_voice(v, " af_bella + bm_george(3) ", "af_bella(0.25)+bm_george(0.75)", "kokoro", "en-us");
+    expect_voice(v, "bm_george-af_bella", "bm_george(0.5)-af_bella(0.5)", "kokoro", "en-gb");
+    expect_voice(v, "af_bella,af_bella", "af_bella", "kokoro", "en-us");
+    expect_voice(v, "one", "one", "piper", "en-us");
+    expect_voice(v, "en_GB-three-low", "en_GB-three-low", "piper", "en-us");
+    expect_voice(v, "en_GB-three-low:spk2", "en_GB-three-low:spk2", "piper", "en-us");
+    expect_voice(v, "en_GB-three-low#2", "en_GB-three-low#2", "piper", "en-us");
+    expect_voice(v, "builtin", "builtin", "builtin", "en-us");
+    expect_voice(v, "builtin:fr", "builtin:fr", "builtin", "fr");
+    expect_voice(v, "builtin:German", "builtin:de", "builtin", "de");
+    expect_error(v, "af_hart", KOE_E_NOT_FOUND, "af_heart");
+    expect_error(v, "af_sky", KOE_E_NOT_FOUND, "not installed");
+    expect_error(v, "af_heart+af_sky", KOE_E_NOT_FOUND, "'af_sky' is not installed");
+    expect_error(v, "af_heart+one", KOE_E_ARGUMENT, "blended");
+    expect_error(v, "en_GB-three-low#3", KOE_E_NOT_FOUND, "0 to 2");
+    expect_error(v, "en_GB-three-low#", KOE_E_NOT_FOUND, "0 to 2");
+    expect_error(v, "en_GB-tree-low", KOE_E_NOT_FOUND, "en_GB-three-low");
+    expect_error(v, "builtin:klingonese", KOE_E_NOT_FOUND, "klingonese");
+    expect_error(v, "xyzzy", KOE_E_NOT_FOUND, "no voice 'xyzzy'");
+    size_t n, n_default = 0;
+    const koe_voice_info *info = koe_voices_list(v, &n);
+    for (size_t i = 0; i < n; i++) n_default += info[i].is_default;
+    assert_int_equal(n_default, 1);
+    assert_string_equal(info[1].name, "af_heart"); /* sorted by file */
+    assert_string_equal(info[1].grade, "A");
+    assert_string_equal(info[1].gender, "female");
+    assert_true(info[1].is_default);
+    koe_voices_close(v);
+    remove_home();
+}
+
+static void test_missing_parts(void **state)
+{
+    (void)state;
+    make_home(NULL); /* nothing at all */
+    koe_voices *v = open_voices(NULL);
+    expect_voice(v, "", "builtin", "builtin", "en-us");
+    expect_error(v, "af_heart", KOE_E_NOT_FOUND, "koe pull kokoro");
+    expect_error(v, "af_bella+af_sky", KOE_E_NOT_FOUND, "koe pull kokoro");
+    koe_voices_close(v);
+
+    link_data("kokoro_float.onnx", "kokoro/model.onnx"); /* a model without voices */
+    v = open_voices(NULL);
+    expect_voice(v, "", "builtin", "builtin", "en-us");
+    expect_error(v, "af_heart", KOE_E_NOT_FOUND, "af_heart.bin");
+    koe_voices_close(v);
+
+    unlink(in_home("kokoro/model.onnx")); /* voices without a model */
+    write_pack("kokoro/voices/af_own.bin", 0);
+    v = open_voices(NULL);
+    expect_voice(v, "", "builtin", "builtin", "en-us");
+    expect_error(v, "af_own", KOE_E_NOT_FOUND, "model");
+    koe_voices_close(v);
+
+    link_data("piper_one.onnx", "piper/one.onnx"); /* a Piper voice without settings, another with broken ones */
+    link_data("piper_one.onnx", "piper/two.onnx");
+    assert_int_equal(koe_file_write_atomic(in_home("piper/two.onnx.json"), "{", 1, NULL), KOE_OK);
+    assert_int_equal(koe_file_write_atomic(in_home("piper/three.onnx.json"), "{}", 2, NULL), KOE_OK);
+    v = open_voices(NULL);
+    expect_error(v, "one", KOE_E_NOT_FOUND, "one.onnx.json");
+    expect_error(v, "two", KOE_E_FORMAT, "two.onnx.json cannot be read");
+    expect_error(v, "three", KOE_E_NOT_FOUND, "lacks its model");
+    koe_voices_close(v);
+    koe_error err = { 0 };
+    assert_int_equal(koe_voices_open(&v, &(koe_voices_setup){ .home = home, .model = in_home("none.onnx") }, &err), KOE_E_NOT_FOUND);
+    assert_int_equal(koe_voices_open(&v, &(koe_voices_setup){ .home = home, .model = home }, &err), KOE_E_FORMAT);
+    remove_home();
+}
+
+/* "həlˈO wˈɜɹld" and its two words. */
+static const koe_word two_words[] = { { 0, 5, 0, 5 }, { 6, 5, 6, 6 } };
+static const koe_segment hello = { .phonemes = { "h\xc9\x99l\xcb\x88O w\xcb\x88\xc9\x9c\xc9\xb9ld", 17 }, .word = two_words, .n_word = 2 };
+
+static size_t speak(const koe_voices *v, const char *spelling, double speed, koe_speech *out)
+{
+    koe_voice voice;
+    koe_error err = { 0 };
+    const koe_voice_job job = { .segment = &hello, .speed = speed };
+    koe_status st = koe_voice_find(&voice, v, koe_str_of(spelling), &err);
+    if (st == KOE_OK) st = koe_voice_speak(out, &voice, &job, &err);
+    if (st != KOE_OK) fail_msg("%s: %s", spelling, err.message);
+    assert_int_equal(out->rate_hz, voice.rate_hz);
+    assert_int_equal(out->n_word, 2);
+    assert_true(out->word[0].from < out->word[0].to && out->word[0].to == out->word[1].from);
+    assert_true(out->word[1].from < out->word[1].to && out->word[1].to < out->n_samples);
+    return out->n_samples;
+}
+
+/* Both exports give the same speech: with int32 speed and a duration output, and with float speed and none. */
+static void test_kokoro(void **state)
+{
+    (void)state;
+    size_t n_samples[2][3];
+    koe_word_time last[2];
+    for (int i = 0; i < 2; i++) {
+        koe_speech s = { 0 };
+        make_home(i ? "kokoro_float.onnx" : "kokoro_int.onnx");
+        koe_voices *v = open_voices(NULL);
+        n_samples[i][0] = speak(v, "af_heart", 1, &s);
+        last[i] = s.word[1];
+        n_samples[i][1] = speak(v, "af_heart", 0.5, &s);
+        n_samples[i][2] = speak(v, "bm_george", 1, &s);
+        size_t between = speak(v, "af_heart+bm_george", 1, &s);
+        assert_true(n_samples[i][2] < between && between < n_samples[i][0]);
+        for (int k = 0; k < 3; k++) assert_int_equal(n_samples[i][k] % 600, 0);
+        assert_int_equal(last[i].to % 300, 0);
+        assert_true(n_samples[i][1] > n_samples[i][0] * 3 / 2);
+        koe_speech_free(&s);
+        koe_voices_close(v);
+        remove_home();
+    }
+    assert_memory_equal(n_samples[0], n_samples[1], sizeof n_samples[0]);
+    assert_memory_equal(&last[0], &last[1], sizeof last[0]);
+}
+
+static void test_piper(void **state)
+{
+    (void)state;
+    koe_speech s = { 0 };
+    make_home("kokoro_float.onnx");
+    koe_voices *v = open_voices(NULL);
+    size_t normal = speak(v, "one", 1, &s);
+    assert_int_equal(normal % 256, 0);
+    assert_true(speak(v, "one", 0.5, &s) > normal * 3 / 2);
+    size_t first = speak(v, "en_GB-three-low", 1, &s), third = speak(v, "en_GB-three-low:spk2", 1, &s);
+    assert_int_equal(speak(v, "en_GB-three-low#2", 1, &s), third);
+    assert_true(third > first);
+    koe_speech_free(&s);
+    koe_voices_close(v);
+    v = open_voices(in_home("piper/one.onnx")); /* asked for by path: the default */
+    expect_voice(v, "", "one", "piper", "en-us");
+    koe_voices_close(v);
+    remove_home();
+}
+
+/* Files of the wrong kind are refused when they are loaded, by name. */
+static void test_wrong_model(void **state)
+{
+    (void)state;
+    koe_voice voice;
+    koe_speech s = { 0 };
+    make_home("piper_one.onnx");
+    koe_voices *v = open_voices(NULL);
+    koe_error err = { 0 };
+    assert_int_equal(koe_voice_find(&voice, v, KOE_STR("af_heart"), &err), KOE_OK);
+    assert_int_equal(koe_voice_speak(&s, &voice, &(koe_voice_job){ .segment = &hello, .speed = 1 }, &err), KOE_E_FORMAT);
+    assert_non_null(strstr(err.message, "model.onnx"));
+    assert_non_null(strstr(err.message, "not a Kokoro model"));
+    koe_voices_close(v);
+    koe_speech_free(&s);
+    remove_home();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_find),  cmocka_unit_test(test_missing_parts), cmocka_unit_test(test_kokoro),
+        cmocka_unit_test(test_piper), cmocka_unit_test(test_wrong_model),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

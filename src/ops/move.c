@@ -274,7 +274,7 @@ static koe_status run_reverse_sequence(koe_op_ctx *c, koe_error *err)
     if (st == KOE_OK) st = koe_need_ints(c, 1, &lens, err);
     if (st != KOE_OK) return st;
     int64_t batch_axis = koe_node_int(c->node, "batch_axis", 1), time_axis = koe_node_int(c->node, "time_axis", 0);
-    if (x->n_dim < 2 || batch_axis + time_axis != 1 || batch_axis * time_axis != 0)
+    if (x->n_dim < 2 || (batch_axis != 0 && batch_axis != 1) || time_axis != 1 - batch_axis)
         return koe_bad(c, err, "batch_axis %" PRId64 " and time_axis %" PRId64 " are not 0 and 1", batch_axis, time_axis);
     int64_t n_batch = x->dim[batch_axis], n_time = x->dim[time_axis];
     if (koe_tensor_count(lens) != (size_t)n_batch)

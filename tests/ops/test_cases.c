@@ -4,7 +4,8 @@
  *     Gather@13 | f32[2] 1 2 | i64[1] 2 => ! outside
  *
  * Operator and opset, attributes, then inputs (- is absent, braces make a sequence); after the arrow the outputs (_ is not wanted),
- * or ! and a part of the error's message. Each case runs with its inputs fed, and again with them as weights, which folds it. */
+ * or ! and a part of the error's message. Each case runs with its inputs fed, and again with them as weights, which folds it; then
+ * again and again with one of its integers replaced by an extreme one: whatever comes of that, it must not crash or hang. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -219,6 +220,18 @@ static koe_onnx_model *make_model(const test_case *t, bool folded)
     return m;
 }
 
+/* Runs the case; on success *r holds the outputs. The caller destroys both. */
+static koe_status execute(const test_case *t, bool folded, koe_session **s, koe_run **r, koe_error *err)
+{
+    const koe_run_options opt = { .memory_limit = 64 << 20 };
+    koe_status st = koe_session_create(s, make_model(t, folded), NULL, err);
+    if (st == KOE_OK) st = koe_run_create(r, *s, err);
+    for (size_t i = 0, k = 0; i < t->n_in && st == KOE_OK; i++)
+        if (t->in[i].kind == KOE_VALUE_SEQUENCE || (t->in[i].kind == KOE_VALUE_TENSOR && !folded))
+            st = koe_run_set_in_value(*r, k++, &t->in[i], err);
+    return st == KOE_OK ? koe_run_execute(*r, &opt, err) : st;
+}
+
 static bool close_to(double got, double want)
 {
     return (isnan(got) && isnan(want)) || got == want || fabs(got - want) <= 1e-6 + 1e-5 * fabs(want);
@@ -249,12 +262,7 @@ static void run_case(const test_case *t, bool folded)
     koe_session *s = NULL;
     koe_run *r = NULL;
     koe_error err = { 0 };
-    koe_status st = koe_session_create(&s, make_model(t, folded), NULL, &err);
-    if (st == KOE_OK) st = koe_run_create(&r, s, &err);
-    for (size_t i = 0, k = 0; i < t->n_in && st == KOE_OK; i++)
-        if (t->in[i].kind == KOE_VALUE_SEQUENCE || (t->in[i].kind == KOE_VALUE_TENSOR && !folded))
-            st = koe_run_set_in_value(r, k++, &t->in[i], &err);
-    if (st == KOE_OK) st = koe_run_execute(r, NULL, &err);
+    koe_status st = execute(t, folded, &s, &r, &err);
     if (t->error[0]) {
         if (st == KOE_OK) fail_msg("no error: %s", where);
         if (!strstr(err.message, t->error)) fail_msg("error '%s': %s", err.message, where);
@@ -264,6 +272,47 @@ static void run_case(const test_case *t, bool folded)
         if (t->out[i].kind != KOE_VALUE_NONE) compare(koe_run_out(r, k++), &t->out[i]);
     koe_run_destroy(r);
     koe_session_destroy(s);
+}
+
+static void survive(const test_case *t)
+{
+    koe_session *s = NULL;
+    koe_run *r = NULL;
+    koe_error err = { 0 };
+    execute(t, false, &s, &r, &err);
+    koe_run_destroy(r);
+    koe_session_destroy(s);
+}
+
+/* Puts every extreme in the place of one integer after the other. */
+static void run_extremes(test_case *t)
+{
+    static const int64_t extremes[] = { 0,         1,          -1,        9,         -9,        65536,    (int64_t)1 << 31, -((int64_t)1 << 31),
+                                        INT64_MAX, INT64_MIN, INT64_MAX / 2, (int64_t)1 << 61, (int64_t)1 << 40 };
+    for (size_t e = 0; e < sizeof extremes / sizeof *extremes; e++) {
+        for (size_t i = 0; i < t->n_in; i++) {
+            int64_t *data = t->in[i].t.data;
+            bool whole = t->in[i].kind == KOE_VALUE_TENSOR && t->in[i].t.dtype == KOE_DTYPE_I64;
+            for (size_t k = 0; whole && k < koe_tensor_count(&t->in[i].t); k++) {
+                int64_t kept = data[k];
+                data[k] = extremes[e];
+                survive(t);
+                data[k] = kept;
+            }
+        }
+        for (size_t i = 0; i < t->n_attr; i++) {
+            int64_t kept = t->attr[i].i, *list = (int64_t *)(uintptr_t)t->attr[i].ints;
+            t->attr[i].i = extremes[e];
+            if (t->attr[i].type == KOE_ATTR_INT) survive(t);
+            t->attr[i].i = kept;
+            for (size_t k = 0; t->attr[i].type == KOE_ATTR_INTS && k < t->attr[i].n; k++) {
+                kept = list[k];
+                list[k] = extremes[e];
+                survive(t);
+                list[k] = kept;
+            }
+        }
+    }
 }
 
 static void run_file(const char *name)
@@ -282,6 +331,7 @@ static void run_file(const char *name)
         read_case(&t, line);
         run_case(&t, false);
         if (!t.error[0]) run_case(&t, true);
+        run_extremes(&t);
         koe_arena_free(&t.arena);
         n++;
     }

@@ -5,8 +5,9 @@ set -u
 cd "$(dirname "$0")/.."
 . scripts/tally.sh
 
-scripts/build.sh build-asan -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false || exit 1
+# gcc's -Wconversion sees conversions in what UBSan inserts; the release build warns about ours.
+scripts/build.sh build-asan -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false -Dc_args=-Wno-conversion || exit 1
 scripts/build.sh build || exit 1
-tally build-asan --no-suite slow
-tally build --no-suite slow
+tally build-asan
+tally build
 tally_end

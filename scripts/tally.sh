@@ -19,7 +19,7 @@ tally() {
     n_failed=$((n_failed + 1))
     return
   fi
-  sed '1,/^ *1\//{/^ *1\//!d;}' "$log"
+  sed '/^Ok: /,$d' "$log"
   for label in Ok 'Expected Fail'; do n_passed=$((n_passed + $(summary "$log" "$label" | grep . || echo 0))); done
   for label in Fail 'Unexpected Pass' Timeout; do n_failed=$((n_failed + $(summary "$log" "$label" | grep . || echo 0))); done
   n_skipped=$((n_skipped + $(summary "$log" Skipped | grep . || echo 0)))

@@ -1,263 +1,418 @@
-/* einsum.c - Einsum: "bhid,bhjd->bhij".
- * Every letter is a dimension; an operand is read with one stride for each letter (the sum of its strides where a letter repeats, 0 where it
- * does not occur), "..." stands for dimensions that broadcast. Two float32 operands whose letters fall into batch, rows, columns and
- * reduction are matrix products; everything else is one nest of loops over all letters. */
+/* einsum.c - Einsum: sums of products over named dimensions, "bij,bjk->bik".
+ *     operands -> VIEWS (labels with strides; a repeated label is a diagonal)
+ *              -> labels that only one operand has and nobody needs are summed away
+ *              -> operands are folded in from the left, two at a time, each time as a batch of matrix products
+ *              -> the last one is brought to the output's order
+ * Arithmetic is float32, float64 or, for integers, int64 (modulo 2^64, so results wrap as the type does). */
 #include <inttypes.h>
+#include <string.h>
 
 #include "kernels/kernels.h"
+#include "ops/bytes.h"
+#include "ops/elementwise.h"
 #include "ops/ops.h"
 
-enum { MAX_LABEL = 24, MAX_OPERAND = 8, ELLIPSIS = 128 /* labels of its dimensions, innermost first, from here on */ };
+/* A label is 0..51 for A..Z, a..z (in the order of ASCII, which implicit output follows), then one for each dimension that "..." stands
+ * for, counted from the right so that operands of different rank align. */
+enum { N_LETTERS = 52, N_LABELS = N_LETTERS + KOE_MAX_DIM, MAX_OPERANDS = 16, ROWS = 64 /* of one task of a product */ };
 
-typedef struct label {
-    int name;
-    int64_t dim;
-    int64_t stride[MAX_OPERAND]; /* in each operand */
-    int64_t out; /* stride in the output; 0 where `summed` */
-    bool summed;
-} label;
+typedef struct label_list {
+    int n, at[N_LABELS];
+} label_list;
 
-typedef struct equation {
-    label label[MAX_LABEL]; /* output letters in order, then the summed ones */
-    int n_label, n_out;
+/* A tensor seen through labels; each label once. Strides in elements. */
+typedef struct view {
+    const void *data;
+    label_list labels;
+    int64_t stride[N_LABELS]; /* by label */
+    bool has[N_LABELS];
+} view;
+
+typedef struct einsum {
+    koe_op_ctx *c;
+    koe_dtype type; /* of the arithmetic */
     int n_operand;
-} equation;
+    view operand[MAX_OPERANDS];
+    int64_t dim[N_LABELS]; /* size of each label */
+    bool known[N_LABELS];
+    label_list out;
+} einsum;
 
-static koe_status bad(const koe_op_ctx *c, koe_error *err, const char *what)
+/* ---- the equation -------------------------------------------------------------------------------------------------------- */
+
+static int letter(char ch)
 {
-    const koe_str e = koe_node_str(c->node, "equation", "");
-    return koe_fail(err, KOE_E_FORMAT, "Einsum %.*s: %s in '%.*s'", KOE_STR_ARG(c->node->name), what, KOE_STR_ARG(e));
+    if (ch >= 'A' && ch <= 'Z') return ch - 'A';
+    if (ch >= 'a' && ch <= 'z') return ch - 'a' + 26;
+    return -1;
 }
 
-static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+/* One term of the equation as labels; -1 stands where the ellipsis was. */
+typedef struct term {
+    int n, at[N_LABELS];
+    bool ellipsis;
+} term;
 
-/* The labels of one term ("b...d") into name[KOE_MAX_DIM], spaces skipped. n_ellipsis: dimensions that "..." stands for. -1 when malformed. */
-static int read_term(const char *p, const char *end, int n_ellipsis, int *name)
+static koe_status parse_term(const koe_op_ctx *c, koe_str text, term *out, koe_error *err)
 {
-    int n = 0;
-    bool dots = false;
-    for (; p < end; p++) {
-        if (*p == ' ') continue;
-        if (is_letter(*p)) {
-            if (n == KOE_MAX_DIM) return -1;
-            name[n++] = *p;
-        } else if (!dots && end - p >= 3 && p[0] == '.' && p[1] == '.' && p[2] == '.') {
-            if (n + n_ellipsis > KOE_MAX_DIM) return -1;
-            for (int i = n_ellipsis; i-- > 0;) name[n++] = ELLIPSIS + i;
-            dots = true;
-            p += 2;
-        } else
-            return -1;
-    }
-    return n;
-}
-
-static int count_letters(const char *p, const char *end)
-{
-    int n = 0;
-    for (; p < end; p++) n += is_letter(*p);
-    return n;
-}
-
-static label *find(equation *e, int name)
-{
-    for (int i = 0; i < e->n_label; i++)
-        if (e->label[i].name == name) return &e->label[i];
-    return NULL;
-}
-
-static label *add(equation *e, int name)
-{
-    if (e->n_label == MAX_LABEL) return NULL;
-    label *l = &e->label[e->n_label++];
-    *l = (label){ .name = name, .dim = 1, .summed = true };
-    return l;
-}
-
-static koe_status read_operand(equation *e, const koe_op_ctx *c, int k, const char *p, const char *end, koe_error *err)
-{
-    const koe_tensor *t = koe_in(c, k);
-    int name[KOE_MAX_DIM];
-    const int letters = count_letters(p, end);
-    const int n = letters <= t->n_dim ? read_term(p, end, t->n_dim - letters, name) : -1;
-    if (n != t->n_dim) return bad(c, err, "a term does not fit its operand");
-    int64_t step = 1;
-    for (int i = n - 1; i >= 0; i--) {
-        label *l = find(e, name[i]);
-        if (!l && !(l = add(e, name[i]))) return bad(c, err, "too many letters");
-        if (l->dim != 1 && t->dim[i] != 1 && l->dim != t->dim[i]) return bad(c, err, "dimensions of one letter differ");
-        if (l->dim == 1) l->dim = t->dim[i];
-        if (t->dim[i] != 1) l->stride[k] += step;
-        step *= t->dim[i];
+    *out = (term){ 0 };
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] == ' ') continue;
+        int l = letter(text.p[i]);
+        if (l < 0 && text.n - i >= 3 && memcmp(text.p + i, "...", 3) == 0 && !out->ellipsis) {
+            out->ellipsis = true;
+            i += 2;
+        } else if (l < 0) {
+            return koe_bad(c, err, "unexpected character at '%.*s' in the equation", KOE_STR_ARG(koe_str_sub(text, i, 8)));
+        }
+        if (out->n == N_LABELS) return koe_bad(c, err, "a term of the equation has too many labels");
+        out->at[out->n++] = l;
     }
     return KOE_OK;
 }
 
-static int compare(const label *a, const label *b)
+/* Splits at the first `mark`; false when there is none. */
+static bool split(koe_str text, const char *mark, koe_str *before, koe_str *after)
 {
-    const bool a_dots = a->name >= ELLIPSIS, b_dots = b->name >= ELLIPSIS;
-    if (a_dots != b_dots) return a_dots ? -1 : 1;
-    return a_dots ? b->name - a->name : a->name - b->name;
+    size_t n = strlen(mark);
+    for (size_t i = 0; i + n <= text.n; i++)
+        if (memcmp(text.p + i, mark, n) == 0) {
+            *before = koe_str_sub(text, 0, i);
+            *after = koe_str_sub(text, i + n, text.n);
+            return true;
+        }
+    *before = text;
+    *after = (koe_str){ 0 };
+    return false;
 }
 
-/* Without "->": the ellipsis, then every letter that occurs once, in alphabetical order. */
-static int implicit_output(equation *e, koe_str s, int *name)
+/* Adds a dimension of an operand under a label. */
+static koe_status add_dimension(einsum *e, view *v, int label, int64_t size, int64_t stride, koe_error *err)
 {
-    label *once[MAX_LABEL];
-    int n = 0;
-    for (int i = 0; i < e->n_label; i++) {
-        int seen = 0;
-        for (size_t k = 0; k < s.n; k++) seen += s.p[k] == e->label[i].name;
-        if (e->label[i].name < ELLIPSIS && seen != 1) continue;
-        int at = n++;
-        for (; at > 0 && compare(&e->label[i], once[at - 1]) < 0; at--) once[at] = once[at - 1];
-        once[at] = &e->label[i];
+    if (e->known[label] && e->dim[label] != size && e->dim[label] != 1 && size != 1)
+        return koe_bad(e->c, err, "one label stands for sizes %" PRId64 " and %" PRId64, e->dim[label], size);
+    if (!e->known[label] || e->dim[label] == 1) e->dim[label] = size;
+    e->known[label] = true;
+    if (!v->has[label]) {
+        v->has[label] = true;
+        v->stride[label] = 0;
+        v->labels.at[v->labels.n++] = label;
     }
-    if (n > KOE_MAX_DIM) return -1;
-    for (int i = 0; i < n; i++) name[i] = once[i]->name;
-    return n;
+    if (size != 1) v->stride[label] += stride; /* size 1 broadcasts */
+    return KOE_OK;
 }
 
-static koe_status read_equation(equation *e, const koe_op_ctx *c, int64_t *dim, koe_error *err)
+static koe_status bind_operand(einsum *e, int i, const term *t, int *n_ellipsis, koe_error *err)
 {
-    const koe_str s = koe_node_str(c->node, "equation", "");
-    size_t arrow = 0;
-    *e = (equation){ .n_operand = c->n_in };
-    if (c->n_in < 1 || c->n_in > MAX_OPERAND) return bad(c, err, "unsupported number of operands");
-    while (arrow + 1 < s.n && !(s.p[arrow] == '-' && s.p[arrow + 1] == '>')) arrow++;
-    const bool explicit = arrow + 1 < s.n;
-    const koe_str left = { s.p, explicit ? arrow : s.n };
-    const char *p = left.p, *end = left.p + left.n;
-    int name[KOE_MAX_DIM], n_ellipsis = 0;
-    for (int k = 0; k < c->n_in; k++) {
-        const char *stop = p;
-        while (stop < end && *stop != ',') stop++;
-        if ((stop == end) != (k == c->n_in - 1)) return bad(c, err, "terms and operands differ in number");
-        koe_status st = read_operand(e, c, k, p, stop, err);
+    const koe_tensor *x = koe_in(e->c, i);
+    view *v = &e->operand[i];
+    int letters = t->n - (t->ellipsis ? 1 : 0), dots = x->n_dim - letters;
+    if (dots < 0 || (dots > 0 && !t->ellipsis))
+        return koe_bad(e->c, err, "operand %d has %d dimensions, its term %d labels", i, x->n_dim, letters);
+    if (dots > *n_ellipsis) *n_ellipsis = dots;
+    v->data = koe_as_type(e->c, x, e->type);
+    if (!v->data) return koe_fail(err, KOE_E_NOMEM, "Einsum's operand %d", i);
+    int64_t stride = 1;
+    int d = x->n_dim - 1;
+    for (int k = t->n - 1; k >= 0; k--) {
+        int count = t->at[k] < 0 ? dots : 1;
+        for (int q = 0; q < count; q++, d--) {
+            koe_status st = add_dimension(e, v, t->at[k] < 0 ? N_LETTERS + q : t->at[k], x->dim[d], stride, err);
+            if (st != KOE_OK) return st;
+            stride *= x->dim[d];
+        }
+    }
+    return KOE_OK;
+}
+
+/* The output's labels: as written, or the ellipsis and then every letter that occurs once. */
+static koe_status bind_output(einsum *e, const term *written, const int *uses, int n_ellipsis, koe_error *err)
+{
+    bool seen[N_LABELS] = { false };
+    term implicit = { .n = 1, .at = { -1 }, .ellipsis = true };
+    if (!written) {
+        for (int l = 0; l < N_LETTERS; l++)
+            if (uses[l] == 1) implicit.at[implicit.n++] = l;
+        written = &implicit;
+    }
+    e->out.n = 0;
+    for (int i = 0; i < written->n; i++) {
+        int count = written->at[i] < 0 ? n_ellipsis : 1;
+        for (int q = count - 1; q >= 0; q--) {
+            int l = written->at[i] < 0 ? N_LETTERS + q : written->at[i];
+            if (!e->known[l]) return koe_bad(e->c, err, "the output has a label that no operand has");
+            if (seen[l]) return koe_bad(e->c, err, "the output has a label twice");
+            if (e->out.n == KOE_MAX_DIM) return koe_bad(e->c, err, "the output has more than %d dimensions", KOE_MAX_DIM);
+            seen[l] = true;
+            e->out.at[e->out.n++] = l;
+        }
+    }
+    return KOE_OK;
+}
+
+static koe_status parse(einsum *e, koe_error *err)
+{
+    koe_str left, right, rest, text, equation = koe_node_str(e->c->node, "equation", "");
+    bool is_explicit = split(equation, "->", &left, &right);
+    int uses[N_LABELS] = { 0 }, n_ellipsis = 0;
+    bool more = true;
+    for (int i = 0; more; i++, left = rest) {
+        more = split(left, ",", &text, &rest);
+        if (i >= e->n_operand) return koe_bad(e->c, err, "the equation has more terms than the %d operands", e->n_operand);
+        if (!more && i != e->n_operand - 1) return koe_bad(e->c, err, "the equation has %d terms for %d operands", i + 1, e->n_operand);
+        term t;
+        koe_status st = parse_term(e->c, text, &t, err);
+        if (st == KOE_OK) st = bind_operand(e, i, &t, &n_ellipsis, err);
         if (st != KOE_OK) return st;
-        p = stop + 1;
+        for (int k = 0; k < t.n; k++)
+            if (t.at[k] >= 0) uses[t.at[k]]++;
     }
-    for (int i = 0; i < e->n_label; i++)
-        if (e->label[i].name >= ELLIPSIS && e->label[i].name - ELLIPSIS >= n_ellipsis) n_ellipsis = e->label[i].name - ELLIPSIS + 1;
-    const int n = explicit ? read_term(s.p + arrow + 2, s.p + s.n, n_ellipsis, name) : implicit_output(e, left, name);
-    if (n < 0) return bad(c, err, "malformed output");
-    for (int i = 0; i < n; i++) {
-        label *l = find(e, name[i]);
-        if (!l || l < e->label + i) return bad(c, err, "an output letter is unknown or repeated");
-        const label swap = e->label[i];
-        e->label[i] = *l;
-        *l = swap;
-        dim[i] = e->label[i].dim;
-        e->label[i].summed = false;
+    term out;
+    koe_status st = is_explicit ? parse_term(e->c, right, &out, err) : KOE_OK;
+    return st == KOE_OK ? bind_output(e, is_explicit ? &out : NULL, uses, n_ellipsis, err) : st;
+}
+
+/* ---- moving and summing -------------------------------------------------------------------------------------------------- */
+
+/* Elements of a dense tensor with these labels; KOE_E_LIMIT when its bytes overflow. */
+static koe_status count_of(const einsum *e, const label_list *l, size_t *out, koe_error *err)
+{
+    size_t n = 1;
+    bool empty = false;
+    *out = 0;
+    for (int i = 0; i < l->n; i++) {
+        size_t d = (size_t)e->dim[l->at[i]];
+        if (d == 0)
+            empty = true;
+        else if (__builtin_mul_overflow(n, d, &n) || n > SIZE_MAX / 16)
+            return koe_fail(err, KOE_E_LIMIT, "Einsum: an intermediate result is too large (node %.*s)", KOE_STR_ARG(e->c->node->name));
     }
-    int64_t step = 1;
-    for (int i = n - 1; i >= 0; i--) e->label[i].out = step, step *= dim[i];
-    e->n_out = n;
+    *out = empty ? 0 : n;
     return KOE_OK;
 }
 
-/* ---- as matrix products ------------------------------------------------------------------------------------------------ */
+/* The loop over all labels of an operand: y += x, with y's stride 0 along labels that are summed. */
+typedef struct sum_loop {
+    int n;
+    int64_t dim[N_LABELS], from[N_LABELS], to[N_LABELS]; /* last one innermost */
+} sum_loop;
 
-typedef enum role { BATCH, ROW, COLUMN, REDUCED, N_ROLE } role;
+#define DEFINE_SUM(name, T)                                                              \
+    static void name(T *y, const T *x, const sum_loop *l)                                \
+    {                                                                                    \
+        int64_t at[N_LABELS] = { 0 }, ix = 0, iy = 0, last = l->n - 1;                   \
+        for (;;) {                                                                       \
+            const T *p = x + ix;                                                         \
+            T *q = y + iy;                                                               \
+            for (int64_t k = 0; k < l->dim[last]; k++) q[k * l->to[last]] += p[k * l->from[last]]; \
+            int64_t d = last - 1;                                                        \
+            for (; d >= 0; d--) {                                                        \
+                ix += l->from[d];                                                        \
+                iy += l->to[d];                                                          \
+                if (++at[d] < l->dim[d]) break;                                          \
+                ix -= l->from[d] * l->dim[d];                                            \
+                iy -= l->to[d] * l->dim[d];                                              \
+                at[d] = 0;                                                               \
+            }                                                                            \
+            if (d < 0) return;                                                           \
+        }                                                                                \
+    }
+DEFINE_SUM(sum_f32, float)
+DEFINE_SUM(sum_f64, double)
+DEFINE_SUM(sum_u64, uint64_t)
 
-/* Letters of one role, seen as a single index; strides in a, b and the output. */
-typedef struct group {
-    size_t n;
-    int64_t a, b, out;
-} group;
-
-/* Appends a letter that runs faster than those before; false when the two are not one run in memory. */
-static bool append(group *g, const label *l)
+/* Writes v to `out`, dense in the order of `order`; labels of v that are not in it are summed, labels of it that v lacks repeat. */
+static void write_dense(const einsum *e, void *out, const view *v, const label_list *order, size_t count)
 {
-    if (l->dim == 1) return true;
-    if (g->n != 1 && (g->a != l->stride[0] * l->dim || g->b != l->stride[1] * l->dim || g->out != l->out * l->dim)) return false;
-    *g = (group){ g->n * (size_t)l->dim, l->stride[0], l->stride[1], l->out };
-    return true;
+    sum_loop l = { .n = 0 };
+    bool placed[N_LABELS] = { false }, empty = false;
+    int64_t stride = 1, to[N_LABELS];
+    for (int i = order->n - 1; i >= 0; i--) {
+        to[order->at[i]] = stride;
+        stride *= e->dim[order->at[i]];
+        placed[order->at[i]] = true;
+    }
+    for (int i = 0; i < order->n; i++) {
+        int label = order->at[i];
+        l.dim[l.n] = e->dim[label];
+        l.from[l.n] = v->has[label] ? v->stride[label] : 0;
+        l.to[l.n++] = to[label];
+    }
+    for (int i = 0; i < v->labels.n; i++) {
+        int label = v->labels.at[i];
+        if (placed[label]) continue;
+        l.dim[l.n] = e->dim[label];
+        l.from[l.n] = v->stride[label];
+        l.to[l.n++] = 0;
+    }
+    if (l.n == 0) { /* a scalar: one step */
+        l.dim[0] = 1;
+        l.from[0] = l.to[0] = 0;
+        l.n = 1;
+    }
+    for (int i = 0; i < l.n; i++) empty = empty || l.dim[i] == 0;
+    memset(out, 0, count * koe_dtype_size(e->type));
+    if (empty) return;
+    if (e->type == KOE_DTYPE_F32)
+        sum_f32(out, v->data, &l);
+    else if (e->type == KOE_DTYPE_F64)
+        sum_f64(out, v->data, &l);
+    else
+        sum_u64(out, v->data, &l);
 }
 
-/* c[i][m][n] = a * b for each i when the letters allow it. */
-static bool as_products(const equation *e, const float *a, const float *b, float *y)
+/* A dense tensor in scratch from v, with the labels of `order`. */
+static koe_status make_dense(const einsum *e, const view *v, const label_list *order, view *out, koe_error *err)
 {
-    group g[N_ROLE] = { { .n = 1 }, { .n = 1 }, { .n = 1 }, { .n = 1 } };
-    for (int i = 0; i < e->n_label; i++) {
-        const label *l = &e->label[i];
-        const bool in_a = l->stride[0] != 0, in_b = l->stride[1] != 0;
-        if (l->summed && l->dim != 1 && (!in_a || !in_b)) return false;
-        if (!append(&g[l->summed ? REDUCED : in_a && in_b ? BATCH : in_b ? COLUMN : ROW], l)) return false;
-    }
-    const group *m = &g[ROW], *n = &g[COLUMN], *k = &g[REDUCED];
-    if (n->n != 1 && n->out != 1) return false;
-    for (size_t i = 0; i < g[BATCH].n; i++)
-        koe_f32_gemm_view(y + i * (size_t)g[BATCH].out, m->n == 1 ? n->n : (size_t)m->out,
-                          (koe_f32_view){ a + i * (size_t)g[BATCH].a, (size_t)m->a, (size_t)k->a },
-                          (koe_f32_view){ b + i * (size_t)g[BATCH].b, (size_t)k->b, (size_t)n->b }, m->n, n->n, k->n, 0, NULL);
-    return true;
-}
-
-/* ---- as loops ---------------------------------------------------------------------------------------------------------- */
-
-/* y, dense over the output letters, is the sum over the others of the product of all operands. */
-#define LOOPS(name, type, sum_type)                                                                                              \
-    static void name(const equation *e, const void *const *operand, void *out, size_t n_out, size_t n_sum)                       \
-    {                                                                                                                            \
-        for (size_t i = 0; i < n_out; i++) {                                                                                     \
-            sum_type sum = 0;                                                                                                    \
-            for (size_t j = 0; j < n_sum; j++) {                                                                                 \
-                int64_t at[MAX_OPERAND] = { 0 };                                                                                 \
-                size_t rest_out = i, rest_sum = j;                                                                               \
-                for (int l = e->n_label - 1; l >= 0; l--) {                                                                      \
-                    const size_t d = (size_t)e->label[l].dim;                                                                    \
-                    size_t *rest = l < e->n_out ? &rest_out : &rest_sum;                                                         \
-                    for (int k = 0; k < e->n_operand; k++) at[k] += (int64_t)(*rest % d) * e->label[l].stride[k];                \
-                    *rest /= d;                                                                                                  \
-                }                                                                                                                \
-                sum_type product = 1;                                                                                            \
-                for (int k = 0; k < e->n_operand; k++) product *= (sum_type)((const type *)operand[k])[at[k]];                   \
-                sum += product;                                                                                                  \
-            }                                                                                                                    \
-            ((type *)out)[i] = (type)sum;                                                                                        \
-        }                                                                                                                        \
-    }
-LOOPS(loops_f32, float, double)
-LOOPS(loops_f64, double, double)
-LOOPS(loops_u32, uint32_t, uint32_t) /* signed integers wrap alike */
-LOOPS(loops_u64, uint64_t, uint64_t)
-
-static koe_status run_einsum(koe_op_ctx *c, koe_error *err)
-{
-    equation e;
-    const koe_tensor *first;
-    const void *operand[MAX_OPERAND];
-    int64_t dim[KOE_MAX_DIM];
-    koe_tensor *y;
-    koe_status st = koe_need(c, 0, &first, err);
-    for (int i = 1; st == KOE_OK && i < c->n_in; i++) {
-        const koe_tensor *t;
-        st = koe_need(c, i, &t, err);
-        if (st == KOE_OK && t->dtype != first->dtype) st = bad(c, err, "operands of different types");
-    }
-    if (st == KOE_OK) st = read_equation(&e, c, dim, err);
-    if (st == KOE_OK) st = koe_out(c, 0, first->dtype, e.n_out, dim, &y, err);
+    size_t count;
+    koe_status st = count_of(e, order, &count, err);
     if (st != KOE_OK) return st;
-    const size_t n_out = koe_tensor_count(y);
-    size_t n_sum = 1;
-    for (int i = e.n_out; i < e.n_label; i++)
-        if (__builtin_mul_overflow(n_sum, (size_t)e.label[i].dim, &n_sum)) return bad(c, err, "too many terms");
-    for (int i = 0; i < c->n_in; i++) operand[i] = koe_in(c, i)->data;
-    if (n_out == 0) return KOE_OK;
-    switch (first->dtype) {
-    case KOE_DTYPE_F32:
-        if (c->n_in != 2 || !as_products(&e, operand[0], operand[1], y->data)) loops_f32(&e, operand, y->data, n_out, n_sum);
-        return KOE_OK;
-    case KOE_DTYPE_F64: loops_f64(&e, operand, y->data, n_out, n_sum); return KOE_OK;
-    case KOE_DTYPE_I32:
-    case KOE_DTYPE_U32: loops_u32(&e, operand, y->data, n_out, n_sum); return KOE_OK;
-    case KOE_DTYPE_I64:
-    case KOE_DTYPE_U64: loops_u64(&e, operand, y->data, n_out, n_sum); return KOE_OK;
-    default: return koe_type_error(c, first->dtype, err);
+    void *data = koe_scratch(e->c, count * koe_dtype_size(e->type));
+    if (!data) return koe_fail(err, KOE_E_NOMEM, "Einsum: an intermediate result");
+    write_dense(e, data, v, order, count);
+    *out = (view){ .data = data, .labels = *order };
+    int64_t stride = 1;
+    for (int i = order->n - 1; i >= 0; i--) {
+        int label = order->at[i];
+        out->has[label] = true;
+        out->stride[label] = e->dim[label] == 1 ? 0 : stride;
+        stride *= e->dim[label];
     }
+    return KOE_OK;
 }
 
-static const koe_op ops[] = { { "Einsum", 12, 0, KOE_OP_WIDEN_HALF, NULL, NULL, run_einsum, NULL } };
+/* ---- two operands -------------------------------------------------------------------------------------------------------- */
 
-koe_op_table koe_ops_einsum(void) { return KOE_OP_TABLE(ops); }
+typedef struct product_job {
+    koe_dtype type;
+    size_t m, n, k;
+    const char *a, *b; /* [batch][m][k], [batch][k][n] */
+    char *y; /* [batch][m][n] */
+} product_job;
+
+#define DEFINE_PRODUCT(name, T)                                                              \
+    static void name(T *y, const T *a, const T *b, size_t m, size_t n, size_t k)             \
+    {                                                                                        \
+        for (size_t i = 0; i < m; i++) {                                                     \
+            memset(y + i * n, 0, n * sizeof *y);                                             \
+            for (size_t p = 0; p < k; p++)                                                   \
+                for (size_t j = 0; j < n; j++) y[i * n + j] += a[i * k + p] * b[p * n + j];  \
+        }                                                                                    \
+    }
+DEFINE_PRODUCT(product_f64, double)
+DEFINE_PRODUCT(product_u64, uint64_t)
+
+static void product_task(void *arg, size_t task)
+{
+    const product_job *j = arg;
+    size_t blocks = (j->m + ROWS - 1) / ROWS, batch = task / blocks, row = task % blocks * ROWS, size = koe_dtype_size(j->type);
+    size_t m = j->m - row < ROWS ? j->m - row : ROWS;
+    const void *a = j->a + (batch * j->m + row) * j->k * size, *b = j->b + batch * j->k * j->n * size;
+    void *y = j->y + (batch * j->m + row) * j->n * size;
+    if (j->type == KOE_DTYPE_F32)
+        koe_f32_gemm(y, j->n, a, j->k, b, j->n, m, j->n, j->k, 0);
+    else if (j->type == KOE_DTYPE_F64)
+        product_f64(y, a, b, m, j->n, j->k);
+    else
+        product_u64(y, a, b, m, j->n, j->k);
+}
+
+static void append(label_list *l, int label) { l->at[l->n++] = label; }
+
+static void append_all(label_list *l, const label_list *more)
+{
+    for (int i = 0; i < more->n; i++) append(l, more->at[i]);
+}
+
+/* a times b; labels not in `needed` are summed. */
+static koe_status contract(const einsum *e, const view *a, const view *b, const bool *needed, view *out, koe_error *err)
+{
+    label_list batch = { 0 }, rows = { 0 }, cols = { 0 }, inner = { 0 };
+    for (int i = 0; i < a->labels.n; i++) {
+        int l = a->labels.at[i];
+        if (b->has[l]) append(needed[l] ? &batch : &inner, l);
+        else if (needed[l]) append(&rows, l);
+    }
+    for (int i = 0; i < b->labels.n; i++)
+        if (needed[b->labels.at[i]] && !a->has[b->labels.at[i]]) append(&cols, b->labels.at[i]);
+    label_list a_order = batch, b_order = batch, y_order = batch;
+    append_all(&a_order, &rows);
+    append_all(&a_order, &inner);
+    append_all(&b_order, &inner);
+    append_all(&b_order, &cols);
+    append_all(&y_order, &rows);
+    append_all(&y_order, &cols);
+    view da, db;
+    size_t n_batch, count;
+    product_job j = { .type = e->type };
+    koe_status st = make_dense(e, a, &a_order, &da, err);
+    if (st == KOE_OK) st = make_dense(e, b, &b_order, &db, err);
+    if (st == KOE_OK) st = count_of(e, &batch, &n_batch, err);
+    if (st == KOE_OK) st = count_of(e, &rows, &j.m, err);
+    if (st == KOE_OK) st = count_of(e, &cols, &j.n, err);
+    if (st == KOE_OK) st = count_of(e, &inner, &j.k, err);
+    if (st == KOE_OK) st = count_of(e, &y_order, &count, err);
+    if (st != KOE_OK) return st;
+    j.a = da.data;
+    j.b = db.data;
+    j.y = koe_scratch(e->c, count * koe_dtype_size(e->type));
+    if (!j.y) return koe_fail(err, KOE_E_NOMEM, "Einsum: an intermediate result");
+    if (count > 0) koe_pool_for(e->c->pool, n_batch * ((j.m + ROWS - 1) / ROWS), product_task, &j);
+    *out = (view){ .data = j.y, .labels = y_order };
+    int64_t stride = 1;
+    for (int i = y_order.n - 1; i >= 0; i--) {
+        out->has[y_order.at[i]] = true;
+        out->stride[y_order.at[i]] = stride;
+        stride *= e->dim[y_order.at[i]];
+    }
+    return KOE_OK;
+}
+
+/* Labels that operands from..n or the output have. */
+static void find_needed(const einsum *e, int from, bool *needed)
+{
+    memset(needed, 0, N_LABELS * sizeof *needed);
+    for (int i = 0; i < e->out.n; i++) needed[e->out.at[i]] = true;
+    for (int i = from; i < e->n_operand; i++)
+        for (int l = 0; l < N_LABELS; l++) needed[l] = needed[l] || e->operand[i].has[l];
+}
+
+static koe_status einsum_run(koe_op_ctx *c, koe_error *err)
+{
+    einsum e = { .c = c, .n_operand = c->n_in };
+    if (c->n_in < 1 || c->n_in > MAX_OPERANDS) return koe_bad(c, err, "%d operands, 1 to %d are supported", c->n_in, MAX_OPERANDS);
+    const koe_tensor *first = NULL, *x;
+    for (int i = 0; i < c->n_in; i++) {
+        koe_status st = koe_need(c, i, &x, err);
+        if (st != KOE_OK) return st;
+        if (!first) first = x;
+        if (x->dtype != first->dtype || x->dtype == KOE_DTYPE_BOOL) return koe_type_error(c, x->dtype, err);
+    }
+    e.type = koe_dtype_is_float(first->dtype) ? first->dtype : KOE_DTYPE_I64;
+    koe_status st = parse(&e, err);
+    if (st != KOE_OK) return st;
+    view y = e.operand[0];
+    for (int i = 1; i < e.n_operand; i++) {
+        bool needed[N_LABELS];
+        find_needed(&e, i + 1, needed);
+        st = contract(&e, &y, &e.operand[i], needed, &y, err);
+        if (st != KOE_OK) return st;
+    }
+    int64_t dim[KOE_MAX_DIM];
+    for (int i = 0; i < e.out.n; i++) dim[i] = e.dim[e.out.at[i]];
+    koe_tensor *out;
+    st = koe_out(c, 0, first->dtype, e.out.n, dim, &out, err);
+    if (st != KOE_OK) return st;
+    size_t count = koe_tensor_count(out);
+    void *result = first->dtype == e.type ? out->data : koe_scratch(c, count * koe_dtype_size(e.type));
+    if (!result) return koe_fail(err, KOE_E_NOMEM, "Einsum's result");
+    write_dense(&e, result, &y, &e.out, count);
+    if (result != out->data) koe_cast_elements(out->data, first->dtype, result, e.type, count);
+    return KOE_OK;
+}
+
+static const koe_op table[] = {
+    { "Einsum", 12, 0, KOE_OP_WIDEN_HALF, NULL, NULL, einsum_run, NULL },
+};
+
+koe_op_table koe_ops_einsum(void) { return KOE_OP_TABLE(table); }

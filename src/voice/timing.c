@@ -93,6 +93,7 @@ koe_status koe_timeline_words(koe_speech *out, const koe_timeline *t, const koe_
         if (end > first && first > 0 && is_space(t, first - 1)) from -= (t->at[first] - t->at[first - 1]) / 2;
         /* Rounded up, so that the end of a word is the start of the next. */
         if (end > first && is_space(t, end)) to += (t->at[end + 1] - t->at[end] + 1) / 2;
+        if (end == first && i > 0) from = to = out->word[i - 1].to; /* silent: where the word before it ends */
         out->word[i] = (koe_word_time){ from, to };
     }
     return KOE_OK;

@@ -1,0 +1,241 @@
+/* The public API, from text to samples, with the small networks of tests/data/voice and with the built-in voice. */
+#include <ctype.h>
+#include <math.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../voice/home.h"
+#include "koe.h"
+
+/* What a listener has heard. */
+typedef struct heard {
+    koe_buf samples; /* float */
+    koe_buf words; /* koe_timed_word */
+    size_t n_segments, text_at;
+    int rate_hz;
+    char engine[16], voice[64];
+    size_t stop_after; /* segments; 0: never */
+} heard;
+
+static size_t n_heard(const heard *h) { return h->samples.n / sizeof(float); }
+
+static bool listen(void *user, const koe_audio *a)
+{
+    heard *h = user;
+    assert_int_equal(a->segment, h->n_segments++);
+    assert_int_equal(a->text_at, h->text_at); /* segments cover the text without gaps */
+    h->text_at += a->text_n;
+    assert_true(h->rate_hz == 0 || h->rate_hz == a->rate_hz);
+    h->rate_hz = a->rate_hz;
+    snprintf(h->engine, sizeof h->engine, "%s", a->engine);
+    snprintf(h->voice, sizeof h->voice, "%s", a->voice);
+    double from = (double)n_heard(h) / a->rate_hz, to = from + (double)a->n_samples / a->rate_hz;
+    for (size_t i = 0; i < a->n_words; i++) {
+        const koe_timed_word *w = &a->words[i];
+        assert_true(w->start_s >= from && w->start_s <= w->end_s && w->end_s <= to + 1e-9);
+        assert_true(i == 0 || w->start_s >= a->words[i - 1].start_s);
+        assert_true(w->text_at >= a->text_at && w->text_at + w->text_n <= a->text_at + a->text_n);
+    }
+    for (size_t i = 0; i < a->n_samples; i++) assert_true(fabsf(a->samples[i]) < 1);
+    koe_buf_add(&h->samples, a->samples, a->n_samples * sizeof(float));
+    koe_buf_add(&h->words, a->words, a->n_words * sizeof *a->words);
+    return h->n_segments != h->stop_after;
+}
+
+static void forget(heard *h)
+{
+    koe_buf_free(&h->samples);
+    koe_buf_free(&h->words);
+    *h = (heard){ 0 };
+}
+
+static koe_engine *open_engine(int threads)
+{
+    koe_engine *e = NULL;
+    koe_error err = { 0 };
+    const koe_engine_options opt = { .home = home, .threads = threads };
+    if (koe_engine_open(&e, &opt, &err) != KOE_OK) fail_msg("%s", err.message);
+    return e;
+}
+
+static void speak(koe_engine *e, const koe_request *q, heard *h)
+{
+    koe_error err = { 0 };
+    if (koe_speak(e, q, listen, h, &err) != KOE_OK) fail_msg("%s", err.message);
+    assert_false(h->samples.failed || h->words.failed);
+}
+
+/* Each run of non-spaces of the text, in order, is exactly what the timed words say. */
+static void check_words(const char *text, const heard *h)
+{
+    const koe_timed_word *w = (const koe_timed_word *)(const void *)h->words.data;
+    size_t n = h->words.n / sizeof *w, k = 0;
+    for (size_t at = 0; text[at]; at++) {
+        if (isspace((unsigned char)text[at])) continue;
+        while (k < n && w[k].text_at + w[k].text_n <= at) k++;
+        if (k == n || w[k].text_at > at) fail_msg("byte %zu, '%s', is in no word", at, text + at);
+    }
+}
+
+static const char story[] = "Dr. Ito paid $3 for it, and left. Was it worth it? Yes!\n\nA new paragraph begins here; it is a little longer than "
+                            "the others, so that there is something to time. 1,234 words - or more \xe2\x80\x94 follow...";
+
+static void test_kokoro(void **state)
+{
+    (void)state;
+    make_home("kokoro_int.onnx");
+    koe_engine *e = open_engine(2);
+    heard h = { 0 };
+    speak(e, &(koe_request){ .text = story }, &h);
+    assert_string_equal(h.engine, "kokoro");
+    assert_string_equal(h.voice, "af_heart");
+    assert_int_equal(h.rate_hz, 24000);
+    assert_true(h.n_segments >= 3);
+    assert_int_equal(h.text_at, strlen(story));
+    check_words(story, &h);
+    heard slow = { 0 };
+    speak(e, &(koe_request){ .text = story, .speed = 0.5 }, &slow);
+    assert_true(n_heard(&slow) > n_heard(&h) * 3 / 2);
+    forget(&slow);
+    forget(&h);
+    koe_engine_close(e);
+    remove_home();
+}
+
+static void test_piper_and_builtin(void **state)
+{
+    (void)state;
+    make_home("kokoro_int.onnx");
+    koe_engine *e = open_engine(2);
+    const char *const voices[] = { "one", "en_GB-three-low:spk1", "builtin", "builtin:fr" };
+    for (size_t i = 0; i < 4; i++) {
+        heard h = { 0 };
+        speak(e, &(koe_request){ .text = story, .voice = voices[i] }, &h);
+        assert_string_equal(h.engine, i < 2 ? "piper" : "builtin");
+        assert_int_equal(h.rate_hz, 22050);
+        assert_true(n_heard(&h) > 22050);
+        check_words(story, &h);
+        forget(&h);
+    }
+    koe_engine_close(e);
+    remove_home();
+    make_home(NULL); /* nothing installed: the built-in voice, and it says so */
+    e = open_engine(1);
+    heard h = { 0 };
+    speak(e, &(koe_request){ .text = "Hello." }, &h);
+    assert_string_equal(h.engine, "builtin");
+    forget(&h);
+    koe_engine_close(e);
+    remove_home();
+}
+
+static void expect_error(koe_engine *e, const koe_request *q, koe_status want, const char *piece)
+{
+    heard h = { 0 };
+    koe_error err = { 0 };
+    koe_status st = koe_speak(e, q, listen, &h, &err);
+    if (st != want || !strstr(err.message, piece)) fail_msg("%d '%s', want %d '%s'", (int)st, err.message, (int)want, piece);
+    assert_int_equal(n_heard(&h), 0);
+}
+
+static void test_errors(void **state)
+{
+    (void)state;
+    make_home("kokoro_float.onnx");
+    koe_engine *e = open_engine(1);
+    expect_error(e, &(koe_request){ .text = "Hi.", .voice = "af_hearth" }, KOE_E_NOT_FOUND, "did you mean af_heart?");
+    expect_error(e, &(koe_request){ .text = "" }, KOE_E_ARGUMENT, "nothing to say");
+    expect_error(e, &(koe_request){ .text = " \n\t " }, KOE_E_ARGUMENT, "nothing to say");
+    expect_error(e, &(koe_request){ 0 }, KOE_E_ARGUMENT, "text");
+    expect_error(e, &(koe_request){ .text = "ab\xff" "cd" }, KOE_E_ENCODING, "2");
+    expect_error(e, &(koe_request){ .text = "Hi.", .speed = 5 }, KOE_E_ARGUMENT, "0.25 to 4");
+    expect_error(e, &(koe_request){ .text = "Hi.", .speed = NAN }, KOE_E_ARGUMENT, "0.25 to 4");
+    expect_error(e, &(koe_request){ .text = "Hi.", .lang = "tlh" }, KOE_E_ARGUMENT, "tlh");
+    expect_error(e, &(koe_request){ .text = "Hi.", .ssml = true }, KOE_E_UNSUPPORTED, "SSML");
+    expect_error(e, &(koe_request){ .text = "Hi.", .voice = "builtin", .phonemes = true }, KOE_E_ARGUMENT, "phonemes");
+    expect_error(e, &(koe_request){ .text = "Hi.", .text_n = (size_t)1 << 40 }, KOE_E_LIMIT, "limit");
+    atomic_bool cancel = true;
+    expect_error(e, &(koe_request){ .text = "Hi.", .cancel = &cancel }, KOE_E_CANCELLED, "cancel");
+    heard h = { .stop_after = 1 };
+    assert_int_equal(koe_speak(e, &(koe_request){ .text = story }, listen, &h, NULL), KOE_E_CANCELLED);
+    assert_int_equal(h.n_segments, 1);
+    forget(&h);
+    koe_engine_close(e);
+    koe_error err = { 0 };
+    assert_int_equal(koe_engine_open(&e, &(koe_engine_options){ .home = home, .precision = "f31" }, &err), KOE_E_ARGUMENT);
+    assert_non_null(strstr(err.message, "f32, bf16"));
+    remove_home();
+}
+
+static void test_phonemes(void **state)
+{
+    (void)state;
+    make_home("kokoro_float.onnx");
+    koe_engine *e = open_engine(1);
+    char *p = NULL;
+    assert_int_equal(koe_phonemes(e, &(koe_request){ .text = "Hello, this is the first one of them.\n\nAnd here goes the second." }, &p, NULL), KOE_OK);
+    assert_non_null(strchr(p, '\n'));
+    assert_non_null(strstr(p, "h\xc9\x99l\xcb\x88O"));
+    heard text = { 0 }, phonemes = { 0 };
+    speak(e, &(koe_request){ .text = "Hello." }, &text);
+    speak(e, &(koe_request){ .text = "h\xc9\x99l\xcb\x88O.", .phonemes = true }, &phonemes);
+    assert_int_equal(n_heard(&text), n_heard(&phonemes));
+    free(p);
+    forget(&text);
+    forget(&phonemes);
+    koe_engine_close(e);
+    remove_home();
+}
+
+typedef struct speaker {
+    pthread_t thread;
+    koe_engine *e;
+    heard h;
+} speaker;
+
+static void *speak_in_thread(void *arg)
+{
+    speaker *s = arg;
+    return koe_speak(s->e, &(koe_request){ .text = story, .seed = 7 }, listen, &s->h, NULL) == KOE_OK ? s : NULL;
+}
+
+/* The same samples from one thread, from two, and from four requests at a time. */
+static void test_reproducible(void **state)
+{
+    (void)state;
+    make_home("kokoro_int.onnx");
+    koe_engine *one = open_engine(1), *two = open_engine(2);
+    heard alone = { 0 };
+    speak(one, &(koe_request){ .text = story, .seed = 7 }, &alone);
+    speaker s[4] = { 0 };
+    for (size_t i = 0; i < 4; i++) {
+        s[i].e = two;
+        assert_int_equal(pthread_create(&s[i].thread, NULL, speak_in_thread, &s[i]), 0);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        void *result;
+        pthread_join(s[i].thread, &result);
+        assert_non_null(result);
+        assert_int_equal(s[i].h.samples.n, alone.samples.n);
+        assert_memory_equal(s[i].h.samples.data, alone.samples.data, alone.samples.n);
+        forget(&s[i].h);
+    }
+    forget(&alone);
+    koe_engine_close(one);
+    koe_engine_close(two);
+    remove_home();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_kokoro),   cmocka_unit_test(test_piper_and_builtin), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_phonemes), cmocka_unit_test(test_reproducible),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

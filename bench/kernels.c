@@ -78,12 +78,15 @@ static const float *row_of(const void *arg, size_t r)
 
 static void bench_conv(const conv_case *c, double top)
 {
-    float *w = noise(c->co * c->ci * c->k), *x = noise(c->ci * c->t), *y = noise(c->co * c->t), *packed = noise(c->co * c->ci * c->k);
+    koe_toom toom = { 0 };
+    koe_f32_conv_choose(&toom, c->co, c->ci, c->k, 1, c->dilation);
+    float *w = noise(c->co * c->ci * c->k), *x = noise(c->ci * c->t), *y = noise(c->co * c->t);
+    float *packed = noise(koe_f32_conv_count(&toom, c->co, c->ci, c->k));
     size_t tap[16], pos[16], off[16];
     for (size_t i = 0; i < c->k; i++) tap[i] = i, pos[i] = i * c->dilation;
-    koe_f32_conv_pack(packed, &(koe_conv_weights){ .w = w, .s_co = c->ci * c->k, .s_outer = c->k, .s_tap = 1, .n_inner = 1 }, c->co, c->ci,
+    koe_f32_conv_pack(&toom, packed, &(koe_conv_weights){ .w = w, .s_co = c->ci * c->k, .s_outer = c->k, .s_tap = 1, .n_inner = 1 }, c->co, c->ci,
                       tap, c->k);
-    koe_f32_conv v = { .co = c->co, .rows = c->ci, .taps = c->k, .stride = 1, .pad = (int64_t)((c->k - 1) * c->dilation / 2), .pos = pos,
+    koe_f32_conv v = { .co = c->co, .rows = c->ci, .taps = c->k, .toom = &toom, .stride = 1, .dilation = c->dilation, .pad = (int64_t)((c->k - 1) * c->dilation / 2), .pos = pos,
         .n_in = c->t, .n_out = c->t, .y_step = 1 };
     koe_f32_conv_plan(&v, off, 1);
     float *scratch = noise(v.scratch);

@@ -18,14 +18,25 @@ typedef struct koe_conv_weights {
     size_t n_inner;
 } koe_conv_weights;
 
-/* Packs the taps named in tap[n_tap] into co * rows * n_tap floats: blocks of koe_kernels()->mr output channels, each
- * [row][tap][channel]. */
-void koe_f32_conv_pack(float *out, const koe_conv_weights *w, size_t co, size_t rows, const size_t *tap, size_t n_tap);
+/* How a filter is evaluated with fewer multiplications (f32_toom.c); n == 0: directly. */
+enum { KOE_TOOM_MAX = 8 };
+typedef struct koe_toom {
+    size_t m, r, n; /* outputs, taps and products of one piece */
+    float in[KOE_TOOM_MAX * KOE_TOOM_MAX], out[KOE_TOOM_MAX * KOE_TOOM_MAX]; /* packed for the tile kernel */
+    double weights[KOE_TOOM_MAX][KOE_TOOM_MAX];
+} koe_toom;
+/* The way for this shape: taps at 0, dilation, 2 * dilation, ... Packed weights and plan must have been made for the same. */
+void koe_f32_conv_choose(koe_toom *t, size_t co, size_t rows, size_t taps, size_t stride, size_t dilation);
+/* Floats of the packed weights; at most 4 times their number. */
+size_t koe_f32_conv_count(const koe_toom *t, size_t co, size_t rows, size_t n_tap);
+/* Packs the taps named in tap[n_tap] (with t->n != 0: all, in order): blocks of koe_kernels()->mr output channels, each [row][tap][channel]. */
+void koe_f32_conv_pack(const koe_toom *t, float *out, const koe_conv_weights *w, size_t co, size_t rows, const size_t *tap, size_t n_tap);
 
 /* One convolution along time. Fill the first part, then koe_f32_conv_plan(). */
 typedef struct koe_f32_conv {
     size_t co, rows, taps; /* output channels (of one group), reduction */
-    size_t stride; /* of x, for one output */
+    const koe_toom *toom;
+    size_t stride, dilation; /* of x, for one output; of the taps (with toom->n != 0 only) */
     int64_t pad; /* input index of output 0 at pos 0, negated */
     const size_t *pos; /* [taps] input offset of each tap */
     size_t n_in, n_out;

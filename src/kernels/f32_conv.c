@@ -1,36 +1,61 @@
 /* f32_conv.c - see conv.h. A task is one tile of outputs in time for a range of output channels. */
-#include <assert.h>
 #include <string.h>
 
-#include "kernels/conv.h"
+#include "kernels/conv_internal.h"
 
 enum {
     SCRATCH = 64 * 1024, /* floats of x packed at once: a quarter of a 1 MiB second-level cache */
     TILE = 240, /* outputs in time: long enough to pay for the copy, short enough to leave tasks for many threads */
-    TASKS = 32, /* with fewer tasks than this, output channels are shared out too */
+    TASKS = 16, /* with fewer tasks than this, output channels are shared out too */
     CO_MIN = 64, /* but not below this, as each task copies its piece of x */
 };
 
-void koe_f32_conv_pack(float *out, const koe_conv_weights *w, size_t co, size_t rows, const size_t *tap, size_t n_tap)
+void koe_f32_conv_choose(koe_toom *t, size_t co, size_t rows, size_t taps, size_t stride, size_t dilation)
 {
+    if (!koe_toom_choose(t, co, rows, taps, stride, dilation)) t->n = 0;
+}
+
+size_t koe_f32_conv_count(const koe_toom *t, size_t co, size_t rows, size_t n_tap)
+{
+    return t->n ? koe_toom_count(t, co, rows, n_tap) : co * rows * n_tap;
+}
+
+void koe_f32_conv_pack(const koe_toom *t, float *out, const koe_conv_weights *w, size_t co, size_t rows, const size_t *tap, size_t n_tap)
+{
+    if (t->n) {
+        koe_toom_pack(t, out, w, co, rows, n_tap);
+        return;
+    }
     const size_t mr = koe_kernels()->mr;
     for (size_t c = 0; c < co; c += mr) {
         const size_t m = co - c < mr ? co - c : mr;
         for (size_t r = 0; r < rows; r++) {
             const float *row = w->w + c * w->s_co + r / w->n_inner * w->s_outer + r % w->n_inner * w->s_inner;
-            for (size_t t = 0; t < n_tap; t++)
-                for (size_t i = 0; i < m; i++) *out++ = row[i * w->s_co + tap[t] * w->s_tap];
+            for (size_t k = 0; k < n_tap; k++)
+                for (size_t i = 0; i < m; i++) *out++ = row[i * w->s_co + tap[k] * w->s_tap];
         }
     }
 }
 
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
+void koe_conv_share(koe_f32_conv *v, size_t n_batch)
+{
+    v->n_co = 1;
+    while (v->n_tile * n_batch * v->n_co < TASKS && v->co / (v->n_co * 2) >= CO_MIN) v->n_co *= 2;
+    v->co_step = round_up((v->co + v->n_co - 1) / v->n_co, v->set->mr);
+    v->n_co = v->co_step ? (v->co + v->co_step - 1) / v->co_step : 0;
+}
+
 bool koe_f32_conv_plan(koe_f32_conv *v, size_t *off, size_t n_batch)
 {
     v->set = koe_kernels();
     v->off = off;
     if (v->rows_per_channel == 0) v->rows_per_channel = 1;
+    if (v->toom->n) {
+        koe_toom_plan(v, n_batch);
+        return true;
+    }
     size_t n_tile = (v->n_out + TILE - 1) / TILE, span = 0, shared, each;
     if (n_tile == 0) n_tile = 1;
     v->tile = round_up((v->n_out + n_tile - 1) / n_tile, v->set->nr);
@@ -47,10 +72,7 @@ bool koe_f32_conv_plan(koe_f32_conv *v, size_t *off, size_t n_batch)
     for (size_t t = 0; t < v->taps; t++)
         off[t] = v->gathered ? t * v->pitch : v->pos[t] % v->stride * v->pitch + v->pos[t] / v->stride;
 
-    v->n_co = 1;
-    while (v->n_tile * n_batch * v->n_co < TASKS && v->co / (v->n_co * 2) >= CO_MIN) v->n_co *= 2;
-    v->co_step = round_up((v->co + v->n_co - 1) / v->n_co, v->set->mr);
-    v->n_co = v->co_step ? (v->co + v->co_step - 1) / v->co_step : 0;
+    koe_conv_share(v, n_batch);
 
     v->chunk = v->ldb ? SCRATCH / v->ldb : 1;
     if (v->chunk == 0) v->chunk = 1;
@@ -70,9 +92,8 @@ static void apply(const koe_kernel_set *set, const koe_f32_prologue *pre, size_t
     else set->affine_leaky(out, x, n, a, b, pre->kind == KOE_PRE_LEAKY ? pre->slope : 1);
 }
 
-/* out[j] = pre(x[from + j * step]), zero outside 0..n_in. */
-static void copy_run(const koe_f32_conv *v, const koe_f32_prologue *pre, size_t channel, float *out, size_t n, const float *x, int64_t from,
-                     size_t step)
+void koe_conv_copy_run(const koe_f32_conv *v, const koe_f32_prologue *pre, size_t channel, float *out, size_t n, const float *x,
+                       int64_t from, size_t step)
 {
     const size_t n_in = v->n_in;
     size_t skip = 0, count = 0;
@@ -102,14 +123,14 @@ static void copy_row(const koe_f32_conv *v, const koe_f32_prologue *pre, size_t 
     const size_t channel = row / v->rows_per_channel;
     const int64_t from = (int64_t)(t0 * v->stride) - v->pad;
     if (v->gathered)
-        for (size_t t = 0; t < v->taps; t++) 
-            copy_run(v, pre, channel, out + t * v->pitch, v->pitch, x, from + (int64_t)v->pos[t], v->stride);
+        for (size_t t = 0; t < v->taps; t++)
+            koe_conv_copy_run(v, pre, channel, out + t * v->pitch, v->pitch, x, from + (int64_t)v->pos[t], v->stride);
     else
-        for (size_t p = 0; p < v->stride; p++) 
-            copy_run(v, pre, channel, out + p * v->pitch, v->pitch, x, from + (int64_t)p, v->stride);
+        for (size_t p = 0; p < v->stride; p++)
+            koe_conv_copy_run(v, pre, channel, out + p * v->pitch, v->pitch, x, from + (int64_t)p, v->stride);
 }
 
-static void finish(const koe_f32_conv *v, float *c, size_t ld, size_t row, size_t t, size_t m, size_t n, const koe_f32_epilogue *ep)
+void koe_conv_finish(const koe_f32_conv *v, float *c, size_t ld, size_t row, size_t t, size_t m, size_t n, const koe_f32_epilogue *ep)
 {
     koe_f32_epilogue part = *ep;
     if (part.bias_row) part.bias_row += row;
@@ -128,6 +149,10 @@ static void scatter(float *y, size_t ldy, size_t step, const float *from, size_t
 void koe_f32_conv_task(const koe_f32_conv *v, size_t task, float *y, size_t ldy, const float *packed, koe_conv_row_fn *row,
                        const void *arg, const koe_f32_prologue *pre, const koe_f32_epilogue *ep, float *scratch)
 {
+    if (v->toom->n) {
+        koe_toom_task(v, task, y, ldy, packed, row, arg, pre, ep, scratch);
+        return;
+    }
     const koe_kernel_set *set = v->set;
     const size_t t0 = task % v->n_tile * v->tile, co0 = task / v->n_tile * v->co_step;
     const size_t n = v->n_out - t0 < v->tile ? v->n_out - t0 : v->tile;
@@ -147,7 +172,7 @@ void koe_f32_conv_task(const koe_f32_conv *v, size_t task, float *y, size_t ldy,
                 float *to = out + (c - co0) * ld + j;
                 set->tile(to, ld, a, scratch + j, v->ldb, v->off, rows, v->taps, m, nc, r0 > 0);
                 if (r0 + rows < v->rows) continue;
-                if (ep) finish(v, to, ld, c, t0 + j, m, nc, ep);
+                if (ep) koe_conv_finish(v, to, ld, c, t0 + j, m, nc, ep);
                 if (!dense) scatter(y + c * ldy + (t0 + j) * v->y_step, ldy, v->y_step, to, ld, m, nc);
             }
         }

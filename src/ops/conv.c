@@ -32,8 +32,9 @@ typedef struct phase {
 
 /* Made by prepare() when the weights are constant, else by run(). */
 typedef struct conv_state {
+    koe_toom toom;
     float *packed; /* [group][phase] */
-    size_t group_count; /* floats of one group */
+    size_t group_count, packed_count; /* of one group: the model's weights, and the packed ones */
     size_t *tap; /* kernel taps by phase, earliest input first */
     size_t *pos; /* input offset of each from its phase's first */
     phase *phase;
@@ -242,20 +243,22 @@ static void pack_weights(const conv_state *s, const geometry *g, const float *w)
         for (size_t p = 0; p < s->n_phase; p++) {
             const phase *ph = &s->phase[p];
             v.w = w + i * s->group_count;
-            koe_f32_conv_pack(s->packed + i * s->group_count + rows * g->c_out * ph->first_tap, &v, g->c_out, rows, s->tap + ph->first_tap,
-                              ph->n_tap);
+            koe_f32_conv_pack(&s->toom, s->packed + i * s->packed_count + rows * g->c_out * ph->first_tap, &v, g->c_out, rows,
+                              s->tap + ph->first_tap, ph->n_tap);
         }
 }
 
 static koe_status make_state(conv_state **out, const koe_node *node, const geometry *g, const koe_tensor *w, koe_error *err)
 {
     const int last = g->n_spatial - 1;
-    const size_t k = g->kernel[last], count = koe_tensor_count(w), n_phase = g->transposed ? g->stride[last] : 1;
+    const size_t k = g->kernel[last], count = koe_tensor_count(w), n_phase = g->transposed ? g->stride[last] : 1, rows = g->c_in * g->outer_kernel;
     conv_state *s = calloc(1, sizeof *s);
     if (s) {
         s->n_phase = n_phase;
         s->group_count = count / g->group;
-        s->packed = koe_weights_alloc(count);
+        if (!g->transposed) koe_f32_conv_choose(&s->toom, g->c_out, rows, k, g->stride[last], g->dilation[last]);
+        s->packed_count = koe_f32_conv_count(&s->toom, g->c_out, rows, k);
+        s->packed = koe_weights_alloc(s->packed_count * g->group);
         s->tap = calloc(k, sizeof *s->tap);
         s->pos = calloc(k, sizeof *s->pos);
         s->phase = calloc(n_phase, sizeof *s->phase);
@@ -347,7 +350,7 @@ static void run_task(void *arg, size_t task, void *scratch)
         if (pre.scale) pre.scale += block * g->c_in;
         if (pre.shift) pre.shift += block * g->c_in;
         if (pre.alpha) pre.alpha += group * g->c_in, pre.r += group * g->c_in;
-        const float *packed = k->s->packed + group * k->s->group_count + v->rows * v->co * k->s->phase[p].first_tap;
+        const float *packed = k->s->packed + group * k->s->packed_count + v->rows * v->co * k->s->phase[p].first_tap;
         koe_f32_conv_task(v, part, k->y + at, plane, packed, find_row, &source, pre.kind || pre.scale ? &pre : NULL, &ep,
                           scratch);
     }
@@ -363,8 +366,10 @@ static size_t plan(call *k, size_t *off)
     for (size_t p = 0; p < k->s->n_phase; p++) {
         const phase *ph = &k->s->phase[p];
         koe_f32_conv *v = &k->conv[p];
-        *v = (koe_f32_conv){ .co = g->c_out, .rows = g->c_in * g->outer_kernel, .taps = ph->n_tap, .stride = g->stride[last], .pad = pad,
-            .pos = k->s->pos + ph->first_tap, .n_in = g->in[last], .n_out = g->out[last], .y_step = 1, .rows_per_channel = g->outer_kernel };
+        *v = (koe_f32_conv){ .co = g->c_out, .rows = g->c_in * g->outer_kernel, .taps = ph->n_tap, .toom = &k->s->toom,
+            .stride = g->stride[last], .dilation = g->dilation[last], .pad = pad,
+            .pos = k->s->pos + ph->first_tap, .n_in = g->in[last], .n_out = g->out[last], .y_step = 1,
+            .rows_per_channel = g->outer_kernel };
         k->first[p] = 0;
         if (g->transposed) {
             int64_t first = ((int64_t)p - pad) % stride;

@@ -1,0 +1,21 @@
+/* conv_internal.h - what f32_conv.c and f32_toom.c share. */
+#ifndef KOE_KERNELS_CONV_INTERNAL_H
+#define KOE_KERNELS_CONV_INTERNAL_H
+#include "kernels/conv.h"
+
+/* out[j] = pre(x[from + j * step]) for j < n, zero outside 0..v->n_in and when x is NULL. pre may be NULL. */
+void koe_conv_copy_run(const koe_f32_conv *v, const koe_f32_prologue *pre, size_t channel, float *out, size_t n, const float *x,
+                       int64_t from, size_t step);
+/* Applies ep to the block c[m][n] whose first element is output (row, t). */
+void koe_conv_finish(const koe_f32_conv *v, float *c, size_t ld, size_t row, size_t t, size_t m, size_t n, const koe_f32_epilogue *ep);
+/* Sets n_co and co_step from n_tile. */
+void koe_conv_share(koe_f32_conv *v, size_t n_batch);
+
+/* f32_toom.c: the parts of koe_f32_conv_*() for a convolution with v->toom->n != 0. */
+bool koe_toom_choose(koe_toom *t, size_t co, size_t rows, size_t taps, size_t stride, size_t dilation);
+size_t koe_toom_count(const koe_toom *t, size_t co, size_t rows, size_t taps);
+void koe_toom_pack(const koe_toom *t, float *out, const koe_conv_weights *w, size_t co, size_t rows, size_t taps);
+void koe_toom_plan(koe_f32_conv *v, size_t n_batch);
+void koe_toom_task(const koe_f32_conv *v, size_t task, float *y, size_t ldy, const float *packed, koe_conv_row_fn *row, const void *arg,
+                   const koe_f32_prologue *pre, const koe_f32_epilogue *ep, float *scratch);
+#endif

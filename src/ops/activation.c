@@ -114,8 +114,7 @@ static koe_status run_gelu(koe_op_ctx *c, koe_error *err)
     koe_str approximate = koe_node_str(c->node, "approximate", "none");
     bool use_tanh = koe_str_is(approximate, "tanh");
     if (!use_tanh && !koe_str_is(approximate, "none"))
-        return koe_fail(err, KOE_E_FORMAT, "Gelu: approximate is \"%.*s\", not none or tanh (node %.*s)", KOE_STR_ARG(approximate),
-                        KOE_STR_ARG(c->node->name));
+        return koe_fail(err, KOE_E_FORMAT, "approximate is \"%.*s\", not none or tanh", KOE_STR_ARG(approximate));
     return parametric(c, use_tanh ? gelu_tanh_table : gelu_table, (params){ 0 }, err);
 }
 
@@ -202,8 +201,7 @@ static koe_status run_clip(koe_op_ctx *c, koe_error *err)
     if (!clip_table[x->dtype]) return koe_type_error(c, x->dtype, err);
     for (int k = 0; k < 2; k++)
         if (bound[k] && (bound[k]->dtype != x->dtype || koe_tensor_count(bound[k]) != 1))
-            return koe_fail(err, KOE_E_FORMAT, "Clip: a bound must be one %s (node %.*s)", koe_dtype_name(x->dtype),
-                            KOE_STR_ARG(c->node->name));
+            return koe_fail(err, KOE_E_FORMAT, "a bound must be one %s", koe_dtype_name(x->dtype));
     return clip(c, x, (bounds){ bound[0] ? bound[0]->data : NULL, bound[1] ? bound[1]->data : NULL }, err);
 }
 
@@ -252,7 +250,7 @@ static koe_status drop_randomly(koe_op_ctx *c, const koe_tensor *x, double ratio
     if (st == KOE_OK) st = koe_out(c, 1, KOE_DTYPE_BOOL, x->n_dim, x->dim, &mask, err);
     if (st != KOE_OK || n == 0) return st;
     float *u = koe_scratch(c, n * sizeof *u);
-    if (!u) return koe_fail(err, KOE_E_NOMEM, "Dropout: %zu random numbers", n);
+    if (!u) return koe_fail(err, KOE_E_NOMEM, "%zu random numbers", n);
     koe_random_uniform(c, u, n, 0, 1);
     for (size_t i = 0; i < n; i++) ((uint8_t *)mask->data)[i] = (double)u[i] >= ratio;
     const koe_tensor *in[2] = { x, mask };
@@ -294,7 +292,7 @@ static koe_status run_dropout(koe_op_ctx *c, koe_error *err)
     if (training && koe_tensor_count(training) == 1) koe_cast_elements(&train, KOE_DTYPE_BOOL, training->data, training->dtype, 1);
     if (!train || ratio == 0) return drop_nothing(c, x, KOE_DTYPE_BOOL, err);
     if (!(ratio > 0 && ratio < 1))
-        return koe_fail(err, KOE_E_FORMAT, "Dropout: ratio %g is not in [0, 1) (node %.*s)", ratio, KOE_STR_ARG(c->node->name));
+        return koe_fail(err, KOE_E_FORMAT, "ratio %g is not in [0, 1)", ratio);
     return drop_randomly(c, x, ratio, err);
 }
 

@@ -65,8 +65,8 @@ static koe_status two_of_a_type(koe_op_ctx *c, const koe_tensor *x[2], koe_error
     koe_status st = koe_need(c, 0, &x[0], err);
     if (st == KOE_OK) st = koe_need(c, 1, &x[1], err);
     if (st != KOE_OK || x[0]->dtype == x[1]->dtype) return st;
-    return koe_fail(err, KOE_E_FORMAT, "%.*s of %s and %s (node %.*s)", KOE_STR_ARG(c->node->op_type), koe_dtype_name(x[0]->dtype),
-                    koe_dtype_name(x[1]->dtype), KOE_STR_ARG(c->node->name));
+    return koe_fail(err, KOE_E_FORMAT, "operands of types %s and %s", koe_dtype_name(x[0]->dtype),
+                    koe_dtype_name(x[1]->dtype));
 }
 
 static koe_status binary(koe_op_ctx *c, koe_loop_fn *const *table, koe_error *err)
@@ -179,14 +179,14 @@ static koe_status run_pow(koe_op_ctx *c, koe_error *err)
     for (int k = 0; k < 2; k++) {
         operand[k].data = (void *)koe_as_type(c, x[k], type); /* read only */
         operand[k].dtype = type;
-        if (!operand[k].data) return koe_fail(err, KOE_E_NOMEM, "Pow (node %.*s)", KOE_STR_ARG(c->node->name));
+        if (!operand[k].data) return koe_fail(err, KOE_E_NOMEM, "operands as %s", koe_dtype_name(type));
     }
     st = koe_out_broadcast(c, x[0]->dtype, x, 2, direct ? 2 : 0, &y, err);
     if (st != KOE_OK) return st;
     result = *y;
     result.dtype = type;
     if (!direct) result.data = koe_scratch(c, koe_tensor_bytes(&result));
-    if (!result.data) return koe_fail(err, KOE_E_NOMEM, "Pow (node %.*s)", KOE_STR_ARG(c->node->name));
+    if (!result.data) return koe_fail(err, KOE_E_NOMEM, "operands as %s", koe_dtype_name(type));
     const koe_tensor *in[2] = { &operand[0], &operand[1] };
     koe_loop_fn *shortcut = koe_tensor_count(x[1]) == 1 ? pow_shortcut(type, operand[1].data) : NULL;
     if (shortcut) koe_loop(c, shortcut, NULL, &result, in, 1);

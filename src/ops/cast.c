@@ -124,8 +124,7 @@ static void cast_range(void *arg, size_t from, size_t to)
 static koe_status cast(koe_op_ctx *c, const koe_tensor *x, int64_t to, koe_error *err)
 {
     if (to <= 0 || to >= KOE_DTYPES || koe_dtype_size((koe_dtype)to) == 0)
-        return koe_fail(err, KOE_E_UNSUPPORTED, "%.*s to element type %lld (node %.*s)", KOE_STR_ARG(c->node->op_type), (long long)to,
-                        KOE_STR_ARG(c->node->name));
+        return koe_fail(err, KOE_E_UNSUPPORTED, "conversion of %s to element type %lld", koe_dtype_name(x->dtype), (long long)to);
     if (x->dtype == (koe_dtype)to) return koe_out_view(c, 0, 0, x->n_dim, x->dim, err);
     cast_job j = { .x = x };
     koe_status st = koe_out(c, 0, (koe_dtype)to, x->n_dim, x->dim, &j.y, err);
@@ -155,8 +154,7 @@ static koe_status run_bit_cast(koe_op_ctx *c, koe_error *err)
     if (st != KOE_OK) return st;
     int64_t to = koe_node_int(c->node, "to", 0);
     if (to <= 0 || to >= KOE_DTYPES || koe_dtype_size((koe_dtype)to) != koe_dtype_size(x->dtype))
-        return koe_fail(err, KOE_E_UNSUPPORTED, "BitCast of %s to element type %lld (node %.*s)", koe_dtype_name(x->dtype), (long long)to,
-                        KOE_STR_ARG(c->node->name));
+        return koe_fail(err, KOE_E_UNSUPPORTED, "the bits of %s as element type %lld", koe_dtype_name(x->dtype), (long long)to);
     koe_tensor *y;
     st = koe_out(c, 0, (koe_dtype)to, x->n_dim, x->dim, &y, err);
     if (st == KOE_OK && koe_tensor_count(x)) memcpy(y->data, x->data, koe_tensor_bytes(x));

@@ -70,8 +70,7 @@ static koe_status run_bitshift(koe_op_ctx *c, koe_error *err)
     koe_str direction = koe_node_str(c->node, "direction", "");
     if (koe_str_is(direction, "LEFT")) return compare(c, left, false, err);
     if (koe_str_is(direction, "RIGHT")) return compare(c, right, false, err);
-    return koe_fail(err, KOE_E_FORMAT, "BitShift: direction is \"%.*s\", not LEFT or RIGHT (node %.*s)", KOE_STR_ARG(direction),
-                    KOE_STR_ARG(c->node->name));
+    return koe_fail(err, KOE_E_FORMAT, "direction is \"%.*s\", not LEFT or RIGHT", KOE_STR_ARG(direction));
 }
 
 /* ---- IsNaN, IsInf -------------------------------------------------------------------------------------------------------------- */

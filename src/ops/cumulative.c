@@ -55,7 +55,7 @@ static koe_status scan(koe_op_ctx *c, koe_range_fn *const *table, koe_error *err
     koe_status st = koe_need(c, 0, &x, err);
     if (st == KOE_OK) st = koe_need(c, 1, &axis_in, err);
     if (st == KOE_OK) st = koe_read_ints(axis_in, &axis_value, 1, &n, err);
-    if (st == KOE_OK && n != 1) st = koe_fail(err, KOE_E_FORMAT, "%.*s: axis is empty", KOE_STR_ARG(c->node->op_type));
+    if (st == KOE_OK && n != 1) st = koe_fail(err, KOE_E_FORMAT, "axis is empty");
     if (st == KOE_OK) st = koe_axis(&axis, axis_value, x->n_dim, false, c->node, err);
     if (st != KOE_OK) return st;
     if (!table[x->dtype]) return koe_type_error(c, x->dtype, err);

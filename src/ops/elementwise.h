@@ -70,7 +70,7 @@ const void *koe_as_type(koe_op_ctx *c, const koe_tensor *t, koe_dtype to);
         KOE_INDEPENDENT                                                                                         \
         for (size_t i = 0; i < n; i++) {                                                                        \
             const T a = x[i];                                                                                   \
-            y[i] = (expr);                                                                                      \
+            y[i] = (O)(expr);                                                                                   \
         }                                                                                                       \
     }
 
@@ -86,25 +86,25 @@ const void *koe_as_type(koe_op_ctx *c, const koe_tensor *t, koe_dtype to);
             KOE_INDEPENDENT                                                                                     \
             for (size_t i = 0; i < n; i++) {                                                                    \
                 const T a = p[i], b = q[i];                                                                     \
-                y[i] = (expr);                                                                                  \
+                y[i] = (O)(expr);                                                                               \
             }                                                                                                   \
         } else if (step[0]) {                                                                                   \
             const T b = *q;                                                                                     \
             KOE_INDEPENDENT                                                                                     \
             for (size_t i = 0; i < n; i++) {                                                                    \
                 const T a = p[i];                                                                               \
-                y[i] = (expr);                                                                                  \
+                y[i] = (O)(expr);                                                                               \
             }                                                                                                   \
         } else if (step[1]) {                                                                                   \
             const T a = *p;                                                                                     \
             KOE_INDEPENDENT                                                                                     \
             for (size_t i = 0; i < n; i++) {                                                                    \
                 const T b = q[i];                                                                               \
-                y[i] = (expr);                                                                                  \
+                y[i] = (O)(expr);                                                                               \
             }                                                                                                   \
         } else {                                                                                                \
             const T a = *p, b = *q;                                                                             \
-            const O value = (expr);                                                                             \
+            const O value = (O)(expr);                                                                          \
             for (size_t i = 0; i < n; i++) y[i] = value;                                                        \
         }                                                                                                       \
     }

@@ -50,11 +50,6 @@ KOE_FLOATS(ROWS, )
     }
 KOE_FLOATS(REPEAT, )
 
-static koe_status no_memory(const koe_op_ctx *c, koe_error *err)
-{
-    return koe_fail(err, KOE_E_NOMEM, "%.*s (node %.*s)", KOE_STR_ARG(c->node->op_type), KOE_STR_ARG(c->node->name));
-}
-
 /* Scale or bias of type `type`, brought to the shape of a row (*step 0), or of all of x (*step: a row) when it differs from row to row. */
 static koe_status read_param(const void **out, size_t *step, koe_op_ctx *c, const koe_tensor *t, const koe_tensor *x, int axis,
                              koe_dtype type, koe_error *err)
@@ -64,13 +59,12 @@ static koe_status read_param(const void **out, size_t *step, koe_op_ctx *c, cons
     if (!koe_dtype_is_float(t->dtype)) return koe_type_error(c, t->dtype, err);
     koe_status st = koe_broadcast(&n_dim, dim, x->n_dim, x->dim, t->n_dim, t->dim, err);
     if (st == KOE_OK && (n_dim != x->n_dim || memcmp(dim, x->dim, sizeof *dim * (size_t)n_dim) != 0))
-        st = koe_fail(err, KOE_E_FORMAT, "%.*s: scale or bias does not fit the input (node %.*s)", KOE_STR_ARG(c->node->op_type),
-                      KOE_STR_ARG(c->node->name));
+        st = koe_fail(err, KOE_E_FORMAT, "scale or bias does not fit the input");
     if (st != KOE_OK) return st;
     koe_tensor source = *t, target = { .dtype = type };
     source.data = (void *)koe_as_type(c, t, type); /* read only */
     source.dtype = type;
-    if (!source.data) return no_memory(c, err);
+    if (!source.data) return koe_fail(err, KOE_E_NOMEM, "normalised rows");
     int n_lead = t->n_dim - (x->n_dim - axis); /* dimensions of t in front of a row */
     bool per_row = n_lead > 0 && koe_dim_product(t->dim, 0, n_lead) != 1;
     *step = per_row ? koe_dim_product(x->dim, axis, x->n_dim) : 0;
@@ -84,7 +78,7 @@ static koe_status read_param(const void **out, size_t *step, koe_op_ctx *c, cons
         memmove(source.dim, source.dim + n_lead, sizeof *source.dim * (size_t)source.n_dim);
     }
     target.data = koe_scratch(c, koe_tensor_bytes(&target));
-    if (!target.data) return no_memory(c, err);
+    if (!target.data) return koe_fail(err, KOE_E_NOMEM, "normalised rows");
     koe_loop(c, type == KOE_DTYPE_F32 ? repeat_f32 : repeat_f64, NULL, &target, (const koe_tensor *[]){ &source }, 1);
     *out = target.data;
     return KOE_OK;
@@ -125,7 +119,7 @@ static koe_status normalize_rows(koe_op_ctx *c, koe_tensor *y, const koe_tensor 
     j.y = y->dtype == type ? y->data : koe_scratch(c, koe_tensor_count(y) * size);
     if (wanted(c, out.mean)) j.mean = koe_scratch(c, n_row * size);
     if (wanted(c, out.unit)) j.unit = koe_scratch(c, n_row * size);
-    if (!j.x || !j.y || (wanted(c, out.mean) && !j.mean) || (wanted(c, out.unit) && !j.unit)) return no_memory(c, err);
+    if (!j.x || !j.y || (wanted(c, out.mean) && !j.mean) || (wanted(c, out.unit) && !j.unit)) return koe_fail(err, KOE_E_NOMEM, "normalised rows");
     size_t per_task = j.n < KOE_LOOP_CHUNK ? KOE_LOOP_CHUNK / (j.n ? j.n : 1) : 1;
     koe_for_ranges(c->pool, n_row, per_task, type == KOE_DTYPE_F32 ? rows_f32 : rows_f64, &j);
     if (j.mean) st = put_stat(c, out.mean, j.mean, x, axis, type, err);
@@ -178,8 +172,7 @@ static koe_status skip_layer_norm(koe_op_ctx *c, bool centered, koe_error *err)
         if (st != KOE_OK) return st;
         if (term[i]->dtype != x->dtype) return koe_type_error(c, term[i]->dtype, err);
         if (n_dim != x->n_dim || memcmp(dim, x->dim, sizeof *dim * (size_t)n_dim) != 0)
-            return koe_fail(err, KOE_E_FORMAT, "%.*s: skip or bias does not fit the input (node %.*s)", KOE_STR_ARG(c->node->op_type),
-                            KOE_STR_ARG(c->node->name));
+            return koe_fail(err, KOE_E_FORMAT, "skip or bias does not fit the input");
     }
     st = koe_out(c, 0, x->dtype, x->n_dim, x->dim, &y, err);
     sum = y;

@@ -104,7 +104,7 @@ koe_status koe_out_broadcast(koe_op_ctx *c, koe_dtype dtype, const koe_tensor *c
     memcpy(dim, x[0]->dim, sizeof dim);
     for (int k = 1; k < n_x; k++) {
         koe_status st = koe_broadcast(&n_dim, dim, n_dim, dim, x[k]->n_dim, x[k]->dim, err);
-        if (st != KOE_OK) return koe_error_wrap(err, st, "%.*s (node %.*s)", KOE_STR_ARG(c->node->op_type), KOE_STR_ARG(c->node->name));
+        if (st != KOE_OK) return st;
     }
     for (int k = 0; k < n_inplace && from < 0; k++) {
         bool dies = c->node->in_dies && c->node->in_dies[k];

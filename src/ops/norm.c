@@ -16,11 +16,6 @@
     }
 KOE_FLOATS(AFFINE, )
 
-static koe_status wrong(const koe_op_ctx *c, const char *what, koe_error *err)
-{
-    return koe_fail(err, KOE_E_FORMAT, "%.*s: %s (node %.*s)", KOE_STR_ARG(c->node->op_type), what, KOE_STR_ARG(c->node->name));
-}
-
 /* Rows of this length are grouped into tasks of about one chunk. */
 static size_t rows_per_task(size_t row) { return row < KOE_LOOP_CHUNK ? KOE_LOOP_CHUNK / (row ? row : 1) : 1; }
 
@@ -36,7 +31,7 @@ static koe_status read_x(shape_ncs *out, koe_op_ctx *c, koe_error *err)
     koe_status st = koe_need(c, 0, &x, err);
     if (st != KOE_OK) return st;
     if (x->dtype != KOE_DTYPE_F32 && x->dtype != KOE_DTYPE_F64) return koe_type_error(c, x->dtype, err);
-    if (x->n_dim < 2) return wrong(c, "the input needs dimensions for batch and channel", err);
+    if (x->n_dim < 2) return koe_fail(err, KOE_E_FORMAT, "the input needs dimensions for batch and channel");
     *out = (shape_ncs){ x, (size_t)x->dim[0], (size_t)x->dim[1], koe_dim_product(x->dim, 2, x->n_dim) };
     return KOE_OK;
 }
@@ -48,11 +43,10 @@ static koe_status read_params(const void **out, koe_op_ctx *c, int i, koe_dtype 
     koe_status st = koe_need(c, i, &t, err);
     if (st != KOE_OK) return st;
     if (koe_tensor_count(t) != count)
-        return koe_fail(err, KOE_E_FORMAT, "%.*s: input %d has %zu elements instead of %zu (node %.*s)", KOE_STR_ARG(c->node->op_type), i,
-                        koe_tensor_count(t), count, KOE_STR_ARG(c->node->name));
+        return koe_fail(err, KOE_E_FORMAT, "input %d has %zu elements instead of %zu", i, koe_tensor_count(t), count);
     if (!koe_dtype_is_float(t->dtype)) return koe_type_error(c, t->dtype, err);
     *out = koe_as_type(c, t, dtype);
-    return *out ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "%.*s: parameters", KOE_STR_ARG(c->node->op_type));
+    return *out ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "parameters");
 }
 
 /* ---- groups of channels, each normalised with its own mean and variance: Instance- and GroupNormalization ---------------------------- */
@@ -104,7 +98,7 @@ static koe_status run_instance(koe_op_ctx *c, koe_error *err)
 {
     shape_ncs v = { 0 };
     koe_status st = read_x(&v, c, err);
-    if (st == KOE_OK && v.c == 0) return wrong(c, "no channels", err);
+    if (st == KOE_OK && v.c == 0) return koe_fail(err, KOE_E_FORMAT, "no channels");
     return st == KOE_OK ? normalize_groups(c, &v, v.c, false, err) : st;
 }
 
@@ -114,7 +108,7 @@ static koe_status group_norm(koe_op_ctx *c, bool per_group, koe_error *err)
     koe_status st = read_x(&v, c, err);
     if (st != KOE_OK) return st;
     int64_t n_group = koe_node_int(c->node, "num_groups", 0);
-    if (n_group <= 0 || v.c == 0 || v.c % (size_t)n_group) return wrong(c, "num_groups does not divide the channels", err);
+    if (n_group <= 0 || v.c == 0 || v.c % (size_t)n_group) return koe_fail(err, KOE_E_FORMAT, "num_groups does not divide the channels");
     return normalize_groups(c, &v, (size_t)n_group, per_group, err);
 }
 
@@ -157,7 +151,7 @@ static koe_status batch_train(koe_op_ctx *c, const shape_ncs *v, double *mean, d
     double momentum = (double)koe_node_float(c->node, "momentum", 0.9f);
     double *running[2] = { koe_scratch(c, v->c * sizeof(double)), koe_scratch(c, v->c * sizeof(double)) };
     double *batch[2] = { mean, variance };
-    if (!running[0] || !running[1]) return koe_fail(err, KOE_E_NOMEM, "BatchNormalization");
+    if (!running[0] || !running[1]) return koe_fail(err, KOE_E_NOMEM, "statistics");
     for (size_t k = 0; k < v->c; k++) {
         running[0][k] = mean[k], running[1][k] = variance[k];
         if (v->x->dtype == KOE_DTYPE_F32) batch_stats_f32(&mean[k], &variance[k], v->x->data, v->n, v->c, v->s, k);
@@ -192,7 +186,7 @@ static koe_status batch_norm(koe_op_ctx *c, bool train, koe_error *err)
     if (st == KOE_OK) st = read_params(&variance_in, c, 4, KOE_DTYPE_F64, v.c, err);
     if (st != KOE_OK) return st;
     double *mean = koe_scratch(c, v.c * sizeof *mean), *unit = koe_scratch(c, v.c * sizeof *unit);
-    if (!mean || !unit) return koe_fail(err, KOE_E_NOMEM, "BatchNormalization");
+    if (!mean || !unit) return koe_fail(err, KOE_E_NOMEM, "statistics");
     memcpy(mean, mean_in, v.c * sizeof *mean);
     memcpy(unit, variance_in, v.c * sizeof *unit);
     if (train) st = batch_train(c, &v, mean, unit, err);
@@ -289,7 +283,7 @@ static koe_status run_lp(koe_op_ctx *c, koe_error *err)
     if (st == KOE_OK) st = koe_axis(&axis, koe_node_int(c->node, "axis", -1), x->n_dim, false, c->node, err);
     if (st != KOE_OK) return st;
     if (x->dtype != KOE_DTYPE_F32 && x->dtype != KOE_DTYPE_F64) return koe_type_error(c, x->dtype, err);
-    if (p != 1 && p != 2) return wrong(c, "p must be 1 or 2", err);
+    if (p != 1 && p != 2) return koe_fail(err, KOE_E_FORMAT, "p must be 1 or 2");
     st = koe_out_inplace(c, 0, 0, x->dtype, x->n_dim, x->dim, &y, err);
     if (st != KOE_OK || koe_tensor_count(y) == 0) return st;
     lp_job j = { x->data, y->data, (size_t)x->dim[axis], koe_dim_product(x->dim, axis + 1, x->n_dim), p == 1 };
@@ -335,7 +329,7 @@ static koe_status run_lrn(koe_op_ctx *c, koe_error *err)
     int64_t size = koe_node_int(c->node, "size", 0);
     koe_status st = read_x(&v, c, err);
     if (st != KOE_OK) return st;
-    if (size < 1) return wrong(c, "size must be positive", err);
+    if (size < 1) return koe_fail(err, KOE_E_FORMAT, "size must be positive");
     st = koe_out(c, 0, v.x->dtype, v.x->n_dim, v.x->dim, &y, err);
     if (st != KOE_OK) return st;
     lrn_job j = { .x = v.x->data, .y = y->data, .c = v.c, .s = v.s, .before = (size_t)(size - 1) / 2, .after = (size_t)size / 2,

@@ -11,8 +11,7 @@ static koe_status fill(koe_op_ctx *c, int64_t dtype, int n_dim, const int64_t *d
 {
     koe_tensor *y;
     if (dtype <= 0 || dtype >= KOE_DTYPES || !koe_dtype_is_float((koe_dtype)dtype))
-        return koe_fail(err, KOE_E_UNSUPPORTED, "%.*s of element type %lld (node %.*s)", KOE_STR_ARG(c->node->op_type), (long long)dtype,
-                        KOE_STR_ARG(c->node->name));
+        return koe_fail(err, KOE_E_UNSUPPORTED, "random numbers of element type %lld", (long long)dtype);
     koe_status st = koe_out(c, 0, (koe_dtype)dtype, n_dim, dim, &y, err);
     if (st != KOE_OK) return st;
     size_t n = koe_tensor_count(y);
@@ -40,7 +39,7 @@ static koe_status of_shape(koe_op_ctx *c, draw_fn *draw, koe_error *err)
     const int64_t *dim;
     size_t n = koe_node_ints(c->node, "shape", &dim);
     if (n > KOE_MAX_DIM)
-        return koe_fail(err, KOE_E_LIMIT, "%.*s: %zu dimensions (node %.*s)", KOE_STR_ARG(c->node->op_type), n, KOE_STR_ARG(c->node->name));
+        return koe_fail(err, KOE_E_LIMIT, "%zu dimensions", n);
     return draw(c, koe_node_int(c->node, "dtype", KOE_DTYPE_F32), (int)n, dim, err);
 }
 
@@ -111,8 +110,7 @@ static koe_status run_multinomial(koe_op_ctx *c, koe_error *err)
     int64_t dtype = koe_node_int(c->node, "dtype", KOE_DTYPE_I32), n_sample = koe_node_int(c->node, "sample_size", 1);
     if (!koe_dtype_is_float(x->dtype)) return koe_type_error(c, x->dtype, err);
     if (x->n_dim != 2 || x->dim[1] < 1 || n_sample < 0 || (dtype != KOE_DTYPE_I32 && dtype != KOE_DTYPE_I64))
-        return koe_fail(err, KOE_E_FORMAT, "Multinomial needs [batch, classes], a sample_size and int32 or int64 (node %.*s)",
-                        KOE_STR_ARG(c->node->name));
+        return koe_fail(err, KOE_E_FORMAT, "[batch, classes], a sample_size and int32 or int64 are needed");
     int64_t dim[2] = { x->dim[0], n_sample };
     st = koe_out(c, 0, (koe_dtype)dtype, 2, dim, &y, err);
     if (st != KOE_OK) return st;

@@ -330,7 +330,7 @@ koe_status koe_reduce_mean(koe_op_ctx *c, koe_tensor *out, const koe_tensor *x, 
     for (int i = 0; i < x->n_dim; i++)
         if (is_reduced[i]) out->dim[i] = 1;
     out->data = koe_scratch(c, koe_tensor_bytes(out));
-    if (!out->data) return koe_fail(err, KOE_E_NOMEM, "%.*s", KOE_STR_ARG(c->node->op_type));
+    if (!out->data) return koe_fail(err, KOE_E_NOMEM, "reduction");
     reduce_as(c, squares ? &mean_square_op : &mean_op, x->dtype, out->data, x->data, x->n_dim, x->dim, is_reduced);
     return KOE_OK;
 }
@@ -375,7 +375,7 @@ static koe_status run_reduce(koe_op_ctx *c, const reduce_op *op, bool axes_in, k
     size_t n_out = koe_tensor_count(y);
     const void *from = koe_as_type(c, x, type);
     void *to = type == x->dtype ? y->data : koe_scratch(c, n_out * koe_dtype_size(type));
-    if (!from || !to) return koe_fail(err, KOE_E_NOMEM, "%.*s", KOE_STR_ARG(c->node->op_type));
+    if (!from || !to) return koe_fail(err, KOE_E_NOMEM, "reduction");
     reduce_as(c, op, type, to, from, x->n_dim, x->dim, is_reduced);
     if (type != x->dtype) koe_cast_elements(y->data, x->dtype, to, type, n_out);
     return KOE_OK;
@@ -452,8 +452,7 @@ static koe_status run_arg(koe_op_ctx *c, koe_range_fn *const *table, koe_error *
     st = koe_out(c, 0, KOE_DTYPE_I64, n_dim, dim, &y, err);
     if (st != KOE_OK || koe_tensor_count(y) == 0) return st;
     if (x->dim[axis] == 0)
-        return koe_fail(err, KOE_E_FORMAT, "%.*s over an axis without elements (node %.*s)", KOE_STR_ARG(c->node->op_type),
-                        KOE_STR_ARG(c->node->name));
+        return koe_fail(err, KOE_E_FORMAT, "axis %d has no elements", axis);
     arg_job j = { x->data, y->data, (size_t)x->dim[axis], koe_dim_product(x->dim, axis + 1, x->n_dim),
                   koe_node_int(c->node, "select_last_index", 0) };
     koe_for_ranges(c->pool, koe_tensor_count(y), items_per_task(j.n), table[x->dtype], &j);

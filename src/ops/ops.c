@@ -7,7 +7,7 @@ static koe_op_table (*const families[])(void) = {
     koe_ops_unary, koe_ops_activation, koe_ops_binary, koe_ops_compare, koe_ops_cast, koe_ops_cumulative, koe_ops_softmax,
     koe_ops_layer_norm,
     koe_ops_random, koe_ops_shape,  koe_ops_move,  koe_ops_slice, koe_ops_index, koe_ops_select,  koe_ops_sequence,
-    koe_ops_resize,      koe_ops_reduce, koe_ops_norm,   koe_ops_pool,  koe_ops_signal, koe_ops_matmul,
+    koe_ops_resize, koe_ops_grid,      koe_ops_reduce, koe_ops_norm,   koe_ops_pool,  koe_ops_signal, koe_ops_matmul,
     koe_ops_conv,        koe_ops_rnn,    koe_ops_quant,  koe_ops_quant_matmul, koe_ops_quant_conv, koe_ops_quant_nbits,
     koe_ops_quant_math,  koe_ops_einsum, koe_ops_attention,
     koe_ops_fused,

@@ -16,6 +16,7 @@ koe_op_table koe_ops_index(void); /* Gather, Scatter, ... */
 koe_op_table koe_ops_select(void); /* OneHot, NonZero, TopK, Unique */
 koe_op_table koe_ops_sequence(void); /* SequenceAt ... */
 koe_op_table koe_ops_resize(void); /* Resize, Upsample */
+koe_op_table koe_ops_grid(void); /* GridSample, AffineGrid */
 koe_op_table koe_ops_reduce(void); /* ReduceSum ... ArgMax, ArgMin */
 koe_op_table koe_ops_cumulative(void); /* CumSum, CumProd */
 koe_op_table koe_ops_softmax(void); /* Softmax, LogSoftmax, Hardmax */

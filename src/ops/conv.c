@@ -505,25 +505,34 @@ static koe_status read_prologue(koe_f32_prologue *pre, const koe_op_ctx *c, cons
     return st;
 }
 
-/* y = act(y + sum) * scale, where sum is broadcast to y: for addends that the epilogue cannot take. */
-static koe_status add_broadcast(koe_tensor *y, const koe_tensor *sum, const koe_f32_epilogue *ep, koe_error *err)
+/* Output 0 = act(y + sum) * scale with broadcasting both ways: for addends that the epilogue cannot take. The result may be larger than
+ * y, such as when y is the projection of a speaker: then y moves to scratch memory and the output is made anew. */
+static koe_status add_broadcast(koe_op_ctx *c, koe_tensor *y, const koe_tensor *sum, const koe_f32_epilogue *ep, koe_error *err)
 {
     int n_dim;
-    int64_t dim[KOE_MAX_DIM], stride[KOE_MAX_DIM], at[KOE_MAX_DIM] = { 0 };
+    int64_t dim[KOE_MAX_DIM], stride[KOE_MAX_DIM], y_stride[KOE_MAX_DIM], at[KOE_MAX_DIM] = { 0 };
+    koe_tensor own = *y;
     koe_status st = koe_broadcast(&n_dim, dim, y->n_dim, y->dim, sum->n_dim, sum->dim, err);
     if (st != KOE_OK) return st;
-    if (n_dim != y->n_dim || memcmp(dim, y->dim, sizeof *dim * (size_t)n_dim) != 0)
-        return koe_fail(err, KOE_E_UNSUPPORTED, "the addend makes the output larger (run with --passes=-conv)");
+    if (n_dim != y->n_dim || memcmp(dim, y->dim, sizeof *dim * (size_t)n_dim) != 0) {
+        own.data = koe_scratch(c, koe_tensor_bytes(y));
+        if (!own.data) return koe_fail(err, KOE_E_NOMEM, "a broadcast sum");
+        memcpy(own.data, y->data, koe_tensor_bytes(y));
+        st = koe_out(c, 0, own.dtype, n_dim, dim, &y, err);
+        if (st != KOE_OK) return st;
+    }
     koe_broadcast_strides(stride, sum, n_dim, dim);
+    koe_broadcast_strides(y_stride, &own, n_dim, dim);
     float *out = y->data;
     const koe_f32_epilogue rest = { .scale = ep->scale, .act = ep->act, .alpha = ep->alpha };
-    for (size_t i = 0, n = koe_tensor_count(y); i < n; i++) {
-        int64_t from = 0;
-        for (int k = 0; k < n_dim; k++) from += at[k] * stride[k];
-        out[i] += ((const float *)sum->data)[from];
+    const size_t n = koe_tensor_count(y);
+    for (size_t i = 0; i < n; i++) {
+        int64_t from = 0, own_from = 0;
+        for (int k = 0; k < n_dim; k++) from += at[k] * stride[k], own_from += at[k] * y_stride[k];
+        out[i] = ((const float *)own.data)[own_from] + ((const float *)sum->data)[from];
         for (int k = n_dim - 1; k >= 0 && ++at[k] == dim[k]; k--) at[k] = 0;
     }
-    koe_kernels()->finish(out, koe_tensor_count(y), 1, koe_tensor_count(y), &rest);
+    koe_kernels()->finish(out, n, 1, n, &rest);
     return KOE_OK;
 }
 
@@ -559,7 +568,7 @@ static koe_status run(koe_op_ctx *c, bool transposed, koe_error *err)
     if (st == KOE_OK && !c->state) st = make_state(&made, c->node, &g, w, err);
     if (st == KOE_OK) st = run_f32(c, &g, made ? made : c->state, x, &pre, &ep, y, err);
     release_state(made);
-    if (st == KOE_OK && sum && !ep.residual) st = add_broadcast(y, sum, &whole, err);
+    if (st == KOE_OK && sum && !ep.residual) st = add_broadcast(c, y, sum, &whole, err);
     return st;
 }
 

@@ -156,8 +156,9 @@ static double lp_root(double s, double p) { return p == 2 ? sqrt(s) : p == 1 ? s
 DEFINE_LP(float)
 DEFINE_LP(double)
 
-/* Integers in, integers out, averaged as the reals they stand for: padding is a real 0, so it does not add to the sum. Element `at` of
- * a plane is n_last elements after the one before. */
+/* Integers in, integers out, averaged as the reals they stand for: padding is a real 0, so it does not add to the sum. When padding
+ * counts, ONNX Runtime counts the whole kernel, even what ceil_mode puts beyond the padding. Element `at` of a plane is n_last elements
+ * after the one before. */
 #define DEFINE_QUANT_AVERAGE(T, low, high)                                                               \
     static void quant_average_##T(void *arg, size_t plane)                                               \
     {                                                                                                    \
@@ -170,7 +171,7 @@ DEFINE_LP(double)
         int64_t o[KOE_MAX_SPATIAL] = { 0 };                                                              \
         for (size_t i = 0; i < j->out_plane; i++, koe_next_index(j->w.n, o, j->w.out)) {                 \
             span s = window_at(&j->w, o);                                                                \
-            double n = j->include_pad ? padded_count(&j->w, o) : inside_count(&j->w, &s);                \
+            double n = j->include_pad ? (double)koe_dim_product(j->w.kernel, 0, j->w.n) : inside_count(&j->w, &s); \
             int64_t sum = 0;                                                                             \
             if (!s.empty) EACH_ELEMENT(&j->w, &s, sum += x[at * j->n_last] - j->xq.zero;);               \
             y[i * j->n_last] = (T)(koe_quant_round((float)((double)sum * scale / (n > 0 ? n : 1)), lo, hi) + j->yq.zero); \

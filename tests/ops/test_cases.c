@@ -4,6 +4,7 @@
  *     Gather@13 | f32[2] 1 2 | i64[1] 2 => ! outside
  *     com.microsoft.Gelu@1 | f32[] 0 => f32[] 0
  *     RandomNormal@7 shape=[2,3] => f32[2,3] ?
+ *     RNN@14 activations=[Relu] ...
  *
  * Operator and opset, attributes, then inputs (- is absent, braces make a sequence); after the arrow the outputs (_ is not wanted, ?
  * leaves the values open), or ! and a part of the error's message. Fewer values than elements repeat. Each case runs with its
@@ -113,8 +114,26 @@ static void read_value(test_case *t, const char **p, koe_value *v)
     skip_space(p);
 }
 
+static void read_strings(test_case *t, const char **p, koe_onnx_attr *a)
+{
+    koe_str *strings = koe_arena_array(&t->arena, 16, sizeof *strings);
+    a->type = KOE_ATTR_STRINGS;
+    a->strings = strings;
+    for (++*p; **p != ']'; *p += **p == ',', a->n++) {
+        size_t n = strcspn(*p, ",]");
+        strings[a->n] = koe_arena_str(&t->arena, (koe_str){ *p, n });
+        *p += n;
+    }
+    ++*p;
+}
+
 static void read_list(test_case *t, const char **p, koe_onnx_attr *a)
 {
+    char first = (*p)[1];
+    if ((first >= 'A' && first <= 'Z') || (first >= 'a' && first <= 'z')) {
+        read_strings(t, p, a);
+        return;
+    }
     bool floats = false;
     for (const char *q = *p; *q != ']'; q++) floats |= *q == '.';
     a->type = floats ? KOE_ATTR_FLOATS : KOE_ATTR_INTS;

@@ -8,15 +8,26 @@
 #include "cli/version.h"
 #include "text/espeak.h"
 
+/* The process that holds espeak-ng for another koe process (text/espeak.h): requests on stdin, answers on stdout. */
+static int cmd_espeak_helper(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    return koe_espeak_serve(0, 1);
+}
+
 static const struct command {
     const char *name;
     koe_command_fn *run;
-    const char *about;
+    const char *about; /* NULL: not for people */
 } commands[] = {
+    { "say", koe_cmd_say, "speak a text, a file or stdin" },
+    { "voices", koe_cmd_voices, "list the voices that can speak now" },
+    { "phonemes", koe_cmd_phonemes, "show how text is read" },
     { "pull", koe_cmd_pull, "download published models, voices and dictionaries" },
     { "model", koe_cmd_model, "look into, run, check or time a model file" },
     { "serve", koe_cmd_serve, "speak over HTTP" },
     { "config", koe_cmd_config, "check the settings" },
+    { "espeak-helper", cmd_espeak_helper, NULL },
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
@@ -24,8 +35,8 @@ static void print_usage(FILE *out)
 {
     fprintf(out, "usage: koe COMMAND [options] ...\n\n");
     for (size_t i = 0; i < N_COMMANDS; i++)
-        fprintf(out, "  koe %-10s %s\n", commands[i].name, commands[i].about);
-    fprintf(out, "\n`koe COMMAND --help` shows a command's options.\n");
+        if (commands[i].about) fprintf(out, "  koe %-10s %s\n", commands[i].name, commands[i].about);
+    fprintf(out, "\n`koe COMMAND --help` shows a command's options. For a start: koe say \"Hello, world.\" -o hello.wav\n");
 }
 
 /* Output that could not be written is a failure, except where the reader left early (koe voices | head). */
@@ -44,7 +55,6 @@ int main(int argc, char **argv)
         return 2;
     }
     const char *name = argv[1];
-    if (argc == 2 && strcmp(name, "espeak-helper") == 0) return koe_espeak_serve(0, 1); /* started by src/text/espeak.c */
     if (strcmp(name, "--version") == 0 || strcmp(name, "version") == 0) {
         printf("koe %s\n", KOE_VERSION);
         return finish(0);

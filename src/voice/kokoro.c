@@ -1,6 +1,6 @@
 /* kokoro.c - Kokoro-82M (StyleTTS 2): one network, and packs of style vectors that make its voices.
  *     phonemes -> [0, ids, 0], style row for their number, speed --network--> samples at 24 kHz, a duration for each token
- * Exports differ: the first input is `tokens` or `input_ids`; `speed` is float or an integer; the durations are an output or not. Where
+ * The first release, v0.19, has 511 rows in a pack and takes espeak-ng's phonemes. Exports differ: the first input is `tokens` or `input_ids`; `speed` is float or an integer; the durations are an output or not. Where
  * they are none, and where an integer speed must be 0.9, the engine is asked to tap the tensors inside, which are found by what the nodes
  * around them do:
  *     duration_proj -> Sigmoid -> ReduceSum -> Div <- (Cast <-) speed;  Div -> Round -> Clip: frames of 600 samples */
@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "text/lang.h"
 #include "voice/acoustic.h"
 #include "voice/kokoro_tables.h"
 #include "voice/pack.h"
@@ -31,6 +32,7 @@ typedef struct kokoro {
     size_t n_file;
     kokoro_voice *voice;
     size_t n_voice;
+    bool is_v019; /* espeak-ng's phonemes instead of misaki's, and another vocabulary */
     koe_symbols symbols;
     koe_acoustic *acoustic; /* NULL without a model */
     pthread_mutex_t lock; /* guards the loading of packs */
@@ -138,6 +140,14 @@ static char *find_model(const char *dir)
     return found;
 }
 
+/* Known by the length of its packs. */
+static bool find_v019(kokoro *k)
+{
+    koe_pack pack = { 0 };
+    if (!k->n_voice || koe_pack_file_load(k->file[k->voice[0].file], k->voice[0].index, &pack, NULL) != KOE_OK) return false;
+    return pack.n_rows == KOE_PACK_ROWS_V019;
+}
+
 static koe_status read_vocab(kokoro *k, const char *dir, koe_error *err)
 {
     char *path = koe_path_join(dir, "config.json");
@@ -147,8 +157,9 @@ static koe_status read_vocab(kokoro *k, const char *dir, koe_error *err)
         st = koe_file_read(&file, path, MAX_CONFIG_BYTES, err);
         if (st == KOE_OK) st = koe_symbols_parse(&k->symbols, koe_buf_str(&file), "vocab", path, err);
     } else if (st == KOE_OK) {
-        if (k->model) koe_log(KOE_LOG_INFO, "no %s: the vocabulary of Kokoro v1.0 is used", path);
-        st = koe_symbols_parse(&k->symbols, koe_str_of(koe_kokoro_vocab), NULL, "the built-in vocabulary", err);
+        if (k->model) koe_log(KOE_LOG_INFO, "no %s: the vocabulary of Kokoro %s is used", path, k->is_v019 ? "v0.19" : "v1.0");
+        koe_str vocab = koe_str_of(k->is_v019 ? koe_kokoro_vocab_v019 : koe_kokoro_vocab);
+        st = koe_symbols_parse(&k->symbols, vocab, NULL, "the built-in vocabulary", err);
     }
     koe_buf_free(&file);
     free(path);
@@ -173,6 +184,7 @@ static koe_status find_parts(kokoro *k, const koe_voices_setup *setup, koe_error
     koe_status st = home && k->dir ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "voices");
     if (st == KOE_OK) st = scan_voices(k, k->dir, err);
     if (st == KOE_OK && k->n_voice == 0 && given) st = scan_voices(k, home, err);
+    k->is_v019 = find_v019(k);
     if (st == KOE_OK) st = read_vocab(k, k->dir, err);
     if (st == KOE_OK && k->model) st = koe_acoustic_create(&k->acoustic, k->model, setup->pool, setup->precision, inspect, k, err);
     free(home);
@@ -235,7 +247,8 @@ static void kokoro_describe(void *state, size_t id, koe_voice *out)
 {
     const kokoro *k = state;
     out->lang = koe_kokoro_lang(k->voice[id].name);
-    out->alphabet = KOE_ALPHABET_MISAKI;
+    out->alphabet = k->is_v019 ? KOE_ALPHABET_ESPEAK : KOE_ALPHABET_MISAKI;
+    out->espeak_voice = koe_lang_find(koe_str_of(out->lang))->espeak;
     out->max_phonemes = MAX_PHONEMES;
     out->rate_hz = RATE_HZ;
     snprintf(out->name, sizeof out->name, "%s", k->voice[id].name);

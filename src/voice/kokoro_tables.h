@@ -1,11 +1,11 @@
-/* kokoro_tables.h - what is published of Kokoro-82M v1.0: its vocabulary and its voices. */
+/* kokoro_tables.h - what is published of Kokoro-82M: its vocabularies and its voices. */
 #ifndef KOE_VOICE_KOKORO_TABLES_H
 #define KOE_VOICE_KOKORO_TABLES_H
 #include <stdbool.h>
 #include <stddef.h>
 
 /* JSON, as "vocab" of config.json. */
-extern const char koe_kokoro_vocab[];
+extern const char koe_kokoro_vocab[], koe_kokoro_vocab_v019[];
 
 typedef struct koe_kokoro_voice {
     const char *name, *grade; /* "A-", or "" */

@@ -214,6 +214,6 @@ koe_status koe_pack_file_load(koe_pack_file *f, size_t i, koe_pack *out, koe_err
 
 const float *koe_pack_style(const koe_pack *p, size_t n_phonemes)
 {
-    size_t row = n_phonemes ? n_phonemes - 1 : 0;
+    size_t row = p->n_rows == KOE_PACK_ROWS_V019 ? n_phonemes : n_phonemes ? n_phonemes - 1 : 0;
     return p->row + (row < p->n_rows ? row : p->n_rows - 1) * KOE_STYLE_DIM;
 }

@@ -1,5 +1,6 @@
 /* pack.h - Kokoro voice packs: a file -> named tables of style vectors.
- * A pack has one row of 256 numbers for each length of utterance: row n-1 is the style of n phonemes. Read are
+ * A pack has one row of 256 numbers for each length of utterance: row n-1 is the style of n phonemes; in the packs of v0.19, which have
+ * 511 rows, it is row n. Read are
  *     NAME.bin        raw little-endian float32, no header
  *     *.npz, *.bin    a zip of NAME.npy arrays, stored or deflated (voices-v1.0.bin)
  *     *.json          {"NAME": [[[256 numbers]] ...], ...} (Kokoro v0.19)
@@ -11,7 +12,7 @@
 #include "base/status.h"
 #include "base/str.h"
 
-enum { KOE_STYLE_DIM = 256, KOE_PACK_MAX_ROWS = 4096, KOE_PACK_MAX_VOICES = 4096 };
+enum { KOE_STYLE_DIM = 256, KOE_PACK_ROWS_V019 = 511, KOE_PACK_MAX_ROWS = 4096, KOE_PACK_MAX_VOICES = 4096 };
 
 typedef struct koe_pack {
     koe_str name;

@@ -159,6 +159,40 @@ static void test_kokoro(void **state)
     assert_memory_equal(&last[0], &last[1], sizeof last[0]);
 }
 
+/* v0.19: packs of 511 rows in one voices.json, row n for n phonemes, its own ids, espeak-ng's phonemes. */
+static void test_kokoro_v019(void **state)
+{
+    (void)state;
+    koe_buf json = { 0 };
+    koe_buf_adds(&json, "{\"af\":[");
+    for (int row = 0; row < 511; row++) {
+        koe_buf_adds(&json, row ? ",[[" : "[[");
+        for (int i = 0; i < 256; i++) koe_buf_adds(&json, i ? row == 2 ? ",9" : ",-9" : row == 2 ? "9" : "-9");
+        koe_buf_adds(&json, "]]");
+    }
+    koe_buf_adds(&json, "]}");
+    make_home(NULL);
+    link_data("kokoro_float.onnx", "kokoro/model.onnx");
+    assert_int_equal(koe_file_write_atomic(in_home("kokoro/voices.json"), json.data, json.n, NULL), KOE_OK);
+    koe_buf_free(&json);
+    koe_voices *v = open_voices(NULL);
+    koe_voice voice;
+    koe_speech s = { 0 };
+    koe_error err = { 0 };
+    assert_int_equal(koe_voice_find(&voice, v, KOE_STR("af"), &err), KOE_OK);
+    assert_int_equal(voice.alphabet, KOE_ALPHABET_ESPEAK);
+    assert_string_equal(voice.espeak_voice, "en-us");
+    /* A style of 9 drives every sigmoid to 1: 8 frames a token; -9 to almost none: 1 frame, the least. */
+    const koe_segment two = { .phonemes = KOE_STR("hi") }, three = { .phonemes = KOE_STR("hi!") };
+    assert_int_equal(koe_voice_speak(&s, &voice, &(koe_voice_job){ .segment = &two, .speed = 1 }, &err), KOE_OK);
+    assert_int_equal(s.n_samples, 4 * 8 * 600);
+    assert_int_equal(koe_voice_speak(&s, &voice, &(koe_voice_job){ .segment = &three, .speed = 1 }, &err), KOE_OK);
+    assert_int_equal(s.n_samples, 5 * 1 * 600);
+    koe_speech_free(&s);
+    koe_voices_close(v);
+    remove_home();
+}
+
 static void test_piper(void **state)
 {
     (void)state;
@@ -201,7 +235,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_find),  cmocka_unit_test(test_missing_parts), cmocka_unit_test(test_kokoro),
-        cmocka_unit_test(test_piper), cmocka_unit_test(test_wrong_model),
+        cmocka_unit_test(test_kokoro_v019), cmocka_unit_test(test_piper), cmocka_unit_test(test_wrong_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,8 +34,10 @@ void koe_cast_elements(void *y, koe_dtype to, const void *x, koe_dtype from, siz
 /* t as `to` in scratch memory, or t->data itself when it is that type already; NULL when out of memory. */
 const void *koe_as_type(koe_op_ctx *c, const koe_tensor *t, koe_dtype to);
 
-/* The iterations of the next loop are independent although y may be x: gcc and clang would otherwise give up on equal pointers. */
+/* The iterations of the next loop are independent although y may be x: gcc and clang would otherwise give up on equal pointers. Clang
+ * warns of requests that it cannot fulfil, which is the case where the expression calls a function. */
 #if defined(__clang__)
+#pragma clang diagnostic ignored "-Wpass-failed"
 #define KOE_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #else
 #define KOE_INDEPENDENT _Pragma("GCC ivdep")

@@ -120,7 +120,7 @@ static koe_status heads_in(koe_op_ctx *c, int i, int64_t n_head, heads *out, koe
         return KOE_OK;
     }
     if (t->n_dim != 3 || n_head < 1 || t->dim[2] % n_head != 0)
-        return koe_bad(c, err, "input %d is %s, with %" PRId64 " heads", i, koe_tensor_describe(t, s, sizeof s), n_head);
+        return koe_fail(err, KOE_E_FORMAT, "input %d is %s, with %" PRId64 " heads", i, koe_tensor_describe(t, s, sizeof s), n_head);
     *out = (heads){ .p = out->p, .n_batch = (size_t)t->dim[0], .n_head = (size_t)n_head, .n_time = (size_t)t->dim[1],
                     .n_dim = (size_t)(t->dim[2] / n_head) };
     out->head = out->n_dim;
@@ -164,7 +164,7 @@ static koe_status with_past(koe_op_ctx *c, heads *kv, int i_past, int i_present,
     *n_past = past.n_time;
     if (st != KOE_OK || (!koe_in(c, i_past) && !wanted(c, i_present))) return st;
     if (koe_in(c, i_past) && (past.n_batch != kv->n_batch || past.n_head != kv->n_head || past.n_dim != kv->n_dim))
-        return koe_bad(c, err, "input %d does not fit its present", i_past);
+        return koe_fail(err, KOE_E_FORMAT, "input %d does not fit its present", i_past);
     int64_t dim[4] = { (int64_t)kv->n_batch, (int64_t)kv->n_head, (int64_t)(past.n_time + kv->n_time), (int64_t)kv->n_dim };
     koe_tensor *t;
     float *p;
@@ -187,12 +187,12 @@ static koe_status read_mask(koe_op_ctx *c, attention_job *j, koe_error *err)
     size_t want[4] = { j->q.n_batch, j->q.n_head, j->q.n_time, j->k.n_time };
     char s[96];
     if (t->n_dim < 2 || t->n_dim > 4 || (size_t)t->dim[t->n_dim - 1] > want[3])
-        return koe_bad(c, err, "the mask is %s", koe_tensor_describe(t, s, sizeof s));
+        return koe_fail(err, KOE_E_FORMAT, "the mask is %s", koe_tensor_describe(t, s, sizeof s));
     j->mask_time = (size_t)t->dim[t->n_dim - 1];
     size_t step = j->mask_time;
     for (int d = t->n_dim - 2, k = 2; d >= 0; d--, k--) {
         if (t->dim[d] != 1 && (size_t)t->dim[d] != want[k])
-            return koe_bad(c, err, "the mask is %s", koe_tensor_describe(t, s, sizeof s));
+            return koe_fail(err, KOE_E_FORMAT, "the mask is %s", koe_tensor_describe(t, s, sizeof s));
         j->mask_step[k] = t->dim[d] == 1 ? 0 : step;
         step *= (size_t)t->dim[d];
     }
@@ -216,10 +216,10 @@ static koe_status read_valid(koe_op_ctx *c, attention_job *j, koe_error *err)
     if (!v) return koe_fail(err, KOE_E_NOMEM, "nonpad_kv_seqlen");
     koe_status st = koe_read_ints(t, v, j->q.n_batch, &n, err);
     if (st != KOE_OK) return st;
-    if (n != j->q.n_batch) return koe_bad(c, err, "%zu entries of nonpad_kv_seqlen for %zu batch items", n, j->q.n_batch);
+    if (n != j->q.n_batch) return koe_fail(err, KOE_E_FORMAT, "%zu entries of nonpad_kv_seqlen for %zu batch items", n, j->q.n_batch);
     for (size_t i = 0; i < n; i++)
         if (v[i] < 0 || (size_t)v[i] > j->k.n_time)
-            return koe_bad(c, err, "nonpad_kv_seqlen is %" PRId64 " of %zu keys", v[i], j->k.n_time);
+            return koe_fail(err, KOE_E_FORMAT, "nonpad_kv_seqlen is %" PRId64 " of %zu keys", v[i], j->k.n_time);
     j->n_valid = v;
     return KOE_OK;
 }
@@ -236,7 +236,7 @@ static koe_status read_inputs(koe_op_ctx *c, attention_job *j, koe_error *err)
     if (st != KOE_OK) return st;
     if (j->k.n_head == 0 || j->q.n_head % j->k.n_head != 0 || j->v.n_head != j->k.n_head || j->k.n_dim != j->q.n_dim ||
         j->k.n_batch != j->q.n_batch || j->v.n_batch != j->q.n_batch || j->k.n_time != j->v.n_time)
-        return koe_bad(c, err, "query, key and value do not fit: heads %zu, %zu, %zu, lengths of key and value %zu, %zu", j->q.n_head,
+        return koe_fail(err, KOE_E_FORMAT, "query, key and value do not fit: heads %zu, %zu, %zu, lengths of key and value %zu, %zu", j->q.n_head,
                        j->k.n_head, j->v.n_head, j->k.n_time, j->v.n_time);
     j->n_past = (int64_t)past_k;
     st = read_mask(c, j, err);
@@ -259,7 +259,7 @@ static koe_status attention_run(koe_op_ctx *c, koe_error *err)
     if (st == KOE_OK && wanted(c, 3)) st = float_out(c, 3, 4, dim_scores, &scores, &j.scores, err);
     if (st != KOE_OK) return st;
     int64_t stage = koe_node_int(c->node, "qk_matmul_output_mode", 0);
-    if (stage < 0 || stage >= STAGE_NONE) return koe_bad(c, err, "qk_matmul_output_mode is %" PRId64, stage);
+    if (stage < 0 || stage >= STAGE_NONE) return koe_fail(err, KOE_E_FORMAT, "qk_matmul_output_mode is %" PRId64, stage);
     j.stage = (score_stage)stage;
     j.y_time = flat ? (size_t)width : j.v.n_dim;
     j.y_head = flat ? j.v.n_dim : j.q.n_time * j.v.n_dim;
@@ -316,16 +316,16 @@ static koe_status read_caches(koe_op_ctx *c, rotary_job *j, const koe_tensor *id
     bool fits = cos->n_dim == sin->n_dim && cos->n_dim == (ids ? 2 : 3);
     for (int d = 0; fits && d < cos->n_dim; d++) fits = cos->dim[d] == sin->dim[d];
     if (!fits || (size_t)cos->dim[cos->n_dim - 1] != half || (!ids && koe_tensor_count(cos) != rows * half))
-        return koe_bad(c, err, "the caches do not fit %zu angles at %zu positions", half, rows);
+        return koe_fail(err, KOE_E_FORMAT, "the caches do not fit %zu angles at %zu positions", half, rows);
     if (!ids) return KOE_OK;
     int64_t *position = koe_scratch(c, rows * sizeof *position);
     if (!position) return koe_fail(err, KOE_E_NOMEM, "position_ids");
     st = koe_read_ints(ids, position, rows, &n_ids, err);
     if (st != KOE_OK) return st;
-    if (n_ids != rows) return koe_bad(c, err, "%zu position_ids for %zu positions", n_ids, rows);
+    if (n_ids != rows) return koe_fail(err, KOE_E_FORMAT, "%zu position_ids for %zu positions", n_ids, rows);
     for (size_t i = 0; i < rows; i++)
         if (position[i] < 0 || position[i] >= cos->dim[0])
-            return koe_bad(c, err, "position %" PRId64 " of %" PRId64, position[i], cos->dim[0]);
+            return koe_fail(err, KOE_E_FORMAT, "position %" PRId64 " of %" PRId64, position[i], cos->dim[0]);
     j->position = position;
     return KOE_OK;
 }
@@ -339,7 +339,7 @@ static koe_status rotary_run(koe_op_ctx *c, koe_error *err)
     int64_t rotated = koe_node_int(c->node, "rotary_embedding_dim", 0);
     if (rotated == 0) rotated = (int64_t)j.x.n_dim;
     if (rotated < 0 || (size_t)rotated > j.x.n_dim || rotated % 2 != 0)
-        return koe_bad(c, err, "%" PRId64 " of %zu elements of a head turn", rotated, j.x.n_dim);
+        return koe_fail(err, KOE_E_FORMAT, "%" PRId64 " of %zu elements of a head turn", rotated, j.x.n_dim);
     j.n_rotated = (size_t)rotated;
     st = read_caches(c, &j, koe_in(c, 3), err);
     if (st == KOE_OK) st = float_out(c, 0, koe_in(c, 0)->n_dim, koe_in(c, 0)->dim, &y, &j.y, err);

@@ -10,30 +10,30 @@ typedef uint64_t __attribute__((may_alias)) elem8;
 enum { TILE = 16 }; /* of a transpose: 16 cache lines read, 16 written */
 
 /* What the innermost loops do with elements of one size. */
-#define DEFINE_LOOPS(T)                                                                                                      \
-    static void fill_##T(T *dst, T value, size_t n)                                                                          \
-    {                                                                                                                        \
-        for (size_t i = 0; i < n; i++) dst[i] = value;                                                                       \
-    }                                                                                                                        \
-    static void strided_##T(T *dst, const T *src, koe_copy_axis a)                                                           \
-    {                                                                                                                        \
-        for (int64_t i = 0; i < a.n; i++) dst[i * a.dst] = src[i * a.src];                                                   \
-    }                                                                                                                        \
-    /* dst rows are dense, src columns are. */                                                                               \
-    static void transpose_##T(T *dst, const T *src, koe_copy_axis row, koe_copy_axis col)                                    \
-    {                                                                                                                        \
-        for (int64_t r0 = 0; r0 < row.n; r0 += TILE) {                                                                       \
-            int64_t r1 = r0 + TILE < row.n ? r0 + TILE : row.n;                                                              \
-            for (int64_t c0 = 0; c0 < col.n; c0 += TILE) {                                                                   \
-                int64_t c1 = c0 + TILE < col.n ? c0 + TILE : col.n;                                                          \
-                for (int64_t r = r0; r < r1; r++)                                                                            \
-                    for (int64_t k = c0; k < c1; k++) dst[r * row.dst + k] = src[r + k * col.src];                           \
-            }                                                                                                                \
-        }                                                                                                                    \
-    }                                                                                                                        \
-    static void lookup_##T(T *dst, const T *src, const int64_t *index, int64_t n, const T *fill)                             \
-    {                                                                                                                        \
-        for (int64_t i = 0; i < n; i++) dst[i] = index[i] < 0 ? *fill : src[index[i]];                                       \
+#define DEFINE_LOOPS(T)                                                                                                          \
+    static void fill_##T(T *dst, T value, size_t n)                                                                              \
+    {                                                                                                                            \
+        for (size_t i = 0; i < n; i++) dst[i] = value;                                                                           \
+    }                                                                                                                            \
+    static void strided_##T(T *dst, const T *src, koe_copy_axis a)                                                               \
+    {                                                                                                                            \
+        for (int64_t i = 0; i < a.n; i++) dst[i * a.dst] = src[i * a.src];                                                       \
+    }                                                                                                                            \
+    /* dst rows are dense, src columns are. */                                                                                   \
+    static void transpose_##T(T *dst, const T *src, koe_copy_axis row, koe_copy_axis col)                                        \
+    {                                                                                                                            \
+        for (int64_t r0 = 0; r0 < row.n; r0 += TILE) {                                                                           \
+            int64_t r1 = r0 + TILE < row.n ? r0 + TILE : row.n;                                                                  \
+            for (int64_t c0 = 0; c0 < col.n; c0 += TILE) {                                                                       \
+                int64_t c1 = c0 + TILE < col.n ? c0 + TILE : col.n;                                                              \
+                for (int64_t r = r0; r < r1; r++)                                                                                \
+                    for (int64_t k = c0; k < c1; k++) dst[r * row.dst + k] = src[r + k * col.src];                               \
+            }                                                                                                                    \
+        }                                                                                                                        \
+    }                                                                                                                            \
+    static void lookup_##T(T *dst, const T *src, const int64_t *index, int64_t n, const T *fill)                                 \
+    {                                                                                                                            \
+        for (int64_t i = 0; i < n; i++) dst[i] = index[i] < 0 ? *fill : src[index[i]];                                           \
     }
 DEFINE_LOOPS(elem1)
 DEFINE_LOOPS(elem2)
@@ -41,12 +41,12 @@ DEFINE_LOOPS(elem4)
 DEFINE_LOOPS(elem8)
 
 /* Calls the loop for the element's size. */
-#define BY_SIZE(size, call)           \
-    switch (size) {                   \
-    case 1: call(elem1); break;       \
-    case 2: call(elem2); break;       \
-    case 4: call(elem4); break;       \
-    default: call(elem8); break;      \
+#define BY_SIZE(size, call)                                                                                                      \
+    switch (size) {                                                                                                              \
+    case 1: call(elem1); break;                                                                                                  \
+    case 2: call(elem2); break;                                                                                                  \
+    case 4: call(elem4); break;                                                                                                  \
+    default: call(elem8); break;                                                                                                 \
     }
 
 void koe_fill(void *dst, const void *value, size_t size, size_t n)
@@ -84,9 +84,10 @@ koe_status koe_out_part(koe_op_ctx *c, int i, int from, size_t at, int n_dim, co
     return koe_out_share(c, i, &part, err);
 }
 
-/* ---- strided ------------------------------------------------------------------------------------------------------------------ */
+/* ---- strided ---- */
 
-/* Drops loops of one step and joins those that run on into each other. Returns how many are left, -1 when there is nothing to do. */
+/* Drops loops of one step and joins those that run on into each other. Returns how many are left, -1 when there is nothing
+ * to do. */
 static int simplify(koe_copy_axis *axis, int n)
 {
     int m = 0;
@@ -96,8 +97,7 @@ static int simplify(koe_copy_axis *axis, int n)
         koe_copy_axis *last = m ? &axis[m - 1] : NULL;
         if (last && last->dst == axis[i].dst * axis[i].n && last->src == axis[i].src * axis[i].n)
             *last = (koe_copy_axis){ last->n * axis[i].n, axis[i].dst, axis[i].src };
-        else
-            axis[m++] = axis[i];
+        else axis[m++] = axis[i];
     }
     return m;
 }
@@ -192,7 +192,7 @@ void koe_copy_strided(koe_pool *pool, void *dst, const void *src, size_t size, k
     else koe_pool_for(pool, j.n_task, copy_task, &j);
 }
 
-/* ---- by tables ---------------------------------------------------------------------------------------------------------------- */
+/* ---- by tables ---- */
 
 /* dst is n_row rows of n_entry blocks; a row's place in src comes from the tables of the axes before `last`. */
 typedef struct index_job {
@@ -213,7 +213,8 @@ static void find_run(index_job *j)
 {
     const int64_t *table = j->table[j->last];
     for (int64_t from = 0, to; from < j->n_entry; from = to) {
-        for (to = from + 1; to < j->n_entry && table[from] >= 0 && table[to] == table[to - 1] + 1; to++) {}
+        for (to = from + 1; to < j->n_entry && table[from] >= 0 && table[to] == table[to - 1] + 1; to++) {
+        }
         if (table[from] >= 0 && to - from > j->run_to - j->run_from) {
             j->run_from = from;
             j->run_to = to;

@@ -53,7 +53,7 @@ typedef struct term {
     bool ellipsis;
 } term;
 
-static koe_status parse_term(const koe_op_ctx *c, koe_str text, term *out, koe_error *err)
+static koe_status parse_term(koe_str text, term *out, koe_error *err)
 {
     *out = (term){ 0 };
     for (size_t i = 0; i < text.n; i++) {
@@ -63,9 +63,9 @@ static koe_status parse_term(const koe_op_ctx *c, koe_str text, term *out, koe_e
             out->ellipsis = true;
             i += 2;
         } else if (l < 0) {
-            return koe_bad(c, err, "unexpected character at '%.*s' in the equation", KOE_STR_ARG(koe_str_sub(text, i, 8)));
+            return koe_fail(err, KOE_E_FORMAT, "unexpected character at '%.*s' in the equation", KOE_STR_ARG(koe_str_sub(text, i, 8)));
         }
-        if (out->n == N_LABELS) return koe_bad(c, err, "a term of the equation has too many labels");
+        if (out->n == N_LABELS) return koe_fail(err, KOE_E_FORMAT, "a term of the equation has too many labels");
         out->at[out->n++] = l;
     }
     return KOE_OK;
@@ -90,7 +90,7 @@ static bool split(koe_str text, const char *mark, koe_str *before, koe_str *afte
 static koe_status add_dimension(einsum *e, view *v, int label, int64_t size, int64_t stride, koe_error *err)
 {
     if (e->known[label] && e->dim[label] != size && e->dim[label] != 1 && size != 1)
-        return koe_bad(e->c, err, "one label stands for sizes %" PRId64 " and %" PRId64, e->dim[label], size);
+        return koe_fail(err, KOE_E_FORMAT, "one label stands for sizes %" PRId64 " and %" PRId64, e->dim[label], size);
     if (!e->known[label] || e->dim[label] == 1) e->dim[label] = size;
     e->known[label] = true;
     if (!v->has[label]) {
@@ -108,7 +108,7 @@ static koe_status bind_operand(einsum *e, int i, const term *t, int *n_ellipsis,
     view *v = &e->operand[i];
     int letters = t->n - (t->ellipsis ? 1 : 0), dots = x->n_dim - letters;
     if (dots < 0 || (dots > 0 && !t->ellipsis))
-        return koe_bad(e->c, err, "operand %d has %d dimensions, its term %d labels", i, x->n_dim, letters);
+        return koe_fail(err, KOE_E_FORMAT, "operand %d has %d dimensions, its term %d labels", i, x->n_dim, letters);
     if (dots > *n_ellipsis) *n_ellipsis = dots;
     v->data = koe_as_type(e->c, x, e->type);
     if (!v->data) return koe_fail(err, KOE_E_NOMEM, "Einsum's operand %d", i);
@@ -140,9 +140,9 @@ static koe_status bind_output(einsum *e, const term *written, const int *uses, i
         int count = written->at[i] < 0 ? n_ellipsis : 1;
         for (int q = count - 1; q >= 0; q--) {
             int l = written->at[i] < 0 ? N_LETTERS + q : written->at[i];
-            if (!e->known[l]) return koe_bad(e->c, err, "the output has a label that no operand has");
-            if (seen[l]) return koe_bad(e->c, err, "the output has a label twice");
-            if (e->out.n == KOE_MAX_DIM) return koe_bad(e->c, err, "the output has more than %d dimensions", KOE_MAX_DIM);
+            if (!e->known[l]) return koe_fail(err, KOE_E_FORMAT, "the output has a label that no operand has");
+            if (seen[l]) return koe_fail(err, KOE_E_FORMAT, "the output has a label twice");
+            if (e->out.n == KOE_MAX_DIM) return koe_fail(err, KOE_E_FORMAT, "the output has more than %d dimensions", KOE_MAX_DIM);
             seen[l] = true;
             e->out.at[e->out.n++] = l;
         }
@@ -158,17 +158,17 @@ static koe_status parse(einsum *e, koe_error *err)
     bool more = true;
     for (int i = 0; more; i++, left = rest) {
         more = split(left, ",", &text, &rest);
-        if (i >= e->n_operand) return koe_bad(e->c, err, "the equation has more terms than the %d operands", e->n_operand);
-        if (!more && i != e->n_operand - 1) return koe_bad(e->c, err, "the equation has %d terms for %d operands", i + 1, e->n_operand);
+        if (i >= e->n_operand) return koe_fail(err, KOE_E_FORMAT, "the equation has more terms than the %d operands", e->n_operand);
+        if (!more && i != e->n_operand - 1) return koe_fail(err, KOE_E_FORMAT, "the equation has %d terms for %d operands", i + 1, e->n_operand);
         term t;
-        koe_status st = parse_term(e->c, text, &t, err);
+        koe_status st = parse_term(text, &t, err);
         if (st == KOE_OK) st = bind_operand(e, i, &t, &n_ellipsis, err);
         if (st != KOE_OK) return st;
         for (int k = 0; k < t.n; k++)
             if (t.at[k] >= 0) uses[t.at[k]]++;
     }
     term out;
-    koe_status st = is_explicit ? parse_term(e->c, right, &out, err) : KOE_OK;
+    koe_status st = is_explicit ? parse_term(right, &out, err) : KOE_OK;
     return st == KOE_OK ? bind_output(e, is_explicit ? &out : NULL, uses, n_ellipsis, err) : st;
 }
 
@@ -380,7 +380,7 @@ static void find_needed(const einsum *e, int from, bool *needed)
 static koe_status einsum_run(koe_op_ctx *c, koe_error *err)
 {
     einsum e = { .c = c, .n_operand = c->n_in };
-    if (c->n_in < 1 || c->n_in > MAX_OPERANDS) return koe_bad(c, err, "%d operands, 1 to %d are supported", c->n_in, MAX_OPERANDS);
+    if (c->n_in < 1 || c->n_in > MAX_OPERANDS) return koe_fail(err, KOE_E_FORMAT, "%d operands, 1 to %d are supported", c->n_in, MAX_OPERANDS);
     const koe_tensor *first = NULL, *x;
     for (int i = 0; i < c->n_in; i++) {
         koe_status st = koe_need(c, i, &x, err);

@@ -1,24 +1,13 @@
 /* elem.c - single elements of any type. */
 #include <math.h>
-#include <stdio.h>
 
 #include "ops/bytes.h"
-
-koe_status koe_bad(const koe_op_ctx *c, koe_error *err, const char *format, ...)
-{
-    char text[256];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    return koe_fail(err, KOE_E_FORMAT, "%.*s: %s (node %.*s)", KOE_STR_ARG(c->node->op_type), text, KOE_STR_ARG(c->node->name));
-}
 
 koe_status koe_need_ints(const koe_op_ctx *c, int i, const koe_tensor **out, koe_error *err)
 {
     koe_status st = koe_need(c, i, out, err);
     if (st == KOE_OK && (*out)->dtype != KOE_DTYPE_I64 && (*out)->dtype != KOE_DTYPE_I32)
-        return koe_bad(c, err, "input %d is %s, not int32 or int64", i, koe_dtype_name((*out)->dtype));
+        return koe_fail(err, KOE_E_FORMAT, "input %d is %s, not int32 or int64", i, koe_dtype_name((*out)->dtype));
     return st;
 }
 
@@ -27,7 +16,8 @@ koe_status koe_need_int(const koe_op_ctx *c, int i, int64_t *out, koe_error *err
     const koe_tensor *t;
     koe_status st = koe_need_ints(c, i, &t, err);
     if (st != KOE_OK) return st;
-    if (koe_tensor_count(t) != 1) return koe_bad(c, err, "input %d has %zu elements, not one", i, koe_tensor_count(t));
+    if (koe_tensor_count(t) != 1)
+        return koe_fail(err, KOE_E_FORMAT, "input %d has %zu elements, not one", i, koe_tensor_count(t));
     *out = koe_int_at(t, 0);
     return KOE_OK;
 }
@@ -35,7 +25,7 @@ koe_status koe_need_int(const koe_op_ctx *c, int i, int64_t *out, koe_error *err
 koe_status koe_ints_of(const koe_op_ctx *c, int i, const char *name, int64_t *out, int cap, int *n, koe_error *err)
 {
     *n = -1;
-    if (i < c->n_in && c->in[i]) {
+    if (i >= 0 && i < c->n_in && c->in[i]) {
         const koe_tensor *t;
         size_t count = 0;
         koe_status st = koe_need_ints(c, i, &t, err);
@@ -45,36 +35,36 @@ koe_status koe_ints_of(const koe_op_ctx *c, int i, const char *name, int64_t *ou
     }
     const koe_onnx_attr *a = koe_node_attr(c->node, name);
     if (!a || a->type != KOE_ATTR_INTS) return KOE_OK;
-    if (a->n > (size_t)cap) return koe_bad(c, err, "%s holds %zu integers, at most %d are possible", name, a->n, cap);
+    if (a->n > (size_t)cap) return koe_fail(err, KOE_E_FORMAT, "%s holds %zu integers, at most %d are possible", name, a->n, cap);
     for (size_t k = 0; k < a->n; k++) out[k] = a->ints[k];
     *n = (int)a->n;
     return KOE_OK;
 }
 
-/* ---- combine ---------------------------------------------------------------------------------------------------------------- */
+/* ---- combine ---- */
 
 #define LARGER(a, b) ((a) > (b) || (a) != (a) ? (a) : (b))
 #define SMALLER(a, b) ((a) < (b) || (a) != (a) ? (a) : (b))
 
 /* T is the element, A the type that adds and multiplies without undefined overflow. */
-#define DEFINE_COMBINE(T, A)                                                                                        \
-    static void combine_##T(koe_combine how, T *dst, const T *src, size_t n)                                        \
-    {                                                                                                               \
-        switch (how) {                                                                                              \
-        case KOE_COMBINE_NONE: memcpy(dst, src, n * sizeof *dst); break;                                            \
-        case KOE_COMBINE_ADD:                                                                                       \
-            for (size_t i = 0; i < n; i++) dst[i] = (T)((A)dst[i] + (A)src[i]);                                     \
-            break;                                                                                                  \
-        case KOE_COMBINE_MUL:                                                                                       \
-            for (size_t i = 0; i < n; i++) dst[i] = (T)((A)dst[i] * (A)src[i]);                                     \
-            break;                                                                                                  \
-        case KOE_COMBINE_MAX:                                                                                       \
-            for (size_t i = 0; i < n; i++) dst[i] = LARGER(dst[i], src[i]);                                         \
-            break;                                                                                                  \
-        case KOE_COMBINE_MIN:                                                                                       \
-            for (size_t i = 0; i < n; i++) dst[i] = SMALLER(dst[i], src[i]);                                        \
-            break;                                                                                                  \
-        }                                                                                                           \
+#define DEFINE_COMBINE(T, A)                                                                                                     \
+    static void combine_##T(koe_combine how, T *dst, const T *src, size_t n)                                                     \
+    {                                                                                                                            \
+        switch (how) {                                                                                                           \
+        case KOE_COMBINE_NONE: memcpy(dst, src, n * sizeof *dst); break;                                                         \
+        case KOE_COMBINE_ADD:                                                                                                    \
+            for (size_t i = 0; i < n; i++) dst[i] = (T)((A)dst[i] + (A)src[i]);                                                  \
+            break;                                                                                                               \
+        case KOE_COMBINE_MUL:                                                                                                    \
+            for (size_t i = 0; i < n; i++) dst[i] = (T)((A)dst[i] * (A)src[i]);                                                  \
+            break;                                                                                                               \
+        case KOE_COMBINE_MAX:                                                                                                    \
+            for (size_t i = 0; i < n; i++) dst[i] = LARGER(dst[i], src[i]);                                                      \
+            break;                                                                                                               \
+        case KOE_COMBINE_MIN:                                                                                                    \
+            for (size_t i = 0; i < n; i++) dst[i] = SMALLER(dst[i], src[i]);                                                     \
+            break;                                                                                                               \
+        }                                                                                                                        \
     }
 DEFINE_COMBINE(float, float)
 DEFINE_COMBINE(double, double)
@@ -91,7 +81,8 @@ static void combine_half(koe_dtype dtype, koe_combine how, uint16_t *dst, const 
 {
     for (size_t i = 0; i < n; i++) {
         bool f16 = dtype == KOE_DTYPE_F16;
-        float a = f16 ? koe_f16_to_f32(dst[i]) : koe_bf16_to_f32(dst[i]), b = f16 ? koe_f16_to_f32(src[i]) : koe_bf16_to_f32(src[i]);
+        float a = f16 ? koe_f16_to_f32(dst[i]) : koe_bf16_to_f32(dst[i]),
+              b = f16 ? koe_f16_to_f32(src[i]) : koe_bf16_to_f32(src[i]);
         combine_float(how, &a, &b, 1);
         dst[i] = f16 ? koe_f32_to_f16(a) : koe_f32_to_bf16(a);
     }
@@ -128,7 +119,7 @@ void koe_elem_combine(koe_dtype dtype, koe_combine how, void *dst, const void *s
     }
 }
 
-/* ---- get, put, order -------------------------------------------------------------------------------------------------------- */
+/* ---- get, put, order ---- */
 
 double koe_elem_get(koe_dtype dtype, const void *p)
 {
@@ -158,10 +149,7 @@ static int64_t to_signed(double v, int64_t low, int64_t high)
     return v <= (double)low ? low : v >= (double)high ? high : (int64_t)v;
 }
 
-static uint64_t to_unsigned(double v, uint64_t high)
-{
-    return !(v > 0) ? 0 : v >= (double)high ? high : (uint64_t)v;
-}
+static uint64_t to_unsigned(double v, uint64_t high) { return !(v > 0) ? 0 : v >= (double)high ? high : (uint64_t)v; }
 
 void koe_elem_put(koe_dtype dtype, void *p, double v)
 {
@@ -196,7 +184,7 @@ static uint64_t float_key(double v)
 uint64_t koe_elem_key(koe_dtype dtype, const void *p)
 {
     switch (dtype) {
-    case KOE_DTYPE_I64: return (uint64_t)*(const int64_t *)p ^ (uint64_t)1 << 63;
+    case KOE_DTYPE_I64: return (uint64_t) * (const int64_t *)p ^ (uint64_t)1 << 63;
     case KOE_DTYPE_U64: return *(const uint64_t *)p;
     default: return float_key(koe_elem_get(dtype, p)); /* exact: every other type fits a double */
     }

@@ -21,15 +21,17 @@ static koe_status read_sampler(const koe_node *node, sampler *s, koe_error *err)
     static const struct {
         const char *name;
         sample_mode mode;
-    } modes[] = { { "linear", LINEAR }, { "bilinear", LINEAR }, { "nearest", NEAREST }, { "cubic", CUBIC }, { "bicubic", CUBIC } };
+    } modes[] = {
+        { "linear", LINEAR }, { "bilinear", LINEAR }, { "nearest", NEAREST }, { "cubic", CUBIC }, { "bicubic", CUBIC }
+    };
     static const char *const paddings[] = { "zeros", "border", "reflection" };
     koe_str mode = koe_node_str(node, "mode", "linear"), padding = koe_node_str(node, "padding_mode", "zeros");
     size_t m = 0, p = 0;
     while (m < 5 && !koe_str_is(mode, modes[m].name)) m++;
     while (p < 3 && !koe_str_is(padding, paddings[p])) p++;
     if (m == 5 || p == 3)
-        return koe_fail(err, KOE_E_UNSUPPORTED, "GridSample: mode '%.*s' or padding_mode '%.*s' is unknown (node %.*s)", KOE_STR_ARG(mode),
-                        KOE_STR_ARG(padding), KOE_STR_ARG(node->name));
+        return koe_fail(err, KOE_E_UNSUPPORTED, "mode '%.*s' or padding_mode '%.*s' is unknown", KOE_STR_ARG(mode),
+                        KOE_STR_ARG(padding));
     *s = (sampler){ modes[m].mode, (outside_mode)p, koe_node_int(node, "align_corners", 0) != 0 };
     return KOE_OK;
 }
@@ -124,15 +126,16 @@ static koe_status run_grid_sample(koe_op_ctx *c, koe_error *err)
     if (st != KOE_OK) return st;
     int n_dim = x->n_dim - 2;
     if (n_dim < 1 || grid->n_dim != x->n_dim || grid->dim[0] != x->dim[0] || grid->dim[grid->n_dim - 1] != n_dim)
-        return koe_bad(c, err, "the grid does not fit an input of %d dimensions", x->n_dim);
+        return koe_fail(err, KOE_E_FORMAT, "the grid does not fit an input of %d dimensions", x->n_dim);
     int64_t dim[KOE_MAX_DIM] = { x->dim[0], x->dim[1] };
     for (int k = 0; k < n_dim; k++) dim[2 + k] = grid->dim[1 + k];
     koe_tensor *y;
     st = koe_out(c, 0, x->dtype, x->n_dim, dim, &y, err);
     if (st != KOE_OK || koe_tensor_count(y) == 0) return st;
-    if (koe_tensor_count(x) == 0) return koe_bad(c, err, "there is nothing to sample");
+    if (koe_tensor_count(x) == 0) return koe_fail(err, KOE_E_FORMAT, "there is nothing to sample");
     size_t size = koe_dtype_size(x->dtype), grid_size = koe_dtype_size(grid->dtype);
-    size_t n_point = koe_dim_product(dim, 2, x->n_dim), plane = koe_dim_product(x->dim, 2, x->n_dim) * size, n_channel = (size_t)x->dim[1];
+    size_t n_point = koe_dim_product(dim, 2, x->n_dim), plane = koe_dim_product(x->dim, 2, x->n_dim) * size,
+           n_channel = (size_t)x->dim[1];
     const char *place = grid->data;
     for (size_t i = 0; i < (size_t)x->dim[0] * n_point; i++) {
         taps t[SPACE_MAX];
@@ -147,7 +150,7 @@ static koe_status run_grid_sample(koe_op_ctx *c, koe_error *err)
     return KOE_OK;
 }
 
-/* ---- AffineGrid ------------------------------------------------------------------------------------------------------------- */
+/* ---- AffineGrid ---- */
 
 /* Coordinate of element i of n: from corner to corner, or from the middle of the first element to that of the last. */
 static double grid_coordinate(int64_t i, int64_t n, bool align_corners)
@@ -165,8 +168,9 @@ static koe_status run_affine_grid(koe_op_ctx *c, koe_error *err)
     if (st == KOE_OK) st = koe_ints_of(c, 1, "size", size, KOE_MAX_DIM, &n_size, err);
     if (st != KOE_OK) return st;
     int n_dim = n_size - 2;
-    if ((n_dim != 2 && n_dim != 3) || theta->n_dim != 3 || theta->dim[0] != size[0] || theta->dim[1] != n_dim || theta->dim[2] != n_dim + 1)
-        return koe_bad(c, err, "theta must be [N, 2, 3] for a size of 4, or [N, 3, 4] for one of 5");
+    if ((n_dim != 2 && n_dim != 3) || theta->n_dim != 3 || theta->dim[0] != size[0] || theta->dim[1] != n_dim ||
+        theta->dim[2] != n_dim + 1)
+        return koe_fail(err, KOE_E_FORMAT, "theta must be [N, 2, 3] for a size of 4, or [N, 3, 4] for one of 5");
     if (!koe_dtype_is_float(theta->dtype)) return koe_type_error(c, theta->dtype, err);
     int64_t dim[5] = { size[0] };
     for (int k = 0; k < n_dim; k++) dim[1 + k] = size[2 + k];

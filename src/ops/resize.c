@@ -46,7 +46,7 @@ typedef struct resize_axis {
     double roi_start, roi_end;
 } resize_axis;
 
-/* ---- attributes ------------------------------------------------------------------------------------------------------------- */
+/* ---- attributes ---- */
 
 /* Number of the attribute's value in `names`. */
 static koe_status read_choice(const koe_node *node, const char *attr, const char *const *names, int n, int *out, koe_error *err)
@@ -57,15 +57,15 @@ static koe_status read_choice(const koe_node *node, const char *attr, const char
         *out = i;
         return KOE_OK;
     }
-    return koe_fail(err, KOE_E_UNSUPPORTED, "%.*s: %s '%.*s' is unknown (node %.*s)", KOE_STR_ARG(node->op_type), attr, KOE_STR_ARG(value),
-                    KOE_STR_ARG(node->name));
+    return koe_fail(err, KOE_E_UNSUPPORTED, "%s '%.*s' is unknown", attr, KOE_STR_ARG(value));
 }
 
 static koe_status read_attributes(const koe_node *node, resize *r, koe_error *err)
 {
     static const char *const modes[] = { "nearest", "linear", "cubic" };
-    static const char *const coords[] = { "half_pixel",           "asymmetric",         "align_corners",       "pytorch_half_pixel",
-                                          "half_pixel_symmetric", "tf_crop_and_resize", "tf_half_pixel_for_nn" };
+    static const char *const coords[] = { "half_pixel",          "asymmetric",           "align_corners",
+                                          "pytorch_half_pixel",  "half_pixel_symmetric", "tf_crop_and_resize",
+                                          "tf_half_pixel_for_nn" };
     static const char *const roundings[] = { "round_prefer_floor", "round_prefer_ceil", "floor", "ceil" };
     static const char *const policies[] = { "stretch", "not_larger", "not_smaller" };
     int mode = 0, coord = 0, rounding = 0, policy = 0;
@@ -91,7 +91,7 @@ static koe_status read_attributes(const koe_node *node, resize *r, koe_error *er
 static koe_status prepare_resize(koe_node *node, void **state, koe_error *err)
 {
     resize *r = malloc(sizeof *r);
-    if (!r) return koe_fail(err, KOE_E_NOMEM, "Resize");
+    if (!r) return koe_fail(err, KOE_E_NOMEM, "its tables");
     koe_status st = read_attributes(node, r, err);
     if (st != KOE_OK) {
         free(r);
@@ -114,15 +114,17 @@ static koe_status prepare_simple(koe_node *node, void **state, koe_error *err)
     return KOE_OK;
 }
 
-/* ---- shapes ----------------------------------------------------------------------------------------------------------------- */
+/* ---- shapes ---- */
 
-/* Numbers of an optional input, or of the attribute `scales` of Upsample 7, as doubles. An empty tensor stands for an absent one. */
+/* Numbers of an optional input, or of the attribute `scales` of Upsample 7, as doubles. An empty tensor stands for
+ * an absent one. */
 static koe_status read_numbers(const koe_op_ctx *c, int i, const char *attr, double *out, int cap, int *n, koe_error *err)
 {
     const koe_tensor *t = i >= 0 ? koe_in(c, i) : NULL;
     const koe_onnx_attr *a = !t && attr ? koe_node_attr(c->node, attr) : NULL;
     size_t count = t ? koe_tensor_count(t) : a && a->type == KOE_ATTR_FLOATS ? a->n : 0;
-    if (count > (size_t)cap) return koe_bad(c, err, "input %d has %zu elements, at most %d are possible", i, count, cap);
+    if (count > (size_t)cap)
+        return koe_fail(err, KOE_E_FORMAT, "input %d has %zu elements, at most %d are possible", i, count, cap);
     for (size_t k = 0; k < count; k++)
         out[k] = t ? koe_elem_get(t->dtype, (const char *)t->data + k * koe_dtype_size(t->dtype)) : (double)a->floats[k];
     *n = (int)count;
@@ -139,39 +141,39 @@ static koe_status read_axes(const koe_op_ctx *c, int n_dim, int list[KOE_MAX_DIM
     size_t count = koe_node_ints(c->node, "axes", &axes);
     unsigned seen = 0;
     *n = axes ? (int)count : n_dim;
-    if (axes && count > (size_t)n_dim) return koe_bad(c, err, "%zu axes of %d", count, n_dim);
+    if (axes && count > (size_t)n_dim) return koe_fail(err, KOE_E_FORMAT, "%zu axes of %d", count, n_dim);
     for (int i = 0; i < *n; i++) {
         list[i] = i;
         if (!axes) continue;
         koe_status st = koe_axis(&list[i], axes[i], n_dim, false, c->node, err);
         if (st != KOE_OK) return st;
-        if (seen >> list[i] & 1) return koe_bad(c, err, "axis %d is named twice", list[i]);
+        if (seen >> list[i] & 1) return koe_fail(err, KOE_E_FORMAT, "axis %d is named twice", list[i]);
         seen |= 1u << list[i];
     }
     return KOE_OK;
 }
 
-static koe_status apply_scales(const koe_op_ctx *c, resize_axis *axis, const int *list, int n, const double *scale, koe_error *err)
+static koe_status apply_scales(resize_axis *axis, const int *list, int n, const double *scale, koe_error *err)
 {
     for (int i = 0; i < n; i++) {
         resize_axis *a = &axis[list[i]];
-        if (!(scale[i] > 0) || scale[i] > 0x1p31) return koe_bad(c, err, "the scale of axis %d is %g", list[i], scale[i]);
+        if (!(scale[i] > 0) || scale[i] > 0x1p31)
+            return koe_fail(err, KOE_E_FORMAT, "the scale of axis %d is %g", list[i], scale[i]);
         a->scale = scale[i];
         a->length = scale[i] * (double)a->in;
-        if (a->length > 0x1p48) return koe_bad(c, err, "axis %d grows to %g elements", list[i], a->length);
+        if (a->length > 0x1p48) return koe_fail(err, KOE_E_FORMAT, "axis %d grows to %g elements", list[i], a->length);
         if (scale[i] != 1) a->out = (int64_t)floor(a->length + slack(a->length));
     }
     return KOE_OK;
 }
 
-static koe_status apply_sizes(const koe_op_ctx *c, const resize *r, resize_axis *axis, const int *list, int n, const double *size,
-                              koe_error *err)
+static koe_status apply_sizes(const resize *r, resize_axis *axis, const int *list, int n, const double *size, koe_error *err)
 {
     double common = 0; /* scale of all listed axes when their proportions stay */
     for (int i = 0; i < n; i++) {
         resize_axis *a = &axis[list[i]];
         if (!(size[i] >= 0) || size[i] > 0x1p48 || a->in == 0)
-            return koe_bad(c, err, "axis %d of %" PRId64 " elements cannot become %g", list[i], a->in, size[i]);
+            return koe_fail(err, KOE_E_FORMAT, "axis %d of %" PRId64 " elements cannot become %g", list[i], a->in, size[i]);
         a->out = (int64_t)size[i];
         a->length = size[i];
         a->scale = size[i] / (double)a->in;
@@ -181,7 +183,7 @@ static koe_status apply_sizes(const koe_op_ctx *c, const resize *r, resize_axis 
         resize_axis *a = &axis[list[i]];
         a->scale = common;
         a->length = common * (double)a->in;
-        if (a->length > 0x1p48) return koe_bad(c, err, "axis %d grows to %g elements", list[i], a->length);
+        if (a->length > 0x1p48) return koe_fail(err, KOE_E_FORMAT, "axis %d grows to %g elements", list[i], a->length);
         a->out = (int64_t)floor(a->length + 0.5);
     }
     return KOE_OK;
@@ -197,19 +199,19 @@ static koe_status read_geometry(const koe_op_ctx *c, const resize *r, const koe_
     if (st == KOE_OK) st = read_numbers(c, r->in_roi, NULL, roi, 2 * KOE_MAX_DIM, &n_roi, err);
     if (st != KOE_OK) return st;
     if ((n_scales != 0) == (n_sizes != 0) || n_scales + n_sizes != n)
-        return koe_bad(c, err, "%d scales and %d sizes for %d axes; one of the two is needed", n_scales, n_sizes, n);
+        return koe_fail(err, KOE_E_FORMAT, "%d scales and %d sizes for %d axes; one of the two is needed", n_scales, n_sizes, n);
     bool crop = r->coord == TF_CROP_AND_RESIZE;
-    if (crop && n_roi != 2 * n) return koe_bad(c, err, "roi has %d elements for %d axes", n_roi, n);
+    if (crop && n_roi != 2 * n) return koe_fail(err, KOE_E_FORMAT, "roi has %d elements for %d axes", n_roi, n);
     for (int i = 0; i < x->n_dim; i++)
         axis[i] = (resize_axis){ .in = x->dim[i], .out = x->dim[i], .scale = 1, .length = (double)x->dim[i], .roi_end = 1 };
     for (int i = 0; i < n && crop; i++) {
         axis[list[i]].roi_start = roi[i];
         axis[list[i]].roi_end = roi[n + i];
     }
-    return n_scales ? apply_scales(c, axis, list, n, scales, err) : apply_sizes(c, r, axis, list, n, sizes, err);
+    return n_scales ? apply_scales(axis, list, n, scales, err) : apply_sizes(r, axis, list, n, sizes, err);
 }
 
-/* ---- coordinates ------------------------------------------------------------------------------------------------------------ */
+/* ---- coordinates ---- */
 
 /* Where in the input output element i lies. */
 static double source_of(const resize_axis *a, coord_mode mode, int64_t i)
@@ -267,7 +269,7 @@ static koe_status resize_nearest(koe_op_ctx *c, const resize *r, const koe_tenso
     for (int k = 0; k < x->n_dim; k++) {
         if (is_untouched(&axis[k], r->coord)) continue;
         int64_t *index = koe_scratch_array(c, (size_t)axis[k].out, sizeof *index);
-        if (!index) return koe_fail(err, KOE_E_NOMEM, "Resize");
+        if (!index) return koe_fail(err, KOE_E_NOMEM, "its tables");
         for (int64_t i = 0; i < axis[k].out; i++) {
             double at = source_of(&axis[k], r->coord, i);
             index[i] = is_outside(&axis[k], r->coord, at) ? -1 : nearest_index(&axis[k], r->nearest, at);
@@ -278,7 +280,7 @@ static koe_status resize_nearest(koe_op_ctx *c, const resize *r, const koe_tenso
     return KOE_OK;
 }
 
-/* ---- weights ---------------------------------------------------------------------------------------------------------------- */
+/* ---- weights ---- */
 
 /* For each output element n_tap input elements and their weights; a first index of -1 stands for the extrapolation value. */
 typedef struct tap_table {
@@ -298,7 +300,8 @@ static double cubic(double x, double a)
 static double triangle(double x) { return fmax(0, 1 - fabs(x)); }
 
 /* Weights of one output element at `at`; `stretch` (at most 1) narrows the kernel's argument, which widens the kernel. */
-static void fill_taps(const resize *r, const resize_axis *a, double at, double stretch, size_t n_tap, int64_t *index, double *weight)
+static void fill_taps(const resize *r, const resize_axis *a, double at, double stretch, size_t n_tap, int64_t *index,
+                      double *weight)
 {
     double base = floor(at), sum = 0;
     int64_t first = 1 - (int64_t)(n_tap / 2);
@@ -315,13 +318,13 @@ static void fill_taps(const resize *r, const resize_axis *a, double at, double s
 static koe_status make_taps(koe_op_ctx *c, const resize *r, const resize_axis *a, tap_table *t, koe_error *err)
 {
     double radius = r->mode == CUBIC ? 2 : 1, stretch = r->antialias && a->scale < 1 ? a->scale : 1;
-    if (ceil(radius / stretch) > 0x1p40) return koe_fail(err, KOE_E_LIMIT, "Resize: a scale of %g", a->scale);
+    if (ceil(radius / stretch) > 0x1p40) return koe_fail(err, KOE_E_LIMIT, "a scale of %g", a->scale);
     t->n_tap = 2 * (size_t)ceil(radius / stretch);
     size_t n;
-    if (__builtin_mul_overflow((size_t)a->out, t->n_tap, &n)) return koe_fail(err, KOE_E_LIMIT, "Resize: a scale of %g", a->scale);
+    if (__builtin_mul_overflow((size_t)a->out, t->n_tap, &n)) return koe_fail(err, KOE_E_LIMIT, "a scale of %g", a->scale);
     t->index = koe_scratch_array(c, n, sizeof *t->index);
     t->weight = koe_scratch_array(c, n, sizeof *t->weight);
-    if (!t->index || !t->weight) return koe_fail(err, KOE_E_NOMEM, "Resize");
+    if (!t->index || !t->weight) return koe_fail(err, KOE_E_NOMEM, "its tables");
     for (int64_t i = 0; i < a->out; i++) {
         double at = source_of(a, r->coord, i);
         size_t row = (size_t)i * t->n_tap;
@@ -340,29 +343,29 @@ typedef struct tap_job {
     double extrapolation;
 } tap_job;
 
-#define DEFINE_APPLY(T)                                                                                               \
-    static void apply_##T(void *arg, size_t task)                                                                     \
-    {                                                                                                                 \
-        const tap_job *j = arg;                                                                                       \
-        size_t n_tap = j->taps->n_tap;                                                                                \
-        for (size_t row = j->n_row * task / j->n_task; row < j->n_row * (task + 1) / j->n_task; row++) {              \
-            const int64_t *index = j->taps->index + row % j->out * n_tap;                                             \
-            const double *weight = j->taps->weight + row % j->out * n_tap;                                            \
-            const T *src = (const T *)j->src + row / j->out * j->in * j->inner;                                       \
-            T *dst = (T *)j->dst + row * j->inner;                                                                    \
-            for (size_t i = 0; i < j->inner; i++) {                                                                   \
-                double sum = index[0] < 0 ? j->extrapolation : 0;                                                     \
-                for (size_t k = 0; k < n_tap && index[0] >= 0; k++)                                                   \
-                    sum += weight[k] * (double)src[(size_t)index[k] * j->inner + i];                                  \
-                dst[i] = (T)sum;                                                                                      \
-            }                                                                                                         \
-        }                                                                                                             \
+#define DEFINE_APPLY(T)                                                                                                          \
+    static void apply_##T(void *arg, size_t task)                                                                                \
+    {                                                                                                                            \
+        const tap_job *j = arg;                                                                                                  \
+        size_t n_tap = j->taps->n_tap;                                                                                           \
+        for (size_t row = j->n_row * task / j->n_task; row < j->n_row * (task + 1) / j->n_task; row++) {                         \
+            const int64_t *index = j->taps->index + row % j->out * n_tap;                                                        \
+            const double *weight = j->taps->weight + row % j->out * n_tap;                                                       \
+            const T *src = (const T *)j->src + row / j->out * j->in * j->inner;                                                  \
+            T *dst = (T *)j->dst + row * j->inner;                                                                               \
+            for (size_t i = 0; i < j->inner; i++) {                                                                              \
+                double sum = index[0] < 0 ? j->extrapolation : 0;                                                                \
+                for (size_t k = 0; k < n_tap && index[0] >= 0; k++)                                                              \
+                    sum += weight[k] * (double)src[(size_t)index[k] * j->inner + i];                                             \
+                dst[i] = (T)sum;                                                                                                 \
+            }                                                                                                                    \
+        }                                                                                                                        \
     }
 DEFINE_APPLY(float)
 DEFINE_APPLY(double)
 
-/* Axis after axis, between buffers of float (for float32) or double (for the rest). The last step writes to *out, which the caller
- * has made as large as the output in that type. */
+/* Axis after axis, between buffers of float (for float32) or double (for the rest). The last step writes to *out, which the
+ * caller has made as large as the output in that type. */
 static koe_status resize_weighted(koe_op_ctx *c, const resize *r, int n_dim, const resize_axis *axis, bool single, const void *in,
                                   void *out, koe_error *err)
 {
@@ -381,10 +384,15 @@ static koe_status resize_weighted(koe_op_ctx *c, const resize *r, int n_dim, con
         koe_status st = make_taps(c, r, &axis[k], &taps, err);
         if (st != KOE_OK) return st;
         dim[k] = axis[k].out;
-        tap_job j = { .src = in, .taps = &taps, .in = (size_t)axis[k].in, .out = (size_t)axis[k].out, .extrapolation = r->extrapolation,
-                      .inner = koe_dim_product(dim, k + 1, n_dim), .n_row = koe_dim_product(dim, 0, k + 1) };
+        tap_job j = { .src = in,
+                      .taps = &taps,
+                      .in = (size_t)axis[k].in,
+                      .out = (size_t)axis[k].out,
+                      .extrapolation = r->extrapolation,
+                      .inner = koe_dim_product(dim, k + 1, n_dim),
+                      .n_row = koe_dim_product(dim, 0, k + 1) };
         j.dst = k == last ? out : koe_scratch_array(c, j.n_row * j.inner, size);
-        if (!j.dst) return koe_fail(err, KOE_E_NOMEM, "Resize");
+        if (!j.dst) return koe_fail(err, KOE_E_NOMEM, "its tables");
         j.n_task = koe_copy_tasks(c->pool, j.n_row * j.inner * size * taps.n_tap, j.n_row);
         koe_pool_for(c->pool, j.n_task, single ? apply_float : apply_double, &j);
         in = j.dst;
@@ -398,7 +406,7 @@ static koe_status resize_converted(koe_op_ctx *c, const resize *r, const koe_ten
 {
     size_t n_in = koe_tensor_count(x), n_out = koe_tensor_count(y), size = koe_dtype_size(x->dtype);
     double *in = koe_scratch_array(c, n_in, sizeof *in), *out = koe_scratch_array(c, n_out, sizeof *out);
-    if (!in || !out) return koe_fail(err, KOE_E_NOMEM, "Resize");
+    if (!in || !out) return koe_fail(err, KOE_E_NOMEM, "its tables");
     for (size_t i = 0; i < n_in; i++) in[i] = koe_elem_get(x->dtype, (const char *)x->data + i * size);
     koe_status st = resize_weighted(c, r, x->n_dim, axis, false, in, out, err);
     for (size_t i = 0; i < n_out && st == KOE_OK; i++) koe_elem_put(x->dtype, (char *)y->data + i * size, out[i]);
@@ -418,7 +426,7 @@ static koe_status run_resize(koe_op_ctx *c, koe_error *err)
     koe_tensor *y;
     st = koe_out(c, 0, x->dtype, x->n_dim, dim, &y, err);
     if (st != KOE_OK || koe_tensor_count(y) == 0) return st;
-    if (koe_tensor_count(x) == 0) return koe_bad(c, err, "there is nothing to enlarge");
+    if (koe_tensor_count(x) == 0) return koe_fail(err, KOE_E_FORMAT, "there is nothing to enlarge");
     if (r->mode == NEAREST) return resize_nearest(c, r, x, axis, y, err);
     if (x->dtype != KOE_DTYPE_F32 && x->dtype != KOE_DTYPE_F64) return resize_converted(c, r, x, axis, y, err);
     return resize_weighted(c, r, x->n_dim, axis, x->dtype == KOE_DTYPE_F32, x->data, y->data, err);

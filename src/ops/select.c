@@ -5,12 +5,12 @@
 #include "ops/bytes.h"
 #include "ops/ops.h"
 
-/* ---- NonZero ---------------------------------------------------------------------------------------------------------------- */
+/* ---- NonZero ---- */
 
-/* Calls `use(i)` for every element that is not zero. T is an integer of the element's size; `mask` leaves out the sign of a float,
- * whose -0 is zero too. */
-#define EACH_NONZERO(T, use)                                                      \
-    for (size_t i = 0; i < n; i++)                                                \
+/* Calls `use(i)` for every element that is not zero. T is an integer of the element's size; `mask` leaves out the sign of a
+ * float, whose -0 is zero too. */
+#define EACH_NONZERO(T, use)                                                                                                     \
+    for (size_t i = 0; i < n; i++)                                                                                               \
         if (((const T *)data)[i] & (T)mask) use
 
 typedef uint8_t __attribute__((may_alias)) bits8;
@@ -25,10 +25,10 @@ static size_t nonzero_places(const koe_tensor *t, int64_t *out)
     const void *data = t->data;
     uint64_t mask = UINT64_MAX;
     if (koe_dtype_is_float(t->dtype)) mask = ((uint64_t)1 << (8 * size - 1)) - 1;
-#define TAKE                             \
-    {                                    \
-        if (out) out[found] = (int64_t)i; \
-        found++;                         \
+#define TAKE                                                                                                                     \
+    {                                                                                                                            \
+        if (out) out[found] = (int64_t)i;                                                                                        \
+        found++;                                                                                                                 \
     }
     switch (size) {
     case 1: EACH_NONZERO(bits8, TAKE) break;
@@ -62,7 +62,7 @@ static koe_status run_non_zero(koe_op_ctx *c, koe_error *err)
     return KOE_OK;
 }
 
-/* ---- OneHot ----------------------------------------------------------------------------------------------------------------- */
+/* ---- OneHot ---- */
 
 static koe_status run_one_hot(koe_op_ctx *c, koe_error *err)
 {
@@ -74,15 +74,17 @@ static koe_status run_one_hot(koe_op_ctx *c, koe_error *err)
     if (st == KOE_OK) st = koe_axis(&axis, koe_node_int(c->node, "axis", -1), index->n_dim, true, c->node, err);
     if (st != KOE_OK) return st;
     if (koe_tensor_count(depth_in) != 1 || koe_tensor_count(values) != 2)
-        return koe_bad(c, err, "depth has %zu elements, values %zu; 1 and 2 are needed", koe_tensor_count(depth_in), koe_tensor_count(values));
-    if (index->n_dim == KOE_MAX_DIM) return koe_fail(err, KOE_E_LIMIT, "OneHot: more than %d dimensions", KOE_MAX_DIM);
+        return koe_fail(err, KOE_E_FORMAT, "depth has %zu elements, values %zu; 1 and 2 are needed", koe_tensor_count(depth_in),
+                        koe_tensor_count(values));
+    if (index->n_dim == KOE_MAX_DIM) return koe_fail(err, KOE_E_LIMIT, "more than %d dimensions", KOE_MAX_DIM);
     int64_t depth, dim[KOE_MAX_DIM];
     koe_elem_put(KOE_DTYPE_I64, &depth, koe_elem_get(depth_in->dtype, depth_in->data));
     for (int i = 0; i <= index->n_dim; i++) dim[i] = i < axis ? index->dim[i] : i == axis ? depth : index->dim[i - 1];
     koe_tensor *y;
     st = koe_out(c, 0, values->dtype, index->n_dim + 1, dim, &y, err);
     if (st != KOE_OK) return st;
-    size_t size = koe_dtype_size(values->dtype), n = koe_tensor_count(index), inner = koe_dim_product(index->dim, axis, index->n_dim);
+    size_t size = koe_dtype_size(values->dtype), n = koe_tensor_count(index),
+           inner = koe_dim_product(index->dim, axis, index->n_dim);
     size_t index_size = koe_dtype_size(index->dtype);
     koe_fill(y->data, values->data, size, koe_tensor_count(y));
     for (size_t i = 0; i < n; i++) {
@@ -95,7 +97,7 @@ static koe_status run_one_hot(koe_op_ctx *c, koe_error *err)
     return KOE_OK;
 }
 
-/* ---- TopK ------------------------------------------------------------------------------------------------------------------- */
+/* ---- TopK ---- */
 
 typedef struct ranked {
     uint64_t key; /* smaller is better */
@@ -152,7 +154,8 @@ static koe_status run_top_k(koe_op_ctx *c, koe_error *err)
     if (st == KOE_OK && c->n_in > 1) st = koe_need_int(c, 1, &k, err);
     if (st == KOE_OK) st = koe_axis(&axis, koe_node_int(c->node, "axis", -1), x->n_dim, false, c->node, err);
     if (st != KOE_OK) return st;
-    if (k < 0 || k > x->dim[axis]) return koe_bad(c, err, "k is %" PRId64 ", the axis has %" PRId64 " elements", k, x->dim[axis]);
+    if (k < 0 || k > x->dim[axis])
+        return koe_fail(err, KOE_E_FORMAT, "k is %" PRId64 ", the axis has %" PRId64 " elements", k, x->dim[axis]);
     memcpy(dim, x->dim, sizeof dim);
     dim[axis] = k;
     koe_tensor *values, *places;
@@ -163,7 +166,7 @@ static koe_status run_top_k(koe_op_ctx *c, koe_error *err)
     size_t size = koe_dtype_size(x->dtype), n = (size_t)x->dim[axis], inner = koe_dim_product(x->dim, axis + 1, x->n_dim);
     size_t n_lane = koe_tensor_count(x) / n;
     ranked *heap = koe_scratch_array(c, (size_t)k, sizeof *heap);
-    if (!heap) return koe_fail(err, KOE_E_NOMEM, "TopK");
+    if (!heap) return koe_fail(err, KOE_E_NOMEM, "its tables");
     for (size_t lane = 0; lane < n_lane; lane++) {
         size_t from = lane / inner * n * inner + lane % inner, to = lane / inner * (size_t)k * inner + lane % inner;
         select_best(heap, (size_t)k, x, from, n, inner, largest);
@@ -176,7 +179,7 @@ static koe_status run_top_k(koe_op_ctx *c, koe_error *err)
     return KOE_OK;
 }
 
-/* ---- Unique ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Unique ---- */
 
 /* n things to compare, each `width` elements; key[i * width ..] are their keys in order. */
 typedef struct unique {
@@ -238,7 +241,7 @@ static koe_status collect_keys(koe_op_ctx *c, const koe_tensor *x, size_t n, siz
     u->group = koe_scratch_array(c, n, sizeof(size_t));
     u->first = koe_scratch_array(c, n, sizeof(size_t));
     u->count = koe_scratch_array(c, n, sizeof(size_t));
-    if (!key || !u->order || !u->group || !u->first || !u->count) return koe_fail(err, KOE_E_NOMEM, "Unique");
+    if (!key || !u->order || !u->group || !u->first || !u->count) return koe_fail(err, KOE_E_NOMEM, "its tables");
     for (size_t i = 0; i < total; i++) {
         size_t o = i / inner / n, thing = i / inner % n;
         key[thing * u->width + o * inner + i % inner] = koe_elem_key(x->dtype, (const char *)x->data + i * size);
@@ -256,7 +259,7 @@ static koe_status put_groups(koe_op_ctx *c, const unique *u, koe_error *err)
     if (st == KOE_OK) st = koe_out(c, 3, KOE_DTYPE_I64, 1, &n_group, &count, err);
     if (st != KOE_OK) return st;
     int64_t *rank = koe_scratch_array(c, u->n_group, sizeof *rank); /* of a group in the output */
-    if (!rank) return koe_fail(err, KOE_E_NOMEM, "Unique");
+    if (!rank) return koe_fail(err, KOE_E_NOMEM, "its tables");
     for (size_t i = 0; i < u->n_group; i++) {
         size_t g = u->order[i];
         rank[g] = (int64_t)i;
@@ -286,7 +289,7 @@ static koe_status run_unique(koe_op_ctx *c, koe_error *err)
     if (st != KOE_OK) return st;
     find_groups(&u, koe_node_int(c->node, "sorted", 1) != 0);
     int64_t *table = koe_scratch_array(c, u.n_group, sizeof *table), dim[KOE_MAX_DIM];
-    if (!table) return koe_fail(err, KOE_E_NOMEM, "Unique");
+    if (!table) return koe_fail(err, KOE_E_NOMEM, "its tables");
     for (size_t i = 0; i < u.n_group; i++) table[i] = (int64_t)u.first[u.order[i]];
     memcpy(dim, lanes.dim, sizeof dim);
     dim[axis] = (int64_t)u.n_group;

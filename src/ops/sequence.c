@@ -8,11 +8,11 @@ static koe_status need_sequence(const koe_op_ctx *c, int i, const koe_value **ou
 {
     *out = i < c->n_in ? c->in[i] : NULL;
     if (*out && (*out)->kind == KOE_VALUE_SEQUENCE) return KOE_OK;
-    return koe_bad(c, err, "input %d is not a sequence", i);
+    return koe_fail(err, KOE_E_FORMAT, "input %d is not a sequence", i);
 }
 
-/* The position that input i names among n, the last when it is absent; negative ones count from the end. `insert`: n itself, behind
- * the last, is a position too, and the default. */
+/* The position that input i names among n, the last when it is absent; negative ones count from the end. `insert`: n itself,
+ * behind the last, is a position too, and the default. */
 static koe_status read_position(const koe_op_ctx *c, int i, size_t n, bool insert, size_t *out, koe_error *err)
 {
     int64_t given = insert ? (int64_t)n : -1;
@@ -21,7 +21,8 @@ static koe_status read_position(const koe_op_ctx *c, int i, size_t n, bool inser
         if (st != KOE_OK) return st;
     }
     int64_t at = given < 0 ? given + (int64_t)n : given;
-    if (at < 0 || at >= (int64_t)n + insert) return koe_bad(c, err, "position %" PRId64 " in a sequence of %zu", given, n);
+    if (at < 0 || at >= (int64_t)n + insert)
+        return koe_fail(err, KOE_E_FORMAT, "position %" PRId64 " in a sequence of %zu", given, n);
     *out = (size_t)at;
     return KOE_OK;
 }
@@ -57,7 +58,7 @@ static koe_status run_sequence_insert(koe_op_ctx *c, koe_error *err)
     if (st == KOE_OK) st = read_position(c, 2, s->n_item, true, &at, err);
     if (st != KOE_OK) return st;
     const koe_value **list = koe_scratch_array(c, s->n_item + 1, sizeof *list);
-    if (!list) return koe_fail(err, KOE_E_NOMEM, "SequenceInsert");
+    if (!list) return koe_fail(err, KOE_E_NOMEM, "its tables");
     for (size_t i = 0; i <= s->n_item; i++) list[i] = i < at ? &s->item[i] : i == at ? c->in[1] : &s->item[i - 1];
     return koe_out_sequence(c, 0, list, s->n_item + 1, err);
 }
@@ -70,7 +71,7 @@ static koe_status run_sequence_erase(koe_op_ctx *c, koe_error *err)
     if (st == KOE_OK) st = read_position(c, 1, s->n_item, false, &at, err);
     if (st != KOE_OK) return st;
     const koe_value **list = koe_scratch_array(c, s->n_item, sizeof *list);
-    if (!list) return koe_fail(err, KOE_E_NOMEM, "SequenceErase");
+    if (!list) return koe_fail(err, KOE_E_NOMEM, "its tables");
     for (size_t i = 0; i + 1 < s->n_item; i++) list[i] = &s->item[i < at ? i : i + 1];
     return koe_out_sequence(c, 0, list, s->n_item - 1, err);
 }
@@ -85,7 +86,7 @@ static koe_status run_sequence_length(koe_op_ctx *c, koe_error *err)
     return st;
 }
 
-/* ---- SplitToSequence -------------------------------------------------------------------------------------------------------- */
+/* ---- SplitToSequence ---- */
 
 /* Sizes of the parts along an axis of `len`: a list, equal parts of one size with a shorter last one, or single elements. */
 static koe_status split_sizes(koe_op_ctx *c, int64_t len, int64_t **out, size_t *n, koe_error *err)
@@ -97,16 +98,16 @@ static koe_status split_sizes(koe_op_ctx *c, int64_t len, int64_t **out, size_t 
     }
     bool listed = split && split->n_dim > 0;
     int64_t each = split && !listed ? koe_int_at(split, 0) : 1;
-    if (each <= 0) return koe_bad(c, err, "parts of %" PRId64, each);
+    if (each <= 0) return koe_fail(err, KOE_E_FORMAT, "parts of %" PRId64, each);
     *n = listed ? koe_tensor_count(split) : (size_t)(len / each + (len % each != 0));
     int64_t *part = *out = koe_scratch_array(c, *n, sizeof *part), left = len;
-    if (!part) return koe_fail(err, KOE_E_NOMEM, "SplitToSequence");
+    if (!part) return koe_fail(err, KOE_E_NOMEM, "its tables");
     for (size_t i = 0; i < *n; i++) {
         part[i] = listed ? koe_int_at(split, i) : each < left ? each : left;
-        if (part[i] < 0 || part[i] > left) return koe_bad(c, err, "the sizes do not add up to %" PRId64, len);
+        if (part[i] < 0 || part[i] > left) return koe_fail(err, KOE_E_FORMAT, "the sizes do not add up to %" PRId64, len);
         left -= part[i];
     }
-    return left == 0 ? KOE_OK : koe_bad(c, err, "the sizes do not add up to %" PRId64, len);
+    return left == 0 ? KOE_OK : koe_fail(err, KOE_E_FORMAT, "the sizes do not add up to %" PRId64, len);
 }
 
 /* Puts the parts of x, each made dense, one behind the other into output 0. */
@@ -116,7 +117,8 @@ static koe_status pack_parts(koe_op_ctx *c, const koe_tensor *x, int axis, const
     koe_status st = koe_out(c, 0, x->dtype, x->n_dim, x->dim, &packed, err);
     if (st != KOE_OK) return st;
     size_t size = koe_dtype_size(x->dtype), at = 0;
-    int64_t outer = (int64_t)koe_dim_product(x->dim, 0, axis), inner = (int64_t)koe_dim_product(x->dim, axis + 1, x->n_dim), row = 0;
+    int64_t outer = (int64_t)koe_dim_product(x->dim, 0, axis), inner = (int64_t)koe_dim_product(x->dim, axis + 1, x->n_dim),
+            row = 0;
     for (size_t i = 0; i < n; i++) {
         int64_t run = part[i] * inner;
         koe_copy_axis loop[2] = { { outer, run, x->dim[axis] * inner }, { run, 1, 1 } };
@@ -139,7 +141,7 @@ static koe_status run_split_to_sequence(koe_op_ctx *c, koe_error *err)
     if (st != KOE_OK || !c->out[0]) return st;
     koe_value *item = koe_scratch_array(c, n, sizeof *item);
     const koe_value **list = koe_scratch_array(c, n, sizeof *list);
-    if (!item || !list) return koe_fail(err, KOE_E_NOMEM, "SplitToSequence");
+    if (!item || !list) return koe_fail(err, KOE_E_NOMEM, "its tables");
     koe_value whole = *c->in[0];
     if (koe_dim_product(x->dim, 0, axis) != 1) {
         st = pack_parts(c, x, axis, part, n, err);
@@ -147,7 +149,8 @@ static koe_status run_split_to_sequence(koe_op_ctx *c, koe_error *err)
         whole = *c->out[0];
     }
     bool drop_axis = !(c->n_in > 1 && c->in[1]) && koe_node_int(c->node, "keepdims", 1) == 0;
-    size_t rest = koe_dim_product(x->dim, 0, axis) * koe_dim_product(x->dim, axis + 1, x->n_dim) * koe_dtype_size(x->dtype), at = 0;
+    size_t rest = koe_dim_product(x->dim, 0, axis) * koe_dim_product(x->dim, axis + 1, x->n_dim) * koe_dtype_size(x->dtype),
+           at = 0;
     for (size_t i = 0; i < n; i++) {
         item[i] = whole;
         koe_tensor *t = &item[i].t;
@@ -163,10 +166,10 @@ static koe_status run_split_to_sequence(koe_op_ctx *c, koe_error *err)
     return koe_out_sequence(c, 0, list, n, err); /* takes its own references before it drops the packed tensor */
 }
 
-/* ---- ConcatFromSequence ----------------------------------------------------------------------------------------------------- */
+/* ---- ConcatFromSequence ---- */
 
 /* Shape of the items joined on `axis`, or stacked on a new one. */
-static koe_status joined_shape(const koe_op_ctx *c, const koe_value *s, int axis, bool stack, int64_t dim[KOE_MAX_DIM], koe_error *err)
+static koe_status joined_shape(const koe_value *s, int axis, bool stack, int64_t dim[KOE_MAX_DIM], koe_error *err)
 {
     const koe_tensor *first = &s->item[0].t;
     for (int k = 0; k < first->n_dim; k++) dim[stack && k >= axis ? k + 1 : k] = first->dim[k];
@@ -177,8 +180,8 @@ static koe_status joined_shape(const koe_op_ctx *c, const koe_value *s, int axis
         for (int k = 0; fits && k < t->n_dim; k++) fits = (!stack && k == axis) || t->dim[k] == first->dim[k];
         char a[96], b[96];
         if (!fits || (!stack && __builtin_add_overflow(dim[axis], t->dim[axis], &dim[axis])))
-            return koe_bad(c, err, "items 0 and %zu do not fit: %s and %s", i, koe_tensor_describe(first, a, sizeof a),
-                           koe_tensor_describe(t, b, sizeof b));
+            return koe_fail(err, KOE_E_FORMAT, "items 0 and %zu do not fit: %s and %s", i,
+                            koe_tensor_describe(first, a, sizeof a), koe_tensor_describe(t, b, sizeof b));
     }
     return KOE_OK;
 }
@@ -190,12 +193,12 @@ static koe_status run_concat_from_sequence(koe_op_ctx *c, koe_error *err)
     int64_t dim[KOE_MAX_DIM];
     koe_status st = need_sequence(c, 0, &s, err);
     if (st != KOE_OK) return st;
-    if (s->n_item == 0) return koe_bad(c, err, "the sequence is empty");
+    if (s->n_item == 0) return koe_fail(err, KOE_E_FORMAT, "the sequence is empty");
     bool stack = koe_node_int(c->node, "new_axis", 0) != 0;
     int n_dim = s->item[0].t.n_dim + stack;
-    if (n_dim > KOE_MAX_DIM) return koe_fail(err, KOE_E_LIMIT, "ConcatFromSequence: more than %d dimensions", KOE_MAX_DIM);
+    if (n_dim > KOE_MAX_DIM) return koe_fail(err, KOE_E_LIMIT, "more than %d dimensions", KOE_MAX_DIM);
     st = koe_axis(&axis, koe_node_int(c->node, "axis", 0), n_dim, false, c->node, err);
-    if (st == KOE_OK) st = joined_shape(c, s, axis, stack, dim, err);
+    if (st == KOE_OK) st = joined_shape(s, axis, stack, dim, err);
     koe_tensor *y;
     if (st == KOE_OK) st = koe_out(c, 0, s->item[0].t.dtype, n_dim, dim, &y, err);
     if (st != KOE_OK || koe_tensor_count(y) == 0) return st;

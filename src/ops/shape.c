@@ -5,11 +5,11 @@
 #include "ops/bytes.h"
 #include "ops/ops.h"
 
-/* ---- the same bytes under another shape ------------------------------------------------------------------------------------- */
+/* ---- the same bytes under another shape ---- */
 
 static koe_status run_identity(koe_op_ctx *c, koe_error *err)
 {
-    if (c->n_in < 1 || !c->in[0]) return koe_bad(c, err, "input 0 is missing");
+    if (c->n_in < 1 || !c->in[0]) return koe_fail(err, KOE_E_FORMAT, "input 0 is missing");
     return koe_out_share(c, 0, c->in[0], err);
 }
 
@@ -21,19 +21,21 @@ static koe_status resolve_reshape(const koe_op_ctx *c, const koe_tensor *x, int 
     size_t known = 1, count = koe_tensor_count(x); /* known: product of what is neither 0 nor open */
     for (int i = 0; i < n; i++) {
         if (dim[i] == 0 && !allow_zero) {
-            if (i >= x->n_dim) return koe_bad(c, err, "dimension %d is to be copied from an input of %d dimensions", i, x->n_dim);
+            if (i >= x->n_dim)
+                return koe_fail(err, KOE_E_FORMAT, "dimension %d is to be copied from an input of %d dimensions", i, x->n_dim);
             dim[i] = x->dim[i];
         }
         if (dim[i] == -1 && open < 0) open = i;
         else if (dim[i] == 0) empty = true;
         else if (dim[i] < 0 || __builtin_mul_overflow(known, (size_t)dim[i], &known))
-            return koe_bad(c, err, "dimension %d is %" PRId64, i, dim[i]);
+            return koe_fail(err, KOE_E_FORMAT, "dimension %d is %" PRId64, i, dim[i]);
     }
     if (open >= 0) {
-        if (empty || count % known != 0) return koe_bad(c, err, "dimension %d cannot be inferred from %zu elements", open, count);
+        if (empty || count % known != 0)
+            return koe_fail(err, KOE_E_FORMAT, "dimension %d cannot be inferred from %zu elements", open, count);
         dim[open] = (int64_t)(count / known);
     } else if ((empty ? 0 : known) != count)
-        return koe_bad(c, err, "the new shape has %zu elements, the input %zu", empty ? 0 : known, count);
+        return koe_fail(err, KOE_E_FORMAT, "the new shape has %zu elements, the input %zu", empty ? 0 : known, count);
     return KOE_OK;
 }
 
@@ -44,7 +46,7 @@ static koe_status run_reshape(koe_op_ctx *c, koe_error *err)
     int n;
     koe_status st = koe_need(c, 0, &x, err);
     if (st == KOE_OK) st = koe_ints_of(c, 1, "shape", dim, KOE_MAX_DIM, &n, err);
-    if (st == KOE_OK && n < 0) st = koe_bad(c, err, "no shape is given");
+    if (st == KOE_OK && n < 0) st = koe_fail(err, KOE_E_FORMAT, "no shape is given");
     if (st == KOE_OK) st = resolve_reshape(c, x, n, dim, err);
     return st == KOE_OK ? koe_out_view(c, 0, 0, n, dim, err) : st;
 }
@@ -57,20 +59,22 @@ static koe_status run_flatten(koe_op_ctx *c, koe_error *err)
     if (st == KOE_OK) st = koe_axis(&axis, koe_node_int(c->node, "axis", 1), x->n_dim, true, c->node, err);
     if (st != KOE_OK) return st;
     if (koe_node_int(c->node, "axis", 1) < 0) axis -= 1; /* counted from n_dim, not from n_dim + 1 */
-    if (axis < 0) return koe_bad(c, err, "axis %" PRId64 " of %d dimensions", koe_node_int(c->node, "axis", 1), x->n_dim);
+    if (axis < 0)
+        return koe_fail(err, KOE_E_FORMAT, "axis %" PRId64 " of %d dimensions", koe_node_int(c->node, "axis", 1), x->n_dim);
     int64_t dim[2] = { (int64_t)koe_dim_product(x->dim, 0, axis), (int64_t)koe_dim_product(x->dim, axis, x->n_dim) };
     return koe_out_view(c, 0, 0, 2, dim, err);
 }
 
 /* Marks the axes of the list in *mask. A list of none: *mask is 0 and *given false. */
-static koe_status axis_mask(const koe_op_ctx *c, int n_dim, bool twice_ok, int n, const int64_t *list, unsigned *mask, koe_error *err)
+static koe_status axis_mask(const koe_op_ctx *c, int n_dim, bool twice_ok, int n, const int64_t *list, unsigned *mask,
+                            koe_error *err)
 {
     *mask = 0;
     for (int i = 0; i < n; i++) {
         int axis;
         koe_status st = koe_axis(&axis, list[i], n_dim, false, c->node, err);
         if (st != KOE_OK) return st;
-        if (!twice_ok && (*mask >> axis & 1)) return koe_bad(c, err, "axis %d is named twice", axis);
+        if (!twice_ok && (*mask >> axis & 1)) return koe_fail(err, KOE_E_FORMAT, "axis %d is named twice", axis);
         *mask |= 1u << axis;
     }
     return KOE_OK;
@@ -89,7 +93,7 @@ static koe_status run_squeeze(koe_op_ctx *c, koe_error *err)
     int n_dim = 0;
     for (int i = 0; i < x->n_dim; i++) {
         bool drop = n < 0 ? x->dim[i] == 1 : (mask >> i & 1) != 0;
-        if (drop && x->dim[i] != 1) return koe_bad(c, err, "axis %d has %" PRId64 " elements, not one", i, x->dim[i]);
+        if (drop && x->dim[i] != 1) return koe_fail(err, KOE_E_FORMAT, "axis %d has %" PRId64 " elements, not one", i, x->dim[i]);
         if (!drop) dim[n_dim++] = x->dim[i];
     }
     return koe_out_view(c, 0, 0, n_dim, dim, err);
@@ -104,16 +108,16 @@ static koe_status run_unsqueeze(koe_op_ctx *c, koe_error *err)
     koe_status st = koe_need(c, 0, &x, err);
     if (st == KOE_OK) st = koe_ints_of(c, 1, "axes", list, KOE_MAX_DIM, &n, err);
     if (st != KOE_OK) return st;
-    if (n < 0) return koe_bad(c, err, "no axes are given");
+    if (n < 0) return koe_fail(err, KOE_E_FORMAT, "no axes are given");
     int n_dim = x->n_dim + n;
-    if (n_dim > KOE_MAX_DIM) return koe_fail(err, KOE_E_LIMIT, "Unsqueeze: %d dimensions, at most %d are supported", n_dim, KOE_MAX_DIM);
+    if (n_dim > KOE_MAX_DIM) return koe_fail(err, KOE_E_LIMIT, "%d dimensions, at most %d are supported", n_dim, KOE_MAX_DIM);
     st = axis_mask(c, n_dim, false, n, list, &mask, err);
     if (st != KOE_OK) return st;
     for (int i = 0, k = 0; i < n_dim; i++) dim[i] = mask >> i & 1 ? 1 : x->dim[k++];
     return koe_out_view(c, 0, 0, n_dim, dim, err);
 }
 
-/* ---- shape as data ---------------------------------------------------------------------------------------------------------- */
+/* ---- shape as data ---- */
 
 static int clamp_axis(int64_t axis, int n_dim)
 {
@@ -126,7 +130,8 @@ static koe_status run_shape(koe_op_ctx *c, koe_error *err)
     const koe_tensor *x;
     koe_status st = koe_need(c, 0, &x, err);
     if (st != KOE_OK) return st;
-    int start = clamp_axis(koe_node_int(c->node, "start", 0), x->n_dim), end = clamp_axis(koe_node_int(c->node, "end", x->n_dim), x->n_dim);
+    int start = clamp_axis(koe_node_int(c->node, "start", 0), x->n_dim),
+        end = clamp_axis(koe_node_int(c->node, "end", x->n_dim), x->n_dim);
     int64_t n = end > start ? end - start : 0;
     koe_tensor *y;
     st = koe_out(c, 0, KOE_DTYPE_I64, 1, &n, &y, err);
@@ -152,7 +157,7 @@ static koe_status run_expand(koe_op_ctx *c, koe_error *err)
     int n, n_dim;
     koe_status st = koe_need(c, 0, &x, err);
     if (st == KOE_OK) st = koe_ints_of(c, 1, "shape", want, KOE_MAX_DIM, &n, err);
-    if (st == KOE_OK && n < 0) st = koe_bad(c, err, "no shape is given");
+    if (st == KOE_OK && n < 0) st = koe_fail(err, KOE_E_FORMAT, "no shape is given");
     if (st == KOE_OK) st = koe_broadcast(&n_dim, dim, x->n_dim, x->dim, n, want, err);
     if (st != KOE_OK) return st;
     bool same = true; /* leading ones at most */
@@ -169,7 +174,7 @@ static koe_status run_expand(koe_op_ctx *c, koe_error *err)
     return KOE_OK;
 }
 
-/* ---- tensors from nothing --------------------------------------------------------------------------------------------------- */
+/* ---- tensors from nothing ---- */
 
 static koe_status run_constant_of_shape(koe_op_ctx *c, koe_error *err)
 {
@@ -178,10 +183,11 @@ static koe_status run_constant_of_shape(koe_op_ctx *c, koe_error *err)
     int n;
     const koe_onnx_attr *value = koe_node_attr(c->node, "value");
     bool given = value && value->t;
-    if (given && koe_tensor_count(value->t) != 1) return koe_bad(c, err, "value has %zu elements, not one", koe_tensor_count(value->t));
+    if (given && koe_tensor_count(value->t) != 1)
+        return koe_fail(err, KOE_E_FORMAT, "value has %zu elements, not one", koe_tensor_count(value->t));
     koe_tensor *y;
     koe_status st = koe_ints_of(c, 0, "shape", dim, KOE_MAX_DIM, &n, err);
-    if (st == KOE_OK && n < 0) st = koe_bad(c, err, "no shape is given");
+    if (st == KOE_OK && n < 0) st = koe_fail(err, KOE_E_FORMAT, "no shape is given");
     if (st == KOE_OK) st = koe_out(c, 0, given ? value->t->dtype : KOE_DTYPE_F32, n, dim, &y, err);
     if (st == KOE_OK) koe_fill(y->data, given ? value->t->data : &zero, koe_dtype_size(y->dtype), koe_tensor_count(y));
     return st;
@@ -190,7 +196,7 @@ static koe_status run_constant_of_shape(koe_op_ctx *c, koe_error *err)
 /* The one attribute of a Constant, as a tensor that borrows it. */
 static koe_status constant_value(const koe_node *node, koe_tensor *t, koe_error *err)
 {
-    if (node->n_attr == 0) return koe_fail(err, KOE_E_FORMAT, "Constant: no value (node %.*s)", KOE_STR_ARG(node->name));
+    if (node->n_attr == 0) return koe_fail(err, KOE_E_FORMAT, "no value is given");
     const koe_onnx_attr *a = &node->attr[0];
     const void *data = NULL;
     *t = (koe_tensor){ 0 };
@@ -202,9 +208,7 @@ static koe_status constant_value(const koe_node *node, koe_tensor *t, koe_error 
     else if (koe_str_is(a->name, "value_int") && a->type == KOE_ATTR_INT) data = &a->i;
     else if (koe_str_is(a->name, "value_floats") && a->type == KOE_ATTR_FLOATS) data = a->floats;
     else if (koe_str_is(a->name, "value_ints") && a->type == KOE_ATTR_INTS) data = a->ints;
-    else
-        return koe_fail(err, KOE_E_UNSUPPORTED, "Constant: attribute %.*s is not supported (node %.*s)", KOE_STR_ARG(a->name),
-                        KOE_STR_ARG(node->name));
+    else return koe_fail(err, KOE_E_UNSUPPORTED, "attribute %.*s is not supported", KOE_STR_ARG(a->name));
     t->dtype = a->type == KOE_ATTR_FLOAT || a->type == KOE_ATTR_FLOATS ? KOE_DTYPE_F32 : KOE_DTYPE_I64;
     t->n_dim = a->type == KOE_ATTR_FLOATS || a->type == KOE_ATTR_INTS;
     t->dim[0] = (int64_t)a->n;
@@ -227,14 +231,11 @@ static koe_status run_constant(koe_op_ctx *c, koe_error *err)
 }
 
 /* Steps from start towards limit, as the specification's function body counts them: in the element's own arithmetic. */
-#define DEFINE_RANGE_FLOAT(T, CEIL)                                                                                    \
-    static double count_##T(const T *start, const T *limit, const T *delta)                                            \
-    {                                                                                                                  \
-        return (double)CEIL((*limit - *start) / *delta);                                                               \
-    }                                                                                                                  \
-    static void range_##T(T *out, size_t n, const T *start, const T *delta)                                            \
-    {                                                                                                                  \
-        for (size_t i = 0; i < n; i++) out[i] = (T)((double)*start + (double)i * (double)*delta);                      \
+#define DEFINE_RANGE_FLOAT(T, CEIL)                                                                                              \
+    static double count_##T(const T *start, const T *limit, const T *delta) { return (double)CEIL((*limit - *start) / *delta); } \
+    static void range_##T(T *out, size_t n, const T *start, const T *delta)                                                      \
+    {                                                                                                                            \
+        for (size_t i = 0; i < n; i++) out[i] = (T)((double)*start + (double)i * (double)*delta);                                \
     }
 DEFINE_RANGE_FLOAT(float, ceilf)
 DEFINE_RANGE_FLOAT(double, ceil)
@@ -248,9 +249,9 @@ static uint64_t range_count(int64_t start, int64_t limit, int64_t delta)
 
 static koe_status range_ints(koe_op_ctx *c, koe_dtype dtype, const int64_t arg[3], koe_error *err)
 {
-    if (arg[2] == 0) return koe_bad(c, err, "the step is 0");
+    if (arg[2] == 0) return koe_fail(err, KOE_E_FORMAT, "the step is 0");
     uint64_t count = range_count(arg[0], arg[1], arg[2]);
-    if (count > INT64_MAX / 8) return koe_fail(err, KOE_E_LIMIT, "Range: %" PRIu64 " elements", count);
+    if (count > INT64_MAX / 8) return koe_fail(err, KOE_E_LIMIT, "%" PRIu64 " elements", count);
     int64_t n = (int64_t)count;
     koe_tensor *y;
     koe_status st = koe_out(c, 0, dtype, 1, &n, &y, err);
@@ -268,8 +269,8 @@ static koe_status range_floats(koe_op_ctx *c, koe_dtype dtype, void *const arg[3
 {
     bool single = dtype == KOE_DTYPE_F32;
     double count = single ? count_float(arg[0], arg[1], arg[2]) : count_double(arg[0], arg[1], arg[2]);
-    if (isnan(count)) return koe_bad(c, err, "start, limit and step give no number of elements");
-    if (count > 0x1p48) return koe_fail(err, KOE_E_LIMIT, "Range: %g elements", count);
+    if (isnan(count)) return koe_fail(err, KOE_E_FORMAT, "start, limit and step give no number of elements");
+    if (count > 0x1p48) return koe_fail(err, KOE_E_LIMIT, "%g elements", count);
     int64_t n = count > 0 ? (int64_t)count : 0;
     koe_tensor *y;
     koe_status st = koe_out(c, 0, dtype, 1, &n, &y, err);
@@ -288,8 +289,10 @@ static koe_status run_range(koe_op_ctx *c, koe_error *err)
         const koe_tensor *t;
         koe_status st = koe_need(c, i, &t, err);
         if (st != KOE_OK) return st;
-        if (koe_tensor_count(t) != 1) return koe_bad(c, err, "input %d has %zu elements, not one", i, koe_tensor_count(t));
-        if (i > 0 && t->dtype != dtype) return koe_bad(c, err, "inputs are %s and %s", koe_dtype_name(dtype), koe_dtype_name(t->dtype));
+        if (koe_tensor_count(t) != 1)
+            return koe_fail(err, KOE_E_FORMAT, "input %d has %zu elements, not one", i, koe_tensor_count(t));
+        if (i > 0 && t->dtype != dtype)
+            return koe_fail(err, KOE_E_FORMAT, "inputs are %s and %s", koe_dtype_name(dtype), koe_dtype_name(t->dtype));
         dtype = t->dtype;
         arg[i] = t->data;
         if (dtype == KOE_DTYPE_I64) whole[i] = *(const int64_t *)t->data;
@@ -312,10 +315,10 @@ static koe_status run_eye_like(koe_op_ctx *c, koe_error *err)
     koe_tensor *y;
     koe_status st = koe_need(c, 0, &x, err);
     if (st != KOE_OK) return st;
-    if (x->n_dim != 2) return koe_bad(c, err, "the input has %d dimensions, not 2", x->n_dim);
+    if (x->n_dim != 2) return koe_fail(err, KOE_E_FORMAT, "the input has %d dimensions, not 2", x->n_dim);
     int64_t dtype = koe_node_int(c->node, "dtype", x->dtype), k = koe_node_int(c->node, "k", 0);
     int64_t rows = x->dim[0], cols = x->dim[1];
-    if (dtype < 0 || dtype > KOE_DTYPE_BF16) return koe_bad(c, err, "dtype %" PRId64 " is unknown", dtype);
+    if (dtype < 0 || dtype > KOE_DTYPE_BF16) return koe_fail(err, KOE_E_FORMAT, "dtype %" PRId64 " is unknown", dtype);
     st = koe_out(c, 0, (koe_dtype)dtype, 2, x->dim, &y, err);
     if (st != KOE_OK) return st;
     size_t size = koe_dtype_size(y->dtype);
@@ -326,7 +329,7 @@ static koe_status run_eye_like(koe_op_ctx *c, koe_error *err)
     return KOE_OK;
 }
 
-/* ---- optional values: an empty one is a value of kind NONE ------------------------------------------------------------------ */
+/* ---- optional values: an empty one is a value of kind NONE ---- */
 
 static koe_status run_optional(koe_op_ctx *c, koe_error *err)
 {
@@ -344,7 +347,8 @@ static koe_status run_optional_has_element(koe_op_ctx *c, koe_error *err)
 
 static koe_status run_optional_get_element(koe_op_ctx *c, koe_error *err)
 {
-    if (c->n_in < 1 || !c->in[0] || c->in[0]->kind == KOE_VALUE_NONE) return koe_bad(c, err, "the optional value is empty");
+    if (c->n_in < 1 || !c->in[0] || c->in[0]->kind == KOE_VALUE_NONE)
+        return koe_fail(err, KOE_E_FORMAT, "the optional value is empty");
     return koe_out_share(c, 0, c->in[0], err);
 }
 

@@ -19,8 +19,8 @@ static koe_status int_in(koe_op_ctx *c, int i, int64_t low, int64_t *out, koe_er
     koe_status st = koe_need(c, i, &t, err);
     if (st == KOE_OK) st = koe_read_ints(t, out, 1, &n, err);
     if (st != KOE_OK) return st;
-    if (n != 1) return koe_bad(c, err, "input %d should be one integer", i);
-    return *out < low ? koe_bad(c, err, "input %d is %" PRId64 ", at least %" PRId64 " expected", i, *out, low) : KOE_OK;
+    if (n != 1) return koe_fail(err, KOE_E_FORMAT, "input %d should be one integer", i);
+    return *out < low ? koe_fail(err, KOE_E_FORMAT, "input %d is %" PRId64 ", at least %" PRId64 " expected", i, *out, low) : KOE_OK;
 }
 
 /* A number of a float tensor as double. */
@@ -80,17 +80,17 @@ static koe_status dft(koe_op_ctx *c, int64_t axis_value, koe_error *err)
     if (st != KOE_OK) return st;
     if (!is_real_type(x->dtype)) return koe_type_error(c, x->dtype, err);
     int last = x->n_dim - 1, axis;
-    if (last < 1 || (x->dim[last] != 1 && x->dim[last] != 2)) return koe_bad(c, err, "the last dimension must be 1 (real) or 2 (complex)");
+    if (last < 1 || (x->dim[last] != 1 && x->dim[last] != 2)) return koe_fail(err, KOE_E_FORMAT, "the last dimension must be 1 (real) or 2 (complex)");
     st = koe_axis(&axis, axis_value, x->n_dim, false, c->node, err);
     if (st != KOE_OK) return st;
-    if (axis == last) return koe_bad(c, err, "the axis is the dimension of real and imaginary part");
+    if (axis == last) return koe_fail(err, KOE_E_FORMAT, "the axis is the dimension of real and imaginary part");
     bool onesided = koe_node_int(c->node, "onesided", 0) != 0;
     dft_job j = { .x = x, .inverse = koe_node_int(c->node, "inverse", 0) != 0 };
     j.half_in = j.inverse && onesided;
     j.n_in = (size_t)x->dim[axis];
     int64_t n = j.half_in ? 2 * (x->dim[axis] - 1) : x->dim[axis], dim[KOE_MAX_DIM];
     if (koe_in(c, 1)) st = int_in(c, 1, 1, &n, err);
-    if (st == KOE_OK && n < 1) st = koe_bad(c, err, "there is nothing to transform");
+    if (st == KOE_OK && n < 1) st = koe_fail(err, KOE_E_FORMAT, "there is nothing to transform");
     if (st == KOE_OK) st = koe_dft_init(&j.dft, c, (size_t)n, err);
     if (st != KOE_OK) return st;
     j.n_out = onesided && !j.inverse ? j.dft.n / 2 + 1 : j.dft.n;
@@ -154,13 +154,13 @@ static koe_status stft_run(koe_op_ctx *c, koe_error *err)
     if (!is_real_type(x->dtype)) return koe_type_error(c, x->dtype, err);
     if (window && !is_real_type(window->dtype)) return koe_type_error(c, window->dtype, err);
     if (x->n_dim < 2 || x->n_dim > 3 || (x->n_dim == 3 && x->dim[2] != 1 && x->dim[2] != 2))
-        return koe_bad(c, err, "the signal must be [batch, length, 1 (real) or 2 (complex)]");
-    if (window && window->n_dim != 1) return koe_bad(c, err, "the window must be a vector");
+        return koe_fail(err, KOE_E_FORMAT, "the signal must be [batch, length, 1 (real) or 2 (complex)]");
+    if (window && window->n_dim != 1) return koe_fail(err, KOE_E_FORMAT, "the window must be a vector");
     length = window ? window->dim[0] : x->dim[1];
     if (koe_in(c, 3)) st = int_in(c, 3, 1, &length, err);
     if (st != KOE_OK) return st;
     if (length < 1 || length > x->dim[1])
-        return koe_bad(c, err, "frames of %" PRId64 " in a signal of %" PRId64, length, x->dim[1]);
+        return koe_fail(err, KOE_E_FORMAT, "frames of %" PRId64 " in a signal of %" PRId64, length, x->dim[1]);
     stft_job j = { .x = x, .window = window, .length = (size_t)x->dim[1], .parts = x->n_dim == 3 ? (size_t)x->dim[2] : 1,
                    .step = (size_t)step, .n_window = (size_t)(window ? window->dim[0] : length) };
     st = koe_dft_init(&j.dft, c, (size_t)length, err);
@@ -218,9 +218,9 @@ static koe_status real_in(koe_op_ctx *c, int i, double *out, koe_error *err)
     koe_status st = koe_need(c, i, &t, err);
     if (st != KOE_OK) return st;
     if (!koe_dtype_is_float(t->dtype)) return koe_type_error(c, t->dtype, err);
-    if (koe_tensor_count(t) != 1) return koe_bad(c, err, "input %d should be one number", i);
+    if (koe_tensor_count(t) != 1) return koe_fail(err, KOE_E_FORMAT, "input %d should be one number", i);
     koe_cast_elements(out, KOE_DTYPE_F64, t->data, t->dtype, 1);
-    return *out >= 0 && *out < 1e9 ? KOE_OK : koe_bad(c, err, "input %d is %g Hz", i, *out);
+    return *out >= 0 && *out < 1e9 ? KOE_OK : koe_fail(err, KOE_E_FORMAT, "input %d is %g Hz", i, *out);
 }
 
 /* Column `mel` of w[n_bin][n_mel] rises from 0 at bin left to 1 at centre and falls to 0 at right; bins past the end are dropped. */
@@ -244,7 +244,7 @@ static koe_status mel_run(koe_op_ctx *c, koe_error *err)
     int64_t dim[2] = { st == KOE_OK ? n_dft / 2 + 1 : 0, st == KOE_OK ? n_mel : 0 };
     if (st == KOE_OK) st = koe_shape_bytes(&bytes, KOE_DTYPE_F64, 2, dim, err);
     if (st != KOE_OK) return st;
-    if (n_dft > INT32_MAX || n_mel > INT32_MAX) return koe_bad(c, err, "%" PRId64 " mel bins of %" PRId64, n_mel, n_dft);
+    if (n_dft > INT32_MAX || n_mel > INT32_MAX) return koe_fail(err, KOE_E_FORMAT, "%" PRId64 " mel bins of %" PRId64, n_mel, n_dft);
     double *w = koe_scratch(c, bytes), from = mel_of(low), step = (mel_of(high) - from) / (double)(n_mel + 2);
     if (!w) return koe_fail(err, KOE_E_NOMEM, "mel weights");
     memset(w, 0, bytes);

@@ -4,7 +4,7 @@
 #include "ops/bytes.h"
 #include "ops/ops.h"
 
-/* ---- Slice ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Slice ---- */
 
 /* What is taken of one axis: n elements from `start`, `step` apart. */
 typedef struct slice_axis {
@@ -39,7 +39,8 @@ static koe_status read_slice(const koe_op_ctx *c, const koe_tensor *x, slice_axi
     if (st == KOE_OK) st = koe_ints_of(c, 4, "steps", step, KOE_MAX_DIM, &n_step, err);
     if (st != KOE_OK) return st;
     if (n < 0 || n_end != n || n > x->n_dim || (n_axes >= 0 && n_axes != n) || (n_step >= 0 && n_step != n))
-        return koe_bad(c, err, "%d starts, %d ends, %d axes and %d steps for %d dimensions", n, n_end, n_axes, n_step, x->n_dim);
+        return koe_fail(err, KOE_E_FORMAT, "%d starts, %d ends, %d axes and %d steps for %d dimensions", n, n_end, n_axes, n_step,
+                        x->n_dim);
     unsigned seen = 0;
     for (int i = 0; i < x->n_dim; i++) part[i] = (slice_axis){ 0, 1, x->dim[i] };
     for (int i = 0; i < n; i++) {
@@ -47,7 +48,8 @@ static koe_status read_slice(const koe_op_ctx *c, const koe_tensor *x, slice_axi
         if (n_axes >= 0) st = koe_axis(&axis, axes[i], x->n_dim, false, c->node, err);
         if (st != KOE_OK) return st;
         int64_t by = n_step >= 0 ? step[i] : 1;
-        if (by == 0 || (seen >> axis & 1)) return koe_bad(c, err, by == 0 ? "the step of axis %d is 0" : "axis %d is named twice", axis);
+        if (by == 0 || (seen >> axis & 1))
+            return koe_fail(err, KOE_E_FORMAT, by == 0 ? "the step of axis %d is 0" : "axis %d is named twice", axis);
         seen |= 1u << axis;
         part[axis] = slice_of(start[i], end[i], by, x->dim[axis]);
     }
@@ -90,7 +92,7 @@ static koe_status run_slice(koe_op_ctx *c, koe_error *err)
     return KOE_OK;
 }
 
-/* ---- Pad -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Pad ---- */
 
 typedef enum pad_mode { PAD_CONSTANT, PAD_REFLECT, PAD_EDGE, PAD_WRAP } pad_mode;
 
@@ -103,8 +105,7 @@ static koe_status read_pad_mode(const koe_node *node, pad_mode *out, koe_error *
         *out = (pad_mode)i;
         return KOE_OK;
     }
-    return koe_fail(err, KOE_E_FORMAT, "Pad: mode %.*s is not constant, reflect, edge or wrap (node %.*s)", KOE_STR_ARG(mode),
-                    KOE_STR_ARG(node->name));
+    return koe_fail(err, KOE_E_FORMAT, "mode %.*s is not constant, reflect, edge or wrap", KOE_STR_ARG(mode));
 }
 
 static koe_status prepare_pad(koe_node *node, void **state, koe_error *err)
@@ -128,7 +129,8 @@ static int64_t pad_source(pad_mode mode, int64_t i, int64_t len)
 }
 
 /* Elements before and behind each axis; negative ones are cut off. */
-static koe_status read_pads(const koe_op_ctx *c, const koe_tensor *x, int64_t before[KOE_MAX_DIM], int64_t dim[KOE_MAX_DIM], koe_error *err)
+static koe_status read_pads(const koe_op_ctx *c, const koe_tensor *x, int64_t before[KOE_MAX_DIM], int64_t dim[KOE_MAX_DIM],
+                            koe_error *err)
 {
     int64_t pads[2 * KOE_MAX_DIM], axes[KOE_MAX_DIM];
     int n_pads, n_axes;
@@ -136,7 +138,7 @@ static koe_status read_pads(const koe_op_ctx *c, const koe_tensor *x, int64_t be
     if (st == KOE_OK) st = koe_ints_of(c, 3, "axes", axes, KOE_MAX_DIM, &n_axes, err);
     if (st != KOE_OK) return st;
     int n = n_axes < 0 ? x->n_dim : n_axes;
-    if (n_pads != 2 * n) return koe_bad(c, err, "%d pads for %d axes", n_pads, n);
+    if (n_pads != 2 * n) return koe_fail(err, KOE_E_FORMAT, "%d pads for %d axes", n_pads, n);
     for (int i = 0; i < x->n_dim; i++) {
         before[i] = 0;
         dim[i] = x->dim[i];
@@ -146,9 +148,9 @@ static koe_status read_pads(const koe_op_ctx *c, const koe_tensor *x, int64_t be
         if (n_axes >= 0) st = koe_axis(&axis, axes[i], x->n_dim, false, c->node, err);
         if (st != KOE_OK) return st;
         before[axis] = pads[i];
-        if (__builtin_add_overflow(x->dim[axis], pads[i], &dim[axis]) || __builtin_add_overflow(dim[axis], pads[n + i], &dim[axis]) ||
-            dim[axis] < 0 || pads[i] == INT64_MIN)
-            return koe_bad(c, err, "pads %" PRId64 " and %" PRId64 " of axis %d", pads[i], pads[n + i], axis);
+        if (__builtin_add_overflow(x->dim[axis], pads[i], &dim[axis]) ||
+            __builtin_add_overflow(dim[axis], pads[n + i], &dim[axis]) || dim[axis] < 0 || pads[i] == INT64_MIN)
+            return koe_fail(err, KOE_E_FORMAT, "pads %" PRId64 " and %" PRId64 " of axis %d", pads[i], pads[n + i], axis);
     }
     return KOE_OK;
 }
@@ -162,11 +164,10 @@ static koe_status read_pad_value(const koe_op_ctx *c, koe_dtype dtype, uint64_t 
         koe_status st = koe_need(c, 2, &t, err);
         if (st != KOE_OK) return st;
         if (koe_tensor_count(t) != 1 || t->dtype != dtype)
-            return koe_bad(c, err, "constant_value must be one %s, not %zu of %s", koe_dtype_name(dtype), koe_tensor_count(t),
-                           koe_dtype_name(t->dtype));
+            return koe_fail(err, KOE_E_FORMAT, "constant_value must be one %s, not %zu of %s", koe_dtype_name(dtype),
+                            koe_tensor_count(t), koe_dtype_name(t->dtype));
         memcpy(value, t->data, koe_dtype_size(dtype));
-    } else
-        koe_elem_put(dtype, value, (double)koe_node_float(c->node, "value", 0));
+    } else koe_elem_put(dtype, value, (double)koe_node_float(c->node, "value", 0));
     return KOE_OK;
 }
 
@@ -187,9 +188,9 @@ static koe_status run_pad(koe_op_ctx *c, koe_error *err)
     const int64_t *table[KOE_MAX_DIM] = { NULL };
     for (int k = 0; k < x->n_dim; k++) {
         if (before[k] == 0 && dim[k] == x->dim[k]) continue;
-        if (x->dim[k] == 0 && mode != PAD_CONSTANT) return koe_bad(c, err, "axis %d has no elements to repeat", k);
+        if (x->dim[k] == 0 && mode != PAD_CONSTANT) return koe_fail(err, KOE_E_FORMAT, "axis %d has no elements to repeat", k);
         int64_t *index = koe_scratch_array(c, (size_t)dim[k], sizeof *index);
-        if (!index) return koe_fail(err, KOE_E_NOMEM, "Pad");
+        if (!index) return koe_fail(err, KOE_E_NOMEM, "its tables");
         for (int64_t i = 0; i < dim[k]; i++) index[i] = pad_source(mode, i - before[k], x->dim[k]);
         table[k] = index;
     }
@@ -197,7 +198,7 @@ static koe_status run_pad(koe_op_ctx *c, koe_error *err)
     return KOE_OK;
 }
 
-/* ---- CenterCropPad ---------------------------------------------------------------------------------------------------------- */
+/* ---- CenterCropPad ---- */
 
 static koe_status run_center_crop_pad(koe_op_ctx *c, koe_error *err)
 {
@@ -206,9 +207,10 @@ static koe_status run_center_crop_pad(koe_op_ctx *c, koe_error *err)
     int n, n_axes;
     koe_status st = koe_need(c, 0, &x, err);
     if (st == KOE_OK) st = koe_ints_of(c, 1, "shape", shape, KOE_MAX_DIM, &n, err);
-    if (st == KOE_OK) st = koe_ints_of(c, c->n_in, "axes", axes, KOE_MAX_DIM, &n_axes, err);
+    if (st == KOE_OK) st = koe_ints_of(c, -1, "axes", axes, KOE_MAX_DIM, &n_axes, err);
     if (st != KOE_OK) return st;
-    if (n != (n_axes < 0 ? x->n_dim : n_axes)) return koe_bad(c, err, "a shape of %d for %d axes", n, n_axes < 0 ? x->n_dim : n_axes);
+    if (n != (n_axes < 0 ? x->n_dim : n_axes))
+        return koe_fail(err, KOE_E_FORMAT, "a shape of %d for %d axes", n, n_axes < 0 ? x->n_dim : n_axes);
     memcpy(dim, x->dim, sizeof dim);
     for (int i = 0; i < n; i++) {
         int axis = i;
@@ -224,7 +226,7 @@ static koe_status run_center_crop_pad(koe_op_ctx *c, koe_error *err)
     for (int k = 0; k < x->n_dim; k++) {
         if (dim[k] == x->dim[k]) continue;
         int64_t *index = koe_scratch_array(c, (size_t)dim[k], sizeof *index);
-        if (!index) return koe_fail(err, KOE_E_NOMEM, "CenterCropPad");
+        if (!index) return koe_fail(err, KOE_E_NOMEM, "its tables");
         int64_t shift = dim[k] < x->dim[k] ? (x->dim[k] - dim[k]) / 2 : -((dim[k] - x->dim[k]) / 2);
         for (int64_t i = 0; i < dim[k]; i++) index[i] = i + shift < x->dim[k] ? i + shift : -1; /* negative before the start */
         table[k] = index;
@@ -233,7 +235,7 @@ static koe_status run_center_crop_pad(koe_op_ctx *c, koe_error *err)
     return KOE_OK;
 }
 
-/* ---- Col2Im ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Col2Im ---- */
 
 enum { SPACE_MAX = KOE_MAX_DIM - 2 };
 
@@ -250,10 +252,10 @@ static koe_status read_spacing(const koe_op_ctx *c, const char *name, int n, int
 {
     const int64_t *list;
     size_t count = koe_node_ints(c->node, name, &list);
-    if (list && count != (size_t)n) return koe_bad(c, err, "%zu %s for %d axes", count, name, n);
+    if (list && count != (size_t)n) return koe_fail(err, KOE_E_FORMAT, "%zu %s for %d axes", count, name, n);
     for (int i = 0; i < n; i++) {
         out[i] = list ? list[i] : 1;
-        if (out[i] < 1 || out[i] > INT32_MAX) return koe_bad(c, err, "%s holds %" PRId64, name, out[i]);
+        if (out[i] < 1 || out[i] > INT32_MAX) return koe_fail(err, KOE_E_FORMAT, "%s holds %" PRId64, name, out[i]);
     }
     return KOE_OK;
 }
@@ -267,21 +269,22 @@ static koe_status read_col2im(const koe_op_ctx *c, col2im *g, koe_error *err)
     if (st == KOE_OK) st = koe_ints_of(c, 2, "block_shape", g->block, SPACE_MAX, &n_block, err);
     if (st != KOE_OK) return st;
     if (g->n < 1 || n_block != g->n || (pads && n_pads != 2 * (size_t)g->n))
-        return koe_bad(c, err, "image of %d dimensions, block of %d, %zu pads", g->n, n_block, n_pads);
+        return koe_fail(err, KOE_E_FORMAT, "image of %d dimensions, block of %d, %zu pads", g->n, n_block, n_pads);
     st = read_spacing(c, "dilations", g->n, g->dilation, err);
     if (st == KOE_OK) st = read_spacing(c, "strides", g->n, g->stride, err);
     g->n_block = g->n_step = 1;
     for (int i = 0; st == KOE_OK && i < g->n; i++) {
         int64_t low = pads ? pads[i] : 0, high = pads ? pads[g->n + i] : 0;
-        if (g->image[i] < 0 || g->image[i] > INT32_MAX || g->block[i] < 1 || g->block[i] > INT32_MAX || low < 0 || low > INT32_MAX ||
-            high < 0 || high > INT32_MAX)
-            return koe_bad(c, err, "axis %d: image %" PRId64 ", block %" PRId64 ", pads %" PRId64 " and %" PRId64, i, g->image[i],
-                           g->block[i], low, high);
+        if (g->image[i] < 0 || g->image[i] > INT32_MAX || g->block[i] < 1 || g->block[i] > INT32_MAX || low < 0 ||
+            low > INT32_MAX || high < 0 || high > INT32_MAX)
+            return koe_fail(err, KOE_E_FORMAT, "axis %d: image %" PRId64 ", block %" PRId64 ", pads %" PRId64 " and %" PRId64, i,
+                            g->image[i], g->block[i], low, high);
         int64_t room = g->image[i] + low + high - g->dilation[i] * (g->block[i] - 1) - 1;
         g->pad[i] = low;
         g->steps[i] = room < 0 ? 0 : room / g->stride[i] + 1;
-        if (__builtin_mul_overflow(g->n_block, g->block[i], &g->n_block) || __builtin_mul_overflow(g->n_step, g->steps[i], &g->n_step))
-            return koe_bad(c, err, "the blocks are too many");
+        if (__builtin_mul_overflow(g->n_block, g->block[i], &g->n_block) ||
+            __builtin_mul_overflow(g->n_step, g->steps[i], &g->n_step))
+            return koe_fail(err, KOE_E_FORMAT, "the blocks are too many");
     }
     return st;
 }
@@ -320,7 +323,7 @@ static koe_status run_col2im(koe_op_ctx *c, koe_error *err)
     if (st == KOE_OK) st = read_col2im(c, &g, err);
     if (st != KOE_OK) return st;
     if (x->n_dim != 3 || x->dim[1] % g.n_block != 0 || x->dim[2] != g.n_step)
-        return koe_bad(c, err, "the input is not [N, C * %" PRId64 ", %" PRId64 "]", g.n_block, g.n_step);
+        return koe_fail(err, KOE_E_FORMAT, "the input is not [N, C * %" PRId64 ", %" PRId64 "]", g.n_block, g.n_step);
     int64_t dim[KOE_MAX_DIM] = { x->dim[0], x->dim[1] / g.n_block };
     for (int i = 0; i < g.n; i++) dim[2 + i] = g.image[i];
     koe_tensor *y;
@@ -329,8 +332,8 @@ static koe_status run_col2im(koe_op_ctx *c, koe_error *err)
     memset(y->data, 0, koe_tensor_bytes(y));
     size_t size = koe_dtype_size(x->dtype), image_bytes = koe_dim_product(dim, 2, g.n + 2) * size, row = (size_t)g.n_step * size;
     for (int64_t i = 0; i < x->dim[0] * x->dim[1]; i++)
-        add_element(&g, x->dtype, (char *)y->data + (size_t)(i / g.n_block) * image_bytes, (const char *)x->data + (size_t)i * row,
-                    i % g.n_block);
+        add_element(&g, x->dtype, (char *)y->data + (size_t)(i / g.n_block) * image_bytes,
+                    (const char *)x->data + (size_t)i * row, i % g.n_block);
     return KOE_OK;
 }
 

@@ -97,7 +97,8 @@ static void indexed_once(koe_pool *pool, int64_t max_len)
             tables[k][i] = at < src_dim[k] ? at : -1;
         }
     }
-    uint8_t *src = malloc((size_t)n_src * size), *got = malloc((size_t)n_dst * size), *want = malloc((size_t)n_dst * size), fill[8];
+    uint8_t *src = malloc((size_t)n_src * size), *got = malloc((size_t)n_dst * size), *want = malloc((size_t)n_dst * size),
+            fill[8];
     for (size_t i = 0; i < sizeof fill; i++) fill[i] = (uint8_t)random_below(256);
     for (size_t i = 0; i < (size_t)n_src * size; i++) src[i] = (uint8_t)random_below(256);
     for (int64_t i = 0; i < n_dst; i++) {
@@ -141,22 +142,21 @@ static void test_keys(void **state)
         assert_true(koe_elem_key(KOE_DTYPE_I64, &whole[i - 1]) < koe_elem_key(KOE_DTYPE_I64, &whole[i]));
 }
 
-/* ---- shared memory ---------------------------------------------------------------------------------------------------------- */
+/* ---- shared memory ---- */
 
 /* A chain of nodes over x[2,3] in which later writers could hit what others still read. */
 typedef struct link {
     const char *op, *in[3], *out[2];
 } link;
 
-static const koe_tensor *run_chain(const link *chain, size_t n, const char *const *want, size_t n_want, koe_session **s, koe_run **r)
+static const koe_tensor *run_chain(const link *chain, size_t n, const char *const *want, size_t n_want, koe_session **s,
+                                   koe_run **r)
 {
     static float x[6] = { 1, 2, 3, 4, 5, 6 }, update[3] = { 7, 8, 9 };
     static int64_t row0[1] = { 0 }, end1[1] = { 1 }, zero = 0;
     const koe_onnx_initializer weights[] = {
-        { KOE_STR("rows"), { KOE_DTYPE_I64, 2, { 1, 1 }, row0 } },
-        { KOE_STR("start"), { KOE_DTYPE_I64, 1, { 1 }, row0 } },
-        { KOE_STR("end"), { KOE_DTYPE_I64, 1, { 1 }, end1 } },
-        { KOE_STR("zero"), { KOE_DTYPE_I64, 0, { 0 }, &zero } },
+        { KOE_STR("rows"), { KOE_DTYPE_I64, 2, { 1, 1 }, row0 } },     { KOE_STR("start"), { KOE_DTYPE_I64, 1, { 1 }, row0 } },
+        { KOE_STR("end"), { KOE_DTYPE_I64, 1, { 1 }, end1 } },         { KOE_STR("zero"), { KOE_DTYPE_I64, 0, { 0 }, &zero } },
         { KOE_STR("update"), { KOE_DTYPE_F32, 2, { 1, 3 }, update } },
     };
     koe_onnx_model *m = calloc(1, sizeof *m);
@@ -173,15 +173,21 @@ static const koe_tensor *run_chain(const link *chain, size_t n, const char *cons
     for (size_t i = 0; i < n_want; i++) values[1 + i] = (koe_onnx_value){ .name = koe_str_of(want[i]), .n_dim = -1 };
     koe_onnx_opset *opset = koe_arena_alloc(&m->arena, sizeof *opset);
     opset->version = 13;
-    m->graph = (koe_onnx_graph){ .node = node, .n_node = n, .initializer = weights, .n_initializer = sizeof weights / sizeof *weights,
-                                 .in = values, .n_in = 1, .out = values + 1, .n_out = n_want };
+    m->graph = (koe_onnx_graph){ .node = node,
+                                 .n_node = n,
+                                 .initializer = weights,
+                                 .n_initializer = sizeof weights / sizeof *weights,
+                                 .in = values,
+                                 .n_in = 1,
+                                 .out = values + 1,
+                                 .n_out = n_want };
     m->opset = opset;
     m->n_opset = 1;
     m->ir_version = 8;
     koe_error err = { 0 };
     const koe_tensor in = { KOE_DTYPE_F32, 2, { 2, 3 }, x };
-    if (koe_session_create(s, m, NULL, &err) != KOE_OK || koe_run_create(r, *s, &err) != KOE_OK || koe_run_set_in(*r, 0, &in, &err) != KOE_OK ||
-        koe_run_execute(*r, NULL, &err) != KOE_OK)
+    if (koe_session_create(s, m, NULL, &err) != KOE_OK || koe_run_create(r, *s, &err) != KOE_OK ||
+        koe_run_set_in(*r, 0, &in, &err) != KOE_OK || koe_run_execute(*r, NULL, &err) != KOE_OK)
         fail_msg("%s", err.message);
     for (int i = 0; i < 6; i++) assert_true(x[i] == (float)(i + 1)); /* what was fed is never written to */
     return &koe_run_out(*r, 0)->t;
@@ -244,7 +250,7 @@ static int close_pool(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_strided), cmocka_unit_test(test_indexed), cmocka_unit_test(test_keys),
-                                        cmocka_unit_test(test_sharing) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_strided), cmocka_unit_test(test_indexed),
+                                        cmocka_unit_test(test_keys), cmocka_unit_test(test_sharing) };
     return cmocka_run_group_tests(tests, open_pool, close_pool);
 }

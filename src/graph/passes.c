@@ -181,16 +181,16 @@ koe_status koe_pass_set_activation(koe_pass *p, koe_node *node, const char *name
 
 static void count_read(void *arg, int slot) { ((int *)arg)[slot]++; }
 
-/* Runs one pass over a plan and the plans inside it. */
-static koe_status run_pass(koe_session *s, koe_plan *plan, koe_pass_fn *fn, const int *n_reads, int *n_done, koe_error *err)
+/* Runs one pass over a plan and the plans inside it. n_reads is [n_slot]: a pass that adds slots leaves it as it is. */
+static koe_status run_pass(koe_session *s, koe_plan *plan, koe_pass_fn *fn, const int *n_reads, int n_slot, int *n_done, koe_error *err)
 {
-    koe_pass p = { .s = s, .plan = plan, .n_slot = s->n_slot };
-    p.producer = calloc((size_t)s->n_slot + 1, sizeof *p.producer);
-    p.n_reads = calloc((size_t)s->n_slot + 1, sizeof *p.n_reads);
+    koe_pass p = { .s = s, .plan = plan, .n_slot = n_slot };
+    p.producer = calloc((size_t)n_slot + 1, sizeof *p.producer);
+    p.n_reads = calloc((size_t)n_slot + 1, sizeof *p.n_reads);
     koe_status st = KOE_OK;
     if (!p.producer || !p.n_reads) st = koe_fail(err, KOE_E_NOMEM, "passes");
     else {
-        memcpy(p.n_reads, n_reads, (size_t)s->n_slot * sizeof *n_reads);
+        memcpy(p.n_reads, n_reads, (size_t)n_slot * sizeof *n_reads);
         for (int i = 0; i < plan->n_node; i++)
             for (int k = 0; k < plan->node[i]->n_out; k++)
                 if (plan->node[i]->out[k] >= 0) p.producer[plan->node[i]->out[k]] = plan->node[i];
@@ -200,7 +200,8 @@ static koe_status run_pass(koe_session *s, koe_plan *plan, koe_pass_fn *fn, cons
     free(p.producer);
     free(p.n_reads);
     for (int i = 0; i < plan->n_node && st == KOE_OK; i++)
-        for (int k = 0; k < plan->node[i]->n_body && st == KOE_OK; k++) st = run_pass(s, plan->node[i]->body[k], fn, n_reads, n_done, err);
+        for (int k = 0; k < plan->node[i]->n_body && st == KOE_OK; k++)
+            st = run_pass(s, plan->node[i]->body[k], fn, n_reads, n_slot, n_done, err);
     return st;
 }
 
@@ -239,12 +240,13 @@ koe_status koe_graph_passes(koe_session *s, const char *passes, koe_error *err)
     if (st == KOE_OK && dead) st = dead_all(s, err);
     for (size_t i = 0; st == KOE_OK && i < sizeof patterns / sizeof *patterns; i++) {
         if (!wanted(passes, patterns[i].name)) continue;
-        int *n_reads = calloc((size_t)s->n_slot + 1, sizeof *n_reads);
+        const int n_slot = s->n_slot;
+        int *n_reads = calloc((size_t)n_slot + 1, sizeof *n_reads);
         if (!n_reads) return koe_fail(err, KOE_E_NOMEM, "passes");
         for (int k = 0; k < s->plan->n_node; k++) koe_graph_reads(s->plan->node[k], count_read, n_reads);
         for (int k = 0; k < s->plan->n_out; k++) n_reads[s->plan->out[k]]++;
         int n_done = 0;
-        st = run_pass(s, s->plan, patterns[i].fn, n_reads, &n_done, err);
+        st = run_pass(s, s->plan, patterns[i].fn, n_reads, n_slot, &n_done, err);
         free(n_reads);
         koe_log(KOE_LOG_DEBUG, "pass %s: %d replaced", patterns[i].name, n_done);
         if (st == KOE_OK && dead && n_done) st = dead_all(s, err);

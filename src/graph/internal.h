@@ -1,6 +1,8 @@
 /* internal.h - what the files of the graph room share.
  *     build.c    model -> nodes over slots (names resolved, functions inlined, subgraphs nested)
  *     passes.c   nodes -> fewer nodes (constants folded, dead nodes dropped)
+ *     pass_*.c   one pattern each
+ *     precision.c  which nodes may use low precision
  *     plan.c     last readers, prepared operators
  *     session.c  the public face of a loaded graph
  *     run.c      executes a plan; what an operator may ask of a run
@@ -53,6 +55,8 @@ koe_status koe_graph_build(koe_session *s, const koe_session_options *opt, koe_e
 int koe_graph_add_slot(koe_session *s, koe_str name, int plan);
 /* passes.c */
 koe_status koe_graph_passes(koe_session *s, const char *passes, koe_error *err);
+/* precision.c: sets every node's precision from the session's. */
+koe_status koe_graph_set_precision(koe_session *s, koe_error *err);
 /* plan.c: prepares every node and finds last readers. */
 koe_status koe_graph_finish(koe_session *s, koe_error *err);
 koe_status koe_graph_prepare(koe_session *s, koe_node *node, koe_error *err);

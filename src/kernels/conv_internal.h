@@ -1,4 +1,5 @@
-/* conv_internal.h - what f32_conv.c and f32_toom.c share. */
+/* conv_internal.h - what f32_conv.c, f32_toom.c and lp_conv.c share: the steps of a task that do not depend on how its products are
+ * formed. */
 #ifndef KOE_KERNELS_CONV_INTERNAL_H
 #define KOE_KERNELS_CONV_INTERNAL_H
 #include "kernels/conv.h"
@@ -6,6 +7,10 @@
 /* out[j] = pre(x[from + j * step]) for j < n, zero outside 0..v->n_in and when x is NULL. pre may be NULL. */
 void koe_conv_copy_run(const koe_f32_conv *v, const koe_f32_prologue *pre, size_t channel, float *out, size_t n, const float *x,
                        int64_t from, size_t step);
+/* The piece of row r of x (NULL: zeros) that outputs t0.. read, with pre applied: v->ldb floats. */
+void koe_conv_copy_row(const koe_f32_conv *v, const koe_f32_prologue *pre, size_t r, float *out, const float *x, size_t t0);
+/* Puts n outputs of each of m rows at every step-th element of y. */
+void koe_conv_scatter(float *y, size_t ldy, size_t step, const float *from, size_t ld, size_t m, size_t n);
 /* Applies ep to the block c[m][n] whose first element is output (row, t). */
 void koe_conv_finish(const koe_f32_conv *v, float *c, size_t ld, size_t row, size_t t, size_t m, size_t n, const koe_f32_epilogue *ep);
 /* Sets n_co and co_step from n_tile. */

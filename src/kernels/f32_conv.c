@@ -117,8 +117,7 @@ void koe_conv_copy_run(const koe_f32_conv *v, const koe_f32_prologue *pre, size_
     memset(out + skip + count, 0, (n - skip - count) * sizeof *out);
 }
 
-/* The piece of one row of x that outputs t0.. read. */
-static void copy_row(const koe_f32_conv *v, const koe_f32_prologue *pre, size_t row, float *out, const float *x, size_t t0)
+void koe_conv_copy_row(const koe_f32_conv *v, const koe_f32_prologue *pre, size_t row, float *out, const float *x, size_t t0)
 {
     const size_t channel = row / v->rows_per_channel;
     const int64_t from = (int64_t)(t0 * v->stride) - v->pad;
@@ -139,8 +138,7 @@ void koe_conv_finish(const koe_f32_conv *v, float *c, size_t ld, size_t row, siz
     v->set->finish(c, ld, m, n, &part);
 }
 
-/* Puts n outputs at every step-th element of y. */
-static void scatter(float *y, size_t ldy, size_t step, const float *from, size_t ld, size_t m, size_t n)
+void koe_conv_scatter(float *y, size_t ldy, size_t step, const float *from, size_t ld, size_t m, size_t n)
 {
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++) y[i * ldy + j * step] = from[i * ld + j];
@@ -163,7 +161,7 @@ void koe_f32_conv_task(const koe_f32_conv *v, size_t task, float *y, size_t ldy,
     const size_t ld = dense ? ldy : v->tile;
     for (size_t r0 = 0; r0 == 0 || r0 < v->rows; r0 += v->chunk) {
         const size_t rows = v->rows - r0 < v->chunk ? v->rows - r0 : v->chunk;
-        for (size_t r = 0; r < rows; r++) copy_row(v, pre, r0 + r, scratch + r * v->ldb, row(arg, r0 + r), t0);
+        for (size_t r = 0; r < rows; r++) koe_conv_copy_row(v, pre, r0 + r, scratch + r * v->ldb, row(arg, r0 + r), t0);
         for (size_t c = co0; c < co1; c += set->mr) {
             const size_t m = v->co - c < set->mr ? v->co - c : set->mr;
             const float *a = packed + c * v->rows * v->taps + r0 * v->taps * m;
@@ -173,7 +171,7 @@ void koe_f32_conv_task(const koe_f32_conv *v, size_t task, float *y, size_t ldy,
                 set->tile(to, ld, a, scratch + j, v->ldb, v->off, rows, v->taps, m, nc, r0 > 0);
                 if (r0 + rows < v->rows) continue;
                 if (ep) koe_conv_finish(v, to, ld, c, t0 + j, m, nc, ep);
-                if (!dense) scatter(y + c * ldy + (t0 + j) * v->y_step, ldy, v->y_step, to, ld, m, nc);
+                if (!dense) koe_conv_scatter(y + c * ldy + (t0 + j) * v->y_step, ldy, v->y_step, to, ld, m, nc);
             }
         }
         if (v->rows == 0) break;

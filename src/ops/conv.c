@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "kernels/conv.h"
+#include "kernels/lp_conv.h"
 #include "ops/ops.h"
 #include "ops/tasks.h"
 
@@ -39,6 +39,11 @@ typedef struct conv_state {
     size_t *pos; /* input offset of each from its phase's first */
     phase *phase;
     size_t n_phase;
+    const koe_lp_set *lp; /* low precision; packed is then NULL */
+    uint32_t *words; /* [group][phase] */
+    int32_t *sum; /* int8: [group][phase][channel] */
+    float *scale;
+    size_t group_words;
 } conv_state;
 
 /* ---- shapes ------------------------------------------------------------------------------------------------------------ */
@@ -202,6 +207,9 @@ static void release_state(void *state)
     conv_state *s = state;
     if (!s) return;
     free(s->packed);
+    free(s->words);
+    free(s->sum);
+    free(s->scale);
     free(s->tap);
     free(s->pos);
     free(s->phase);
@@ -233,6 +241,13 @@ static void list_taps(conv_state *s, const geometry *g)
     }
 }
 
+/* Words of the low-precision weights of phase p of a group, and of those before it. */
+static size_t lp_words(const conv_state *s, const geometry *g, size_t n_tap)
+{
+    const size_t rows = g->c_in * g->outer_kernel, per_word = koe_lp_group(s->lp->kind);
+    return (rows + per_word - 1) / per_word * g->c_out * n_tap;
+}
+
 static void pack_weights(const conv_state *s, const geometry *g, const float *w)
 {
     const size_t k = g->kernel[g->n_spatial - 1], rows = g->c_in * g->outer_kernel;
@@ -242,28 +257,54 @@ static void pack_weights(const conv_state *s, const geometry *g, const float *w)
     for (size_t i = 0; i < g->group; i++)
         for (size_t p = 0; p < s->n_phase; p++) {
             const phase *ph = &s->phase[p];
+            const size_t channel = (i * s->n_phase + p) * g->c_out;
             v.w = w + i * s->group_count;
-            koe_f32_conv_pack(&s->toom, s->packed + i * s->packed_count + rows * g->c_out * ph->first_tap, &v, g->c_out, rows,
-                              s->tap + ph->first_tap, ph->n_tap);
+            if (s->lp)
+                koe_lp_conv_pack(s->lp, s->words + i * s->group_words + lp_words(s, g, ph->first_tap), s->sum + channel, s->scale + channel, &v,
+                                 g->c_out, rows, s->tap + ph->first_tap, ph->n_tap);
+            else
+                koe_f32_conv_pack(&s->toom, s->packed + i * s->packed_count + rows * g->c_out * ph->first_tap, &v, g->c_out, rows, s->tap + ph->first_tap,
+                                  ph->n_tap);
         }
 }
 
-static koe_status make_state(conv_state **out, const koe_node *node, const geometry *g, const koe_tensor *w, koe_error *err)
+/* Whether a convolution gains by low precision, and loses little: many channels on both sides, along time. */
+static const koe_lp_set *choose_lp(const koe_node *node, const geometry *g)
+{
+    enum { CHANNELS_MIN = 32, REACH_MAX = 512, HELD_MAX = 1024 * 1024 };
+    const size_t span = (g->kernel[0] - 1) * g->dilation[0];
+    if (node->precision != KOE_PRECISION_BF16 && node->precision != KOE_PRECISION_INT8) return NULL;
+    if (g->n_spatial != 1 || g->c_in < CHANNELS_MIN || g->c_out < CHANNELS_MIN || (!g->transposed && g->stride[0] != 1)) return NULL;
+    if (span > REACH_MAX || g->c_in * (REACH_MAX + span) > HELD_MAX) return NULL;
+    return koe_lp_kernels(node->precision == KOE_PRECISION_INT8 ? KOE_LP_INT8 : KOE_LP_BF16);
+}
+
+static koe_status make_state(conv_state **out, const koe_node *node, const geometry *g, const koe_tensor *w, const koe_lp_set *lp,
+                             koe_error *err)
 {
     const int last = g->n_spatial - 1;
     const size_t k = g->kernel[last], count = koe_tensor_count(w), n_phase = g->transposed ? g->stride[last] : 1, rows = g->c_in * g->outer_kernel;
+    const size_t n_sum = g->group * n_phase * g->c_out;
     conv_state *s = calloc(1, sizeof *s);
     if (s) {
         s->n_phase = n_phase;
         s->group_count = count / g->group;
-        if (!g->transposed) koe_f32_conv_choose(&s->toom, g->c_out, rows, k, g->stride[last], g->dilation[last]);
-        s->packed_count = koe_f32_conv_count(&s->toom, g->c_out, rows, k);
-        s->packed = koe_weights_alloc(s->packed_count * g->group);
+        s->lp = lp;
+        if (lp) {
+            s->group_words = lp_words(s, g, k);
+            s->words = (uint32_t *)(void *)koe_weights_alloc(s->group_words * g->group);
+            s->sum = calloc(n_sum, sizeof *s->sum);
+            s->scale = calloc(n_sum, sizeof *s->scale);
+        } else {
+            if (!g->transposed) koe_f32_conv_choose(&s->toom, g->c_out, rows, k, g->stride[last], g->dilation[last]);
+            s->packed_count = koe_f32_conv_count(&s->toom, g->c_out, rows, k);
+            s->packed = koe_weights_alloc(s->packed_count * g->group);
+        }
         s->tap = calloc(k, sizeof *s->tap);
         s->pos = calloc(k, sizeof *s->pos);
         s->phase = calloc(n_phase, sizeof *s->phase);
     }
-    if (!s || !s->packed || !s->tap || !s->pos || !s->phase) {
+    if (!s || (lp ? !s->words || !s->sum || !s->scale : !s->packed) || !s->tap || !s->pos || !s->phase) {
         release_state(s);
         return koe_fail(err, KOE_E_NOMEM, "weights of %.*s", KOE_STR_ARG(node->name));
     }
@@ -279,7 +320,7 @@ static koe_status prepare(koe_node *node, void **state, bool transposed, koe_err
     geometry g;
     if (!w || w->dtype != KOE_DTYPE_F32) return KOE_OK;
     koe_status st = read_kernel(&g, node, w, transposed, err);
-    return st == KOE_OK ? make_state((conv_state **)state, node, &g, w, err) : st;
+    return st == KOE_OK ? make_state((conv_state **)state, node, &g, w, choose_lp(node, &g), err) : st;
 }
 
 static koe_status prepare_conv(koe_node *node, void **state, koe_error *err) { return prepare(node, state, false, err); }
@@ -350,9 +391,15 @@ static void run_task(void *arg, size_t task, void *scratch)
         if (pre.scale) pre.scale += block * g->c_in;
         if (pre.shift) pre.shift += block * g->c_in;
         if (pre.alpha) pre.alpha += group * g->c_in, pre.r += group * g->c_in;
+        const koe_f32_prologue *before = pre.kind || pre.scale ? &pre : NULL;
+        if (k->s->lp) {
+            const size_t channel = (group * k->s->n_phase + p) * g->c_out;
+            koe_lp_conv_task(k->s->lp, v, part, k->y + at, plane, k->s->words + group * k->s->group_words + lp_words(k->s, g, k->s->phase[p].first_tap),
+                             k->s->sum + channel, k->s->scale + channel, find_row, &source, before, &ep, scratch);
+            continue;
+        }
         const float *packed = k->s->packed + group * k->s->packed_count + v->rows * v->co * k->s->phase[p].first_tap;
-        koe_f32_conv_task(v, part, k->y + at, plane, packed, find_row, &source, pre.kind || pre.scale ? &pre : NULL, &ep,
-                          scratch);
+        koe_f32_conv_task(v, part, k->y + at, plane, packed, find_row, &source, before, &ep, scratch);
     }
 }
 
@@ -381,6 +428,7 @@ static size_t plan(call *k, size_t *off)
             k->first[p] = (size_t)first;
         }
         if (!koe_f32_conv_plan(v, off + ph->first_tap, g->batch * g->group * g->outer_out)) return SIZE_MAX;
+        if (k->s->lp && !koe_lp_conv_plan(k->s->lp, v)) return SIZE_MAX; /* choose_lp() has seen to it */
         if (v->scratch > scratch) scratch = v->scratch;
         if (v->n_tile * v->n_co > k->tasks) k->tasks = v->n_tile * v->n_co;
     }
@@ -565,7 +613,7 @@ static koe_status run(koe_op_ctx *c, bool transposed, koe_error *err)
     ep.residual = same && !transposed ? sum->data : NULL;
     st = read_prologue(&pre, c, &g, err);
     conv_state *made = NULL;
-    if (st == KOE_OK && !c->state) st = make_state(&made, c->node, &g, w, err);
+    if (st == KOE_OK && !c->state) st = make_state(&made, c->node, &g, w, NULL, err);
     if (st == KOE_OK) st = run_f32(c, &g, made ? made : c->state, x, &pre, &ep, y, err);
     release_state(made);
     if (st == KOE_OK && sum && !ep.residual) st = add_broadcast(c, y, sum, &whole, err);

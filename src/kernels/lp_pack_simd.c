@@ -1,0 +1,61 @@
+/* lp_pack_simd.c - rounding and interleaving rows of the input. */
+#include "kernels/lp_variants.h"
+#include "kernels/simd.h"
+
+/* The upper half of a float32's bits, rounded to nearest even; the lower half of the result is rubbish. */
+VF_INLINE vi round_bf16(vf x)
+{
+    const vi u = vi_bits(x), odd = vi_and(vi_sra(u, 16), vi_set(1));
+    return vi_add(vi_add(u, vi_set(0x7fff)), odd);
+}
+
+VF_INLINE vi pair(vf low, vf high)
+{
+    const vi l = vi_and(vi_sra(round_bf16(low), 16), vi_set(0xffff)), h = vi_and(round_bf16(high), vi_set((int)0xffff0000));
+    return vi_add(l, h);
+}
+
+void VARIANT(koe_bf16_pack)(uint32_t *out, const float *x, size_t pitch, size_t rows, size_t n, float inverse, float zero, float x_max)
+{
+    (void)inverse, (void)zero, (void)x_max;
+    for (size_t j = 0; j < n; j += VF_N) {
+        const size_t k = n - j < VF_N ? n - j : VF_N;
+        const vi w = pair(vf_load_n(x + j, k), rows > 1 ? vf_load_n(x + pitch + j, k) : vf_zero());
+        vf_store_n((float *)(void *)(out + j), vf_bits(w), k);
+    }
+}
+
+VF_INLINE vi quantise(vf x, vf inverse, vf zero, vf max)
+{
+    return vi_round(vf_min(max, vf_max(vf_zero(), vf_add(vf_round(vf_mul(x, inverse)), zero))));
+}
+
+void VARIANT(koe_i8_pack)(uint32_t *out, const float *x, size_t pitch, size_t rows, size_t n, float inverse, float zero, float x_max)
+{
+    const vf vi_ = vf_set(inverse), vz = vf_set(zero), vm_ = vf_set(x_max);
+    for (size_t j = 0; j < n; j += VF_N) {
+        const size_t k = n - j < VF_N ? n - j : VF_N;
+        vi q[4];
+        for (size_t r = 0; r < 4; r++) q[r] = r < rows ? quantise(vf_load_n(x + r * pitch + j, k), vi_, vz, vm_) : vi_round(vz);
+        const vi w = vi_add(vi_add(q[0], vi_shl(q[1], 8)), vi_add(vi_shl(q[2], 16), vi_shl(q[3], 24)));
+        vf_store_n((float *)(void *)(out + j), vf_bits(w), k);
+    }
+}
+
+void VARIANT(koe_f32_range)(const float *x, size_t n, float *low, float *high)
+{
+    vf lo = vf_set(*low), hi = vf_set(*high);
+    size_t i = 0;
+    for (; i + VF_N <= n; i += VF_N) {
+        const vf v = vf_load(x + i);
+        lo = vf_min(v, lo);
+        hi = vf_max(v, hi);
+    }
+    if (i < n) { /* zeros behind: always in range */
+        const vf v = vf_load_n(x + i, n - i);
+        lo = vf_min(v, lo);
+        hi = vf_max(v, hi);
+    }
+    *low = -vf_largest(vf_sub(vf_zero(), lo));
+    *high = vf_largest(hi);
+}

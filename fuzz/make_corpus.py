@@ -52,6 +52,7 @@ class Pickler(pickle._Pickler):
 def pt(name, obj, data, prefix="archive", byteorder="little"):
     b = io.BytesIO()
     Pickler(b, 2).dump(obj)
+    open(f"fuzz/corpus/pt/{name}.pkl", "wb").write(b.getvalue())
     with zipfile.ZipFile(f"fuzz/corpus/pt/{name}", "w") as z:
         z.writestr(zipfile.ZipInfo(f"{prefix}/data.pkl"), b.getvalue())
         if byteorder:

@@ -89,7 +89,7 @@ koe_status koe_window_read(koe_window *w, const koe_node *node, int n, const int
         } else {
             w->out[d] = out_length(w, d, ceil_mode);
         }
-        if (w->out[d] < 1)
+        if (w->out[d] < 1 && in[d] > 0)
             return koe_fail(err, KOE_E_FORMAT, "%.*s: a window of %" PRId64 " does not fit %" PRId64 " inputs with padding %" PRId64 "+%" PRId64
                             " (node %.*s)", KOE_STR_ARG(node->op_type), extent(w, d), in[d], w->pad_begin[d], w->pad_end[d],
                             KOE_STR_ARG(node->name));

@@ -14,7 +14,8 @@ typedef struct koe_window {
 
 /* Reads kernel_shape, strides, dilations, pads, auto_pad and ceil_mode of the node. in[n]: the spatial dimensions of the input;
  * kernel[n]: those of a convolution's weights, which kernel_shape must equal when given, and whose windows all lie inside the padded
- * input; NULL: pooling, kernel_shape is required. KOE_E_FORMAT when something does not fit or no output is left. */
+ * input; NULL: pooling, kernel_shape is required. KOE_E_FORMAT when something does not fit, or no output
+ * is left of an input that is not empty. */
 koe_status koe_window_read(koe_window *w, const koe_node *node, int n, const int64_t *in, const int64_t *kernel, koe_error *err);
 
 /* The part of the window of output o, dimension d, that lies inside the input: kernel positions *from..*to-1 (empty when equal). */

@@ -6,13 +6,20 @@
  * the smallest thing that is never torn: a word's phonemes, or a mark. Threads: everything here belongs to one call. */
 #ifndef KOE_TEXT_FRONT_H
 #define KOE_TEXT_FRONT_H
+#include <pthread.h>
+
 #include "base/base.h"
 #include "text/espeak.h"
 #include "text/lang.h"
+#include "text/lexicon.h"
 #include "text/text.h"
 
 struct koe_text {
     koe_espeak *espeak;
+    char *lexicon_dir; /* NULL: none */
+    pthread_mutex_t lock; /* guards the opening of what follows */
+    koe_lexicon *english[2]; /* US, GB; opened at first use */
+    bool tried[2];
 };
 
 /* ---- normal text: what is spoken, and where in the input it came from ---- */
@@ -62,6 +69,12 @@ typedef struct koe_piece {
     koe_break brk;
 } koe_piece;
 
+/* [word](value) in the text: the writer says how the word is spoken. Offsets of the normal text, brackets and value taken out. */
+typedef struct koe_link {
+    size_t at, n;
+    koe_str value; /* borrowed from the input */
+} koe_link;
+
 typedef struct koe_block {
     koe_text *t;
     const koe_text_options *opt;
@@ -70,6 +83,8 @@ typedef struct koe_block {
     size_t text_at, text_n; /* of the input: this block */
     koe_break end; /* how the block ends */
     koe_normal normal;
+    koe_link *link; /* in order */
+    size_t n_link;
     koe_buf sound; /* phonemes of all pieces, UTF-8 */
     koe_piece *piece;
     size_t n, cap;
@@ -89,6 +104,10 @@ koe_status koe_normalise_block(koe_block *b, koe_error *err);
 koe_status koe_sentences(koe_buf *out, koe_str text, const koe_lang *lang, koe_error *err);
 /* Fills b->piece from b->normal, by alphabet and language. */
 koe_status koe_phonemise_block(koe_block *b, koe_error *err);
+/* misaki's English. */
+koe_status koe_phonemise_english(koe_block *b, const koe_lexicon *lexicon, koe_error *err);
+/* The dictionary of an accent, opened at first use; NULL when it is not installed, which is logged once. */
+const koe_lexicon *koe_text_lexicon(koe_text *t, bool british);
 koe_status koe_phonemise_espeak(koe_block *b, koe_str text, size_t at, koe_error *err);
 
 /* Whether a word has something to say: letters, digits, or signs with a name. */

@@ -61,5 +61,9 @@ static koe_status phonemise_written(koe_block *b, koe_error *err)
 koe_status koe_phonemise_block(koe_block *b, koe_error *err)
 {
     if (b->opt->phonemes || b->opt->alphabet == KOE_ALPHABET_TEXT || b->opt->alphabet == KOE_ALPHABET_NONE) return phonemise_written(b, err);
+    if (b->opt->alphabet == KOE_ALPHABET_MISAKI && b->lang->way == KOE_LANG_ENGLISH) {
+        const koe_lexicon *lexicon = koe_text_lexicon(b->t, strcmp(b->lang->tag, "en-gb") == 0);
+        if (lexicon) return koe_phonemise_english(b, lexicon, err);
+    }
     return koe_phonemise_espeak(b, koe_buf_str(&b->normal.text), 0, err);
 }

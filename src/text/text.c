@@ -10,6 +10,8 @@ koe_status koe_text_open(koe_text **out, const koe_text_setup *setup, koe_error 
 {
     koe_text *t = calloc(1, sizeof *t);
     if (!t) return koe_fail(err, KOE_E_NOMEM, "text front end");
+    pthread_mutex_init(&t->lock, NULL);
+    if (setup && setup->lexicon_dir) t->lexicon_dir = koe_str_dup(koe_str_of(setup->lexicon_dir));
     koe_status st = koe_espeak_open(&t->espeak, setup ? setup->helper : NULL, err);
     if (st != KOE_OK) {
         koe_text_close(t);
@@ -23,7 +25,26 @@ void koe_text_close(koe_text *t)
 {
     if (!t) return;
     koe_espeak_close(t->espeak);
+    koe_lexicon_close(t->english[0]);
+    koe_lexicon_close(t->english[1]);
+    pthread_mutex_destroy(&t->lock);
+    free(t->lexicon_dir);
     free(t);
+}
+
+const koe_lexicon *koe_text_lexicon(koe_text *t, bool british)
+{
+    pthread_mutex_lock(&t->lock);
+    if (!t->tried[british]) {
+        koe_error err = { 0 };
+        t->tried[british] = true;
+        koe_status st = t->lexicon_dir ? koe_lexicon_open(&t->english[british], t->lexicon_dir, british ? "gb" : "us", &err)
+                                       : koe_fail(&err, KOE_E_NOT_FOUND, "no folder of dictionaries");
+        if (st != KOE_OK) koe_log(KOE_LOG_WARN, "English is read by espeak-ng alone: %s (koe pull lexicon)", err.message);
+    }
+    const koe_lexicon *l = t->english[british];
+    pthread_mutex_unlock(&t->lock);
+    return l;
 }
 
 koe_espeak *koe_text_espeak(koe_text *t) { return t->espeak; }
@@ -51,6 +72,7 @@ static void free_block(koe_block *b)
     koe_normal_free(&b->normal);
     koe_buf_free(&b->sound);
     free(b->piece);
+    free(b->link);
 }
 
 static koe_status do_block(koe_assembly *a, koe_block *b, koe_buf *sentences, koe_error *err)

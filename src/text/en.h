@@ -13,18 +13,18 @@
     X(RBR) X(RBS) X(RP) X(SYM) X(TO) X(UH) X(VB) X(VBD) X(VBG) X(VBN) X(VBP) X(VBZ) X(WDT) X(WP) X(WPS) X(WRB) X(ADD) X(STOP) X(COMMA) \
     X(COLON) X(LRB) X(RRB) X(OPEN) X(CLOSE) X(DOLLAR) X(HASH) X(NFP)
 #define KOE_TAG_ENUM(t) KOE_TAG_##t,
-typedef enum koe_tag { KOE_TAG_LIST(KOE_TAG_ENUM) KOE_N_TAG } koe_tag;
+typedef enum koe_en_tag_id { KOE_TAG_LIST(KOE_TAG_ENUM) KOE_N_TAG } koe_en_tag_id;
 #undef KOE_TAG_ENUM
 
 /* "NN"; static. */
-const char *koe_tag_name(koe_tag tag);
+const char *koe_en_tag_name(koe_en_tag_id tag);
 
 #define KOE_NO_STRESS NAN
 
-typedef struct koe_token {
+typedef struct koe_en_token {
     size_t at; /* of the normal text */
     koe_str text;
-    koe_tag tag;
+    koe_en_tag_id tag;
     bool space; /* white space follows */
     bool is_head; /* first of its word */
     bool prespace; /* a space goes before it inside its word */
@@ -35,19 +35,19 @@ typedef struct koe_token {
     const char *alias; /* read as this word; NULL: as written */
     double stress; /* asked for by the writer; KOE_NO_STRESS */
     const char *num_flags; /* "" or letters of & n a */
-} koe_token;
+} koe_en_token;
 
-typedef struct koe_tokens {
-    koe_token *token;
+typedef struct koe_en_tokens {
+    koe_en_token *token;
     size_t n, cap;
     bool failed;
-} koe_tokens;
+} koe_en_tokens;
 
 /* What follows a word. */
-typedef struct koe_context {
+typedef struct koe_en_context {
     int vowel; /* 1: a vowel, 0: a consonant, -1: a pause or the end */
     bool to; /* the word "to" */
-} koe_context;
+} koe_en_context;
 
 typedef struct koe_english {
     koe_text *t;
@@ -60,32 +60,32 @@ typedef struct koe_english {
 } koe_english;
 
 /* A word to look up: one token, or several merged. */
-typedef struct koe_query {
+typedef struct koe_en_query {
     koe_str text;
-    koe_tag tag;
+    koe_en_tag_id tag;
     bool is_head;
     char currency;
     double stress;
     const char *num_flags;
-} koe_query;
+} koe_en_query;
 
-void koe_tokens_add(koe_tokens *t, koe_token token);
+void koe_en_add_token(koe_en_tokens *t, koe_en_token token);
 /* spaCy's English tokenizer: white space, exceptions, prefixes, suffixes, infixes. */
-void koe_en_tokenize(koe_english *e, koe_tokens *out, koe_str text);
+void koe_en_tokenize(koe_english *e, koe_en_tokens *out, koe_str text);
 /* Sets every token's tag. */
-void koe_en_tag(koe_english *e, koe_tokens *t);
+void koe_en_tag(koe_english *e, koe_en_tokens *t);
 /* misaki's second split: camelCase, digits, signs. Appends the pieces of one token. */
-void koe_en_split(koe_tokens *out, const koe_token *token);
+void koe_en_split(koe_en_tokens *out, const koe_en_token *token);
 
 /* Phonemes of a word by special case, dictionary, ending or number; p NULL when there are none. In the arena. */
-koe_str koe_en_lookup(koe_english *e, const koe_query *q, koe_context ctx);
+koe_str koe_en_lookup(koe_english *e, const koe_en_query *q, koe_en_context ctx);
 /* The dictionary's phonemes of one word (endings not tried); p NULL when there are none. */
-koe_str koe_en_dictionary(koe_english *e, koe_str word, koe_tag tag, double stress, const koe_context *ctx);
+koe_str koe_en_dictionary(koe_english *e, koe_str word, koe_en_tag_id tag, double stress, const koe_en_context *ctx);
 /* The same by word endings only: "-s". */
-koe_str koe_en_stem_s(koe_english *e, koe_str word, koe_tag tag, double stress, const koe_context *ctx);
+koe_str koe_en_stem_s(koe_english *e, koe_str word, koe_en_tag_id tag, double stress, const koe_en_context *ctx);
 /* Whether the word (ASCII digits) is a number, and its phonemes. */
 bool koe_en_is_number(koe_str word, bool is_head);
-koe_str koe_en_number(koe_english *e, const koe_query *q, koe_str word);
+koe_str koe_en_number(koe_english *e, const koe_en_query *q, koe_str word);
 /* "dollars" and the like behind a word that is no number. */
 koe_str koe_en_append_currency(koe_english *e, koe_str phonemes, char currency);
 /* Suffixes by sound. p NULL when they do not fit. */

@@ -21,9 +21,9 @@ static bool only(koe_str s, const char *set)
 
 /* ---- the writer's own phonemes and stress: [word](/.../), [word](+1), [2024](#a#) ---- */
 
-static bool inside(const koe_link *l, const koe_token *t) { return t->at >= l->at && t->at + t->text.n <= l->at + l->n; }
+static bool inside(const koe_link *l, const koe_en_token *t) { return t->at >= l->at && t->at + t->text.n <= l->at + l->n; }
 
-static void apply_stress_link(koe_english *e, koe_tokens *t, const koe_link *l, size_t from, size_t to)
+static void apply_stress_link(koe_english *e, koe_en_tokens *t, const koe_link *l, size_t from, size_t to)
 {
     koe_str v = l->value;
     double stress = KOE_NO_STRESS;
@@ -39,7 +39,7 @@ static void apply_stress_link(koe_english *e, koe_tokens *t, const koe_link *l, 
     for (size_t i = from; i < to; i++) t->token[i].stress = stress, t->token[i].num_flags = flags ? flags : "";
 }
 
-static void apply_links(koe_english *e, koe_tokens *t, const koe_link *link, size_t n_link)
+static void apply_links(koe_english *e, koe_en_tokens *t, const koe_link *link, size_t n_link)
 {
     size_t out = 0, k = 0;
     for (size_t i = 0; i < t->n;) {
@@ -56,8 +56,8 @@ static void apply_links(koe_english *e, koe_tokens *t, const koe_link *link, siz
         else {
             while (v.n && v.p[0] == '/') v.p++, v.n--;
             while (v.n && v.p[v.n - 1] == '/') v.n--;
-            koe_token *head = &t->token[i];
-            const koe_token *last = &t->token[end - 1];
+            koe_en_token *head = &t->token[i];
+            const koe_en_token *last = &t->token[end - 1];
             head->text.n = last->at + last->text.n - head->at;
             head->space = last->space;
             head->done = true;
@@ -72,9 +72,9 @@ static void apply_links(koe_english *e, koe_tokens *t, const koe_link *link, siz
 
 /* ---- pieces ---- */
 
-static bool is_punctuation(koe_tag t) { return t >= KOE_TAG_STOP; }
+static bool is_punctuation(koe_en_tag_id t) { return t >= KOE_TAG_STOP; }
 
-static koe_str mark_phonemes(koe_english *e, const koe_token *t)
+static koe_str mark_phonemes(koe_english *e, const koe_en_token *t)
 {
     if (t->tag == KOE_TAG_LRB) return KOE_STR("(");
     if (t->tag == KOE_TAG_RRB) return KOE_STR(")");
@@ -97,7 +97,7 @@ static bool ascii_letters(koe_str s)
     return true;
 }
 
-static void settle(koe_token *t, koe_str phonemes)
+static void settle(koe_en_token *t, koe_str phonemes)
 {
     t->done = true;
     t->phonemes = phonemes.p ? phonemes : KOE_STR("");
@@ -106,15 +106,15 @@ static void settle(koe_token *t, koe_str phonemes)
 static char currency_of(koe_str s) { return koe_str_is(s, "$") ? '$' : koe_str_is(s, "£") ? 'L' : koe_str_is(s, "€") ? 'E' : 0; }
 
 /* misaki's retokenize: pieces of every token, marks settled, currency carried to the last piece of its amount. */
-static void make_pieces(koe_english *e, koe_tokens *out, const koe_tokens *t)
+static void make_pieces(koe_english *e, koe_en_tokens *out, const koe_en_tokens *t)
 {
     char currency = 0;
     for (size_t i = 0; i < t->n; i++) {
         size_t from = out->n;
-        if (t->token[i].done) koe_tokens_add(out, t->token[i]);
+        if (t->token[i].done) koe_en_add_token(out, t->token[i]);
         else koe_en_split(out, &t->token[i]);
         for (size_t j = from; j < out->n && !out->failed; j++) {
-            koe_token *p = &out->token[j];
+            koe_en_token *p = &out->token[j];
             char sign = currency_of(p->text);
             if (p->done) continue;
             if (p->tag == KOE_TAG_DOLLAR && sign) currency = sign, settle(p, KOE_STR(""));
@@ -159,7 +159,7 @@ static koe_str fallback(koe_english *e, koe_str text)
     return r;
 }
 
-static koe_context context_after(koe_context ctx, koe_str phonemes, koe_str text, koe_tag tag)
+static koe_en_context context_after(koe_en_context ctx, koe_str phonemes, koe_str text, koe_en_tag_id tag)
 {
     if (phonemes.n) ctx.vowel = koe_en_vowel_after(phonemes, ctx.vowel);
     ctx.to = koe_str_is(text, "to") || koe_str_is(text, "To") || (koe_str_is(text, "TO") && (tag == KOE_TAG_TO || tag == KOE_TAG_IN));
@@ -176,9 +176,9 @@ static size_t tag_weight(koe_str s)
     return n;
 }
 
-static koe_query merge(const koe_token *t, size_t n)
+static koe_en_query merge(const koe_en_token *t, size_t n)
 {
-    koe_query q = { .text = { t[0].text.p, t[n - 1].at + t[n - 1].text.n - t[0].at }, .is_head = t[0].is_head, .stress = KOE_NO_STRESS, .num_flags = "" };
+    koe_en_query q = { .text = { t[0].text.p, t[n - 1].at + t[n - 1].text.n - t[0].at }, .is_head = t[0].is_head, .stress = KOE_NO_STRESS, .num_flags = "" };
     size_t best = 0;
     bool mixed = false;
     for (size_t i = 0; i < n; i++) {
@@ -194,9 +194,9 @@ static koe_query merge(const koe_token *t, size_t n)
     return q;
 }
 
-static koe_str look_up(koe_english *e, const koe_token *t, size_t n, koe_context ctx)
+static koe_str look_up(koe_english *e, const koe_en_token *t, size_t n, koe_en_context ctx)
 {
-    koe_query q = merge(t, n);
+    koe_en_query q = merge(t, n);
     if (n == 1 && t->alias) q.text = koe_str_of(t->alias);
     return koe_en_lookup(e, &q, ctx);
 }
@@ -230,7 +230,7 @@ static int by_rank(const void *a, const void *b)
 }
 
 /* Glued parts share one main stress: "well-known". */
-static void restress(koe_english *e, koe_token *t, size_t n)
+static void restress(koe_english *e, koe_en_token *t, size_t n)
 {
     rank r[MAX_LIST];
     size_t k = 0, n_primary = 0;
@@ -246,7 +246,7 @@ static void restress(koe_english *e, koe_token *t, size_t n)
     for (size_t i = 0; i < k / 2; i++) t[r[i].index].phonemes = koe_en_stress(e, t[r[i].index].phonemes, -0.5);
 }
 
-static void finish_list(koe_english *e, koe_token *t, size_t n)
+static void finish_list(koe_english *e, koe_en_token *t, size_t n)
 {
     koe_str text = { t[0].text.p, t[n - 1].at + t[n - 1].text.n - t[0].at };
     bool prespace = spaced_parts(text);
@@ -259,7 +259,7 @@ static void finish_list(koe_english *e, koe_token *t, size_t n)
 }
 
 /* A word of several pieces: the longest known stretches from the right; when a piece stays unknown espeak-ng gets the whole. */
-static koe_context resolve_list(koe_english *e, koe_token *t, size_t n, koe_context ctx)
+static koe_en_context resolve_list(koe_english *e, koe_en_token *t, size_t n, koe_en_context ctx)
 {
     size_t left = 0, right = n;
     while (left < right) {
@@ -267,7 +267,7 @@ static koe_context resolve_list(koe_english *e, koe_token *t, size_t n, koe_cont
         for (size_t i = left; i < right; i++) settled |= t[i].done || t[i].alias;
         koe_str ph = settled ? none : look_up(e, t + left, right - left, ctx);
         if (ph.p) {
-            koe_query q = merge(t + left, right - left);
+            koe_en_query q = merge(t + left, right - left);
             settle(&t[left], ph);
             for (size_t i = left + 1; i < right; i++) settle(&t[i], KOE_STR(""));
             ctx = context_after(ctx, ph, q.text, q.tag);
@@ -275,9 +275,9 @@ static koe_context resolve_list(koe_english *e, koe_token *t, size_t n, koe_cont
             left = 0;
         } else if (left + 1 < right) left++;
         else {
-            koe_token *one = &t[--right];
+            koe_en_token *one = &t[--right];
             if (!one->done && !only(one->text, JUNK)) {
-                koe_query all = merge(t, n);
+                koe_en_query all = merge(t, n);
                 settle(&t[0], fallback(e, all.text));
                 for (size_t i = 1; i < n; i++) settle(&t[i], KOE_STR(""));
                 return ctx;
@@ -290,7 +290,7 @@ static koe_context resolve_list(koe_english *e, koe_token *t, size_t n, koe_cont
     return ctx;
 }
 
-static koe_context resolve_single(koe_english *e, koe_token *t, koe_context ctx)
+static koe_en_context resolve_single(koe_english *e, koe_en_token *t, koe_en_context ctx)
 {
     if (!t->done) {
         koe_str ph = look_up(e, t, 1, ctx);
@@ -318,7 +318,7 @@ static void put_final(koe_buf *out, koe_str ph)
     }
 }
 
-static void add_word(koe_block *b, const koe_token *t, size_t n, koe_buf *scratch)
+static void add_word(koe_block *b, const koe_en_token *t, size_t n, koe_buf *scratch)
 {
     koe_buf_clear(scratch);
     for (size_t i = 0; i < n; i++) {
@@ -331,7 +331,7 @@ static void add_word(koe_block *b, const koe_token *t, size_t n, koe_buf *scratc
 
 /* Words are runs of unsettled pieces without white space between them; a settled piece, or one that white space follows, stands alone.
  * first[i]: piece i starts a word; list[i]: that word is a list, however short. */
-static bool *find_words(const koe_tokens *p, bool **list)
+static bool *find_words(const koe_en_tokens *p, bool **list)
 {
     bool *first = calloc(p->n + 1, sizeof *first);
     *list = calloc(p->n + 1, sizeof **list);
@@ -339,7 +339,7 @@ static bool *find_words(const koe_tokens *p, bool **list)
     size_t head = 0;
     bool open = false;
     for (size_t i = 0; i < p->n; i++) {
-        const koe_token *t = &p->token[i];
+        const koe_en_token *t = &p->token[i];
         bool alone = t->done || t->alias;
         if (!alone && open && !p->token[i - 1].space && i - head < MAX_LIST) {
             p->token[i].is_head = false;
@@ -354,14 +354,14 @@ static bool *find_words(const koe_tokens *p, bool **list)
     return first;
 }
 
-static void resolve(koe_english *e, koe_block *b, koe_tokens *p)
+static void resolve(koe_english *e, koe_block *b, koe_en_tokens *p)
 {
     bool *list, *first = find_words(p, &list);
     if (!first) {
         p->failed = true;
         return;
     }
-    koe_context ctx = { -1, false };
+    koe_en_context ctx = { -1, false };
     for (size_t end = p->n; end > 0 && e->st == KOE_OK;) {
         size_t head = end - 1;
         while (!first[head]) head--;
@@ -384,7 +384,7 @@ static void resolve(koe_english *e, koe_block *b, koe_tokens *p)
 koe_status koe_phonemise_english(koe_block *b, const koe_lexicon *lexicon, koe_error *err)
 {
     koe_english e = { .t = b->t, .lexicon = lexicon, .british = strcmp(b->lang->tag, "en-gb") == 0, .text = koe_buf_str(&b->normal.text), .err = err };
-    koe_tokens tokens = { 0 }, pieces = { 0 };
+    koe_en_tokens tokens = { 0 }, pieces = { 0 };
     koe_en_tokenize(&e, &tokens, e.text);
     koe_en_tag(&e, &tokens);
     if (b->n_link) apply_links(&e, &tokens, b->link, b->n_link);

@@ -100,12 +100,12 @@ done:
     return r;
 }
 
-static koe_pos exact_pos(koe_tag t)
+static koe_pos exact_pos(koe_en_tag_id t)
 {
     return t == KOE_TAG_VBD ? KOE_POS_VBD : t == KOE_TAG_VBN ? KOE_POS_VBN : t == KOE_TAG_VBP ? KOE_POS_VBP : t == KOE_TAG_DT ? KOE_POS_DT : KOE_N_POS;
 }
 
-static koe_pos parent_pos(koe_tag t)
+static koe_pos parent_pos(koe_en_tag_id t)
 {
     if (t >= KOE_TAG_VB && t <= KOE_TAG_VBZ) return KOE_POS_VERB;
     if (t >= KOE_TAG_NN && t <= KOE_TAG_NNPS) return KOE_POS_NOUN;
@@ -115,7 +115,7 @@ static koe_pos parent_pos(koe_tag t)
 }
 
 /* An entry's reading for a part of speech; n == 0 with p: spell it. */
-static koe_str by_pos(const koe_entry *entry, koe_tag tag, const koe_context *ctx)
+static koe_str by_pos(const koe_entry *entry, koe_en_tag_id tag, const koe_en_context *ctx)
 {
     if (ctx && ctx->vowel < 0 && entry->pos_value[KOE_POS_NONE].p) return entry->pos_value[KOE_POS_NONE];
     koe_pos pos = exact_pos(tag);
@@ -124,7 +124,7 @@ static koe_str by_pos(const koe_entry *entry, koe_tag tag, const koe_context *ct
     return entry->pos_value[KOE_POS_DEFAULT];
 }
 
-koe_str koe_en_dictionary(koe_english *e, koe_str word, koe_tag tag, double stress, const koe_context *ctx)
+koe_str koe_en_dictionary(koe_english *e, koe_str word, koe_en_tag_id tag, double stress, const koe_en_context *ctx)
 {
     koe_entry entry = { 0 };
     bool found = koe_lexicon_find(e->lexicon, word, &entry), name = false;
@@ -160,7 +160,7 @@ static bool is_known(koe_english *e, koe_str w)
 
 static koe_str cut(koe_str w, size_t n) { return (koe_str){ w.p, w.n - n }; }
 
-koe_str koe_en_stem_s(koe_english *e, koe_str w, koe_tag tag, double stress, const koe_context *ctx)
+koe_str koe_en_stem_s(koe_english *e, koe_str w, koe_en_tag_id tag, double stress, const koe_en_context *ctx)
 {
     koe_str stem = none;
     if (w.n < 3 || w.p[w.n - 1] != 's') return none;
@@ -174,7 +174,7 @@ koe_str koe_en_stem_s(koe_english *e, koe_str w, koe_tag tag, double stress, con
     return stem.p ? koe_en_add_s(e, koe_en_dictionary(e, stem, tag, stress, ctx)) : none;
 }
 
-static koe_str stem_ed(koe_english *e, koe_str w, koe_tag tag, double stress, const koe_context *ctx)
+static koe_str stem_ed(koe_english *e, koe_str w, koe_en_tag_id tag, double stress, const koe_en_context *ctx)
 {
     koe_str stem = none;
     if (w.n < 4 || w.p[w.n - 1] != 'd') return none;
@@ -189,7 +189,7 @@ static bool is_doubled_ing(koe_str w)
     return (a == b && strchr("bcdgklmnprstvxz", a)) || koe_str_ends(w, KOE_STR("cking"));
 }
 
-static koe_str stem_ing(koe_english *e, koe_str w, koe_tag tag, double stress, const koe_context *ctx)
+static koe_str stem_ing(koe_english *e, koe_str w, koe_en_tag_id tag, double stress, const koe_en_context *ctx)
 {
     koe_str stem = none;
     if (w.n < 5 || !koe_str_ends(w, KOE_STR("ing"))) return none;
@@ -200,7 +200,7 @@ static koe_str stem_ing(koe_english *e, koe_str w, koe_tag tag, double stress, c
     return stem.p ? koe_en_add_ing(e, koe_en_dictionary(e, stem, tag, stress, ctx)) : none;
 }
 
-static koe_str by_ending(koe_english *e, koe_str w, koe_tag tag, double stress, const koe_context *ctx)
+static koe_str by_ending(koe_english *e, koe_str w, koe_en_tag_id tag, double stress, const koe_en_context *ctx)
 {
     koe_str ph = koe_en_stem_s(e, w, tag, stress, ctx);
     if (!ph.p) ph = stem_ed(e, w, tag, stress, ctx);
@@ -239,7 +239,7 @@ static bool is_dotted(koe_str w)
     return false;
 }
 
-static bool is_noun(koe_tag t) { return t >= KOE_TAG_NN && t <= KOE_TAG_NNPS; }
+static bool is_noun(koe_en_tag_id t) { return t >= KOE_TAG_NN && t <= KOE_TAG_NNPS; }
 
 static koe_str gold_default(koe_english *e, const char *w)
 {
@@ -248,7 +248,7 @@ static koe_str gold_default(koe_english *e, const char *w)
     return entry.by_pos ? entry.pos_value[KOE_POS_DEFAULT] : entry.gold_value;
 }
 
-static koe_str function_word(koe_english *e, koe_str w, koe_tag tag, double stress, koe_context ctx)
+static koe_str function_word(koe_english *e, koe_str w, koe_en_tag_id tag, double stress, koe_en_context ctx)
 {
     bool upper = w.n > 1 && w.p[0] <= 'Z' && w.p[1] <= 'Z';
     if (is_any_case(w, "am")) {
@@ -272,7 +272,7 @@ static koe_str function_word(koe_english *e, koe_str w, koe_tag tag, double stre
     return none;
 }
 
-static koe_str special_case(koe_english *e, koe_str w, koe_tag tag, double stress, koe_context ctx)
+static koe_str special_case(koe_english *e, koe_str w, koe_en_tag_id tag, double stress, koe_en_context ctx)
 {
     if (w.n == 1) {
         const char *sign = w.p[0] == '%' ? "percent" : w.p[0] == '&' ? "and" : w.p[0] == '+' ? "plus" : w.p[0] == '@' ? "at" : NULL;
@@ -291,14 +291,14 @@ static koe_str special_case(koe_english *e, koe_str w, koe_tag tag, double stres
 /* ---- words ---- */
 
 /* A capitalised or all-capital word that only its small form is known of. */
-static bool reads_as_lower(koe_english *e, koe_str w, const shape *s, koe_str low, koe_tag tag, double stress, const koe_context *ctx)
+static bool reads_as_lower(koe_english *e, koe_str w, const shape *s, koe_str low, koe_en_tag_id tag, double stress, const koe_en_context *ctx)
 {
     if (s->n < 2 || !s->letters || !s->has_upper || (tag == KOE_TAG_NNP && s->n <= 7)) return false;
     if (in_either(e, w) || !(!s->has_lower || s->rest_lower)) return false;
     return in_either(e, low) || by_ending(e, low, tag, stress, ctx).p;
 }
 
-static koe_str word_phonemes(koe_english *e, koe_str w, koe_tag tag, double stress, koe_context ctx)
+static koe_str word_phonemes(koe_english *e, koe_str w, koe_en_tag_id tag, double stress, koe_en_context ctx)
 {
     koe_str ph = special_case(e, w, tag, stress, ctx);
     if (ph.p) return ph;
@@ -341,7 +341,7 @@ static koe_str plain_form(koe_english *e, koe_str w)
     return r.p ? r : w;
 }
 
-koe_str koe_en_lookup(koe_english *e, const koe_query *q, koe_context ctx)
+koe_str koe_en_lookup(koe_english *e, const koe_en_query *q, koe_en_context ctx)
 {
     if (!q->text.n || q->text.n > MAX_WORD) return none;
     koe_str w = plain_form(e, q->text);

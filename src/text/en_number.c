@@ -275,7 +275,7 @@ static bool fits_currency(koe_str num)
     return count_dots(num) == 1 && num.n - (size_t)(dot - num.p) - 1 < 3;
 }
 
-koe_str koe_en_number(koe_english *e, const koe_query *q, koe_str word)
+koe_str koe_en_number(koe_english *e, const koe_en_query *q, koe_str word)
 {
     speaker s = { .e = e, .flags = q->num_flags };
     koe_str suffix = suffix_of(word);

@@ -11,12 +11,12 @@
 
 #define KOE_TAG_NAME(t) #t,
 static const char *const tag_names[KOE_N_TAG] = { KOE_TAG_LIST(KOE_TAG_NAME) };
-const char *koe_tag_name(koe_tag tag) { return tag < KOE_N_TAG ? tag_names[tag] : "XX"; }
+const char *koe_en_tag_name(koe_en_tag_id tag) { return tag < KOE_N_TAG ? tag_names[tag] : "XX"; }
 
 /* ---- words by class ---- */
 
 static const struct {
-    koe_tag tag;
+    koe_en_tag_id tag;
     const char *words;
 } classes[] = {
     { KOE_TAG_DT, "the a an this these those every each some any no another either neither all both half" },
@@ -45,12 +45,12 @@ static const struct {
     { KOE_TAG_VBD, "was were had did said went came saw took made got gave found knew thought told became left felt put brought began kept held "
                    "wrote stood heard let meant met ran paid sat spoke lay led grew lost fell sent built understood drew broke spent rose drove "
                    "bought wore chose ate drank sang slept threw caught taught fought sold won hid shot shook stole swam woke blew flew forgot "
-                   "asked wanted seemed hoped believed tried refused planned" },
+                   "asked wanted seemed hoped believed tried planned" },
     { KOE_TAG_VBN, "been done gone seen taken given known written shown become" },
     { KOE_TAG_VBG, "being having doing going making saying" },
     { KOE_TAG_VB, "be think say know believe hope tell want need see go come take make give get find keep let feel seem become leave mean try "
-                  "ask help start begin like love hate prefer wish suppose guess imagine suspect remember forget hear understand learn agree "
-                  "plan refuse decide expect promise" },
+                  "ask help start begin like love hate prefer wish suppose guess imagine remember forget hear understand learn agree "
+                  "plan decide expect promise" },
     { KOE_TAG_JJ, "good new old great big small little long high low large young own other same many few several last next first second such "
                   "whole best better worst bad poor rich strong fresh full free early late clear sure able certain glad happy sorry afraid" },
     { KOE_TAG_NNS, "people children men women police cattle feet teeth" },
@@ -66,7 +66,7 @@ static const char adjectives[] =
 enum { TABLE_SIZE = 2048 };
 static struct {
     koe_str word;
-    koe_tag tag;
+    koe_en_tag_id tag;
 } table[TABLE_SIZE];
 static pthread_once_t table_once = PTHREAD_ONCE_INIT;
 
@@ -99,7 +99,7 @@ typedef struct word {
 } word;
 
 typedef struct sentence {
-    koe_token *t;
+    koe_en_token *t;
     word *w;
     size_t n;
 } sentence;
@@ -155,7 +155,7 @@ static bool has_letter(koe_str s)
 }
 
 /* Signs and numbers; KOE_TAG_XX for words. */
-static koe_tag sign_tag(koe_str s)
+static koe_en_tag_id sign_tag(koe_str s)
 {
     uint32_t c = koe_utf8_first(s);
     if (has_letter(s)) return KOE_TAG_XX;
@@ -173,11 +173,11 @@ static koe_tag sign_tag(koe_str s)
     return KOE_TAG_SYM;
 }
 
-static koe_tag ending_tag(const word *w)
+static koe_en_tag_id ending_tag(const word *w)
 {
     static const struct {
         const char *end;
-        koe_tag tag;
+        koe_en_tag_id tag;
     } endings[] = { { "ly", KOE_TAG_RB }, { "ing", KOE_TAG_VBG }, { "ed", KOE_TAG_VBD }, { "tion", KOE_TAG_NN }, { "ment", KOE_TAG_NN },
         { "ness", KOE_TAG_NN }, { "ity", KOE_TAG_NN }, { "ism", KOE_TAG_NN }, { "ous", KOE_TAG_JJ }, { "ful", KOE_TAG_JJ }, { "ive", KOE_TAG_JJ },
         { "able", KOE_TAG_JJ }, { "ible", KOE_TAG_JJ }, { "less", KOE_TAG_JJ }, { "ic", KOE_TAG_JJ }, { "ish", KOE_TAG_JJ }, { "est", KOE_TAG_JJS },
@@ -187,7 +187,7 @@ static koe_tag ending_tag(const word *w)
     return KOE_TAG_NN;
 }
 
-static koe_tag word_tag(word *w, koe_str text, bool all_caps)
+static koe_en_tag_id word_tag(word *w, koe_str text, bool all_caps)
 {
     size_t i = w->n ? table_slot((koe_str){ w->low, w->n }) : 0;
     if (w->n && table[i].word.n) {
@@ -205,12 +205,12 @@ static koe_tag word_tag(word *w, koe_str text, bool all_caps)
 
 /* ---- neighbours ---- */
 
-static bool is_verb(koe_tag t) { return t >= KOE_TAG_VB && t <= KOE_TAG_VBZ; }
-static bool is_noun(koe_tag t) { return t >= KOE_TAG_NN && t <= KOE_TAG_NNPS; }
-static bool is_adjective(koe_tag t) { return t >= KOE_TAG_JJ && t <= KOE_TAG_JJS; }
-static bool is_mark(koe_tag t) { return t >= KOE_TAG_STOP; }
+static bool is_verb(koe_en_tag_id t) { return t >= KOE_TAG_VB && t <= KOE_TAG_VBZ; }
+static bool is_noun(koe_en_tag_id t) { return t >= KOE_TAG_NN && t <= KOE_TAG_NNPS; }
+static bool is_adjective(koe_en_tag_id t) { return t >= KOE_TAG_JJ && t <= KOE_TAG_JJS; }
+static bool is_mark(koe_en_tag_id t) { return t >= KOE_TAG_STOP; }
 
-static koe_tag tag_at(const sentence *s, size_t i) { return i < s->n ? s->t[i].tag : KOE_TAG_STOP; }
+static koe_en_tag_id tag_at(const sentence *s, size_t i) { return i < s->n ? s->t[i].tag : KOE_TAG_STOP; }
 
 /* The token before i that is no adverb; n when none is left. */
 static size_t before(const sentence *s, size_t i, bool skip_adverbs)
@@ -229,7 +229,7 @@ static bool is_do(const word *w) { return any_of(w, " do does did "); }
 static bool is_subject_pronoun(const word *w) { return any_of(w, " i you he she it we they who "); }
 
 /* Could start what a verb governs: "the", "him", "his", "to", a number, a preposition, ... */
-static bool opens_object(koe_tag t) { return t == KOE_TAG_DT || t == KOE_TAG_PRP || t == KOE_TAG_PRPS || t == KOE_TAG_CD || t == KOE_TAG_WP; }
+static bool opens_object(koe_en_tag_id t) { return t == KOE_TAG_DT || t == KOE_TAG_PRP || t == KOE_TAG_PRPS || t == KOE_TAG_CD || t == KOE_TAG_WP; }
 
 static bool noun_like(const sentence *s, size_t i)
 {
@@ -247,9 +247,9 @@ static bool asks(const sentence *s, size_t subject)
 }
 
 /* At the start of a sentence or after a comma: an order when an object follows. */
-static koe_tag tag_at_start(const sentence *s, size_t i)
+static koe_en_tag_id tag_at_start(const sentence *s, size_t i)
 {
-    koe_tag next = tag_at(s, i + 1);
+    koe_en_tag_id next = tag_at(s, i + 1);
     if (i + 1 >= s->n || is_mark(next)) return KOE_TAG_NN;
     if (opens_object(next) || (next == KOE_TAG_RB && any_of(&s->w[i + 1], " up out down away back not "))) return KOE_TAG_VB;
     if (next == KOE_TAG_IN && (is(&s->w[i], "live") || is(&s->w[i], "read")) && !is(&s->w[i + 1], "of")) return KOE_TAG_VB;
@@ -258,17 +258,17 @@ static koe_tag tag_at_start(const sentence *s, size_t i)
 }
 
 /* After an article, a possessive, a preposition, an adjective, a verb: part of a noun phrase. */
-static koe_tag tag_in_phrase(const sentence *s, size_t i)
+static koe_en_tag_id tag_in_phrase(const sentence *s, size_t i)
 {
     if (any_of(&s->w[i], adjectives) && noun_like(s, i + 1)) return KOE_TAG_JJ;
     return KOE_TAG_NN;
 }
 
-static koe_tag tag_after_be(const sentence *s, size_t i)
+static koe_en_tag_id tag_after_be(const sentence *s, size_t i)
 {
     const word *w = &s->w[i];
     if (is(w, "used")) {
-        koe_tag after = tag_at(s, i + 2);
+        koe_en_tag_id after = tag_at(s, i + 2);
         bool infinitive = i + 2 < s->n && !s->w[i + 2].closed && after == KOE_TAG_NN;
         return infinitive ? KOE_TAG_VBN : KOE_TAG_JJ;
     }
@@ -276,26 +276,26 @@ static koe_tag tag_after_be(const sentence *s, size_t i)
     return any_of(w, adjectives) || tag_at(s, i + 1) != KOE_TAG_IN ? KOE_TAG_JJ : KOE_TAG_NN;
 }
 
-static koe_tag tag_after_pronoun(const sentence *s, size_t i, size_t subject)
+static koe_en_tag_id tag_after_pronoun(const sentence *s, size_t i, size_t subject)
 {
     if (asks(s, subject)) return KOE_TAG_VB;
     if (any_of(&s->w[i], " read reread wound used dove ")) return KOE_TAG_VBD;
     return any_of(&s->w[subject], " he she it who ") ? KOE_TAG_VBZ : KOE_TAG_VBP;
 }
 
-static koe_tag tag_after_noun(const sentence *s, size_t i, size_t noun)
+static koe_en_tag_id tag_after_noun(const sentence *s, size_t i, size_t noun)
 {
-    koe_tag next = tag_at(s, i + 1);
+    koe_en_tag_id next = tag_at(s, i + 1);
     bool plural = s->t[noun].tag == KOE_TAG_NNS || s->t[noun].tag == KOE_TAG_NNPS;
-    if (any_of(&s->w[i], " used read wound dove ")) return KOE_TAG_VBD;
-    if (asks(s, noun) && opens_object(next)) return KOE_TAG_VB;
     bool verb_follows = is_verb(next) || next == KOE_TAG_MD;
+    if (!verb_follows && any_of(&s->w[i], " used read wound dove ")) return KOE_TAG_VBD;
+    if (asks(s, noun) && opens_object(next)) return KOE_TAG_VB;
     if (ends(&s->w[i], "s")) return !plural && opens_object(next) ? KOE_TAG_VBZ : KOE_TAG_NNS;
     if (plural && !verb_follows && !is_mark(next)) return KOE_TAG_VBP;
     return opens_object(next) && !verb_follows ? KOE_TAG_VBP : KOE_TAG_NN;
 }
 
-static koe_tag tag_after_to(const sentence *s, size_t to)
+static koe_en_tag_id tag_after_to(const sentence *s, size_t to)
 {
     size_t i = before(s, to, false);
     if (i < s->n && any_of(&s->w[i], " due according close next access addition opposed subject prior thanks attention response ")) return KOE_TAG_NN;
@@ -303,12 +303,12 @@ static koe_tag tag_after_to(const sentence *s, size_t to)
 }
 
 /* What a word that may be noun, verb or adjective is here. */
-static koe_tag tag_by_context(const sentence *s, size_t i)
+static koe_en_tag_id tag_by_context(const sentence *s, size_t i)
 {
     size_t p = before(s, i, true), direct = before(s, i, false);
     if (p >= s->n || s->w[i].first) return tag_at_start(s, i);
     const word *w = &s->w[p];
-    koe_tag t = s->t[p].tag;
+    koe_en_tag_id t = s->t[p].tag;
     if (direct < s->n && any_of(&s->w[direct], " very so too quite more most as how ") && any_of(&s->w[i], adjectives)) return KOE_TAG_JJ;
     if (is_mark(t)) return tag_at_start(s, i);
     if (is(w, "please") || t == KOE_TAG_MD || is_do(w) || is(w, "let")) return KOE_TAG_VB;
@@ -327,10 +327,10 @@ static koe_tag tag_by_context(const sentence *s, size_t i)
     return tag_in_phrase(s, i);
 }
 
-static koe_tag tag_of_that(const sentence *s, size_t i)
+static koe_en_tag_id tag_of_that(const sentence *s, size_t i)
 {
     size_t p = before(s, i, false);
-    koe_tag next = tag_at(s, i + 1), prev = p < s->n ? s->t[p].tag : KOE_TAG_STOP;
+    koe_en_tag_id next = tag_at(s, i + 1), prev = p < s->n ? s->t[p].tag : KOE_TAG_STOP;
     bool subject = i + 1 < s->n && (is_subject_pronoun(&s->w[i + 1]) || next == KOE_TAG_DT || next == KOE_TAG_PRPS || next == KOE_TAG_EX ||
                                     next == KOE_TAG_NNP || next == KOE_TAG_NNS || is(&s->w[i + 1], "that"));
     if (is_mark(next)) return KOE_TAG_DT;
@@ -351,10 +351,10 @@ static bool goes_in(const word *w)
 }
 
 /* The function words whose sound depends on their role. */
-static koe_tag tag_function_word(const sentence *s, size_t i, koe_tag tag)
+static koe_en_tag_id tag_function_word(const sentence *s, size_t i, koe_en_tag_id tag)
 {
     const word *w = &s->w[i];
-    koe_tag next = tag_at(s, i + 1);
+    koe_en_tag_id next = tag_at(s, i + 1);
     size_t p = before(s, i, false);
     bool ends_here = i + 1 >= s->n || is_mark(next) || next == KOE_TAG_CC;
     if (is(w, "that")) return tag_of_that(s, i);
@@ -371,11 +371,11 @@ static koe_tag tag_function_word(const sentence *s, size_t i, koe_tag tag)
 
 /* ---- quotes ---- */
 
-static bool touches_right(const koe_tokens *t, size_t i) { return i + 1 < t->n && !t->token[i].space; }
+static bool touches_right(const koe_en_tokens *t, size_t i) { return i + 1 < t->n && !t->token[i].space; }
 
-static koe_tag quote_tag(const koe_tokens *t, size_t i, bool *open_double, bool *open_single)
+static koe_en_tag_id quote_tag(const koe_en_tokens *t, size_t i, bool *open_double, bool *open_single)
 {
-    const koe_token *q = &t->token[i];
+    const koe_en_token *q = &t->token[i];
     uint32_t c = koe_utf8_first(q->text);
     if (koe_utf8_in(c, "“«`‚„「『《")) return *open_double = true, KOE_TAG_OPEN;
     if (koe_utf8_in(c, "”»´」』》")) return *open_double = false, KOE_TAG_CLOSE;
@@ -398,7 +398,7 @@ static bool is_quote(koe_str s) { return koe_utf8_count(s) == 1 && koe_utf8_in(k
 static bool depends_on_context(koe_english *e, const sentence *s, size_t i)
 {
     koe_entry entry;
-    koe_tag t = s->t[i].tag;
+    koe_en_tag_id t = s->t[i].tag;
     if (s->w[i].closed || !s->w[i].n || t == KOE_TAG_NNP || t == KOE_TAG_CD || is_mark(t)) return false;
     return koe_lexicon_find(e->lexicon, (koe_str){ s->w[i].low, s->w[i].n }, &entry) && entry.by_pos;
 }
@@ -412,9 +412,9 @@ static void tag_sentence(koe_english *e, sentence *s)
     }
     bool all_caps = n_letters > 2 && n_small * 4 < n_letters, first = true;
     for (size_t i = 0; i < s->n; i++) {
-        koe_token *t = &s->t[i];
+        koe_en_token *t = &s->t[i];
         if (t->tag != KOE_TAG_XX) continue; /* quotes, addresses */
-        koe_tag sign = sign_tag(t->text);
+        koe_en_tag_id sign = sign_tag(t->text);
         bool inside = i > 0 && !t[-1].space && !t->space && i + 1 < s->n;
         if (inside && koe_utf8_in(koe_utf8_first(t->text), "-–")) sign = KOE_TAG_SYM; /* a hyphen within a word is no dash */
         s->w[i].first = first;
@@ -428,7 +428,7 @@ static void tag_sentence(koe_english *e, sentence *s)
     }
 }
 
-void koe_en_tag(koe_english *e, koe_tokens *t)
+void koe_en_tag(koe_english *e, koe_en_tokens *t)
 {
     pthread_once(&table_once, fill_table);
     bool open_double = false, open_single = false;

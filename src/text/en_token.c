@@ -17,11 +17,11 @@ static bool is_upper(uint32_t c) { return c < 0x80 ? c >= 'A' && c <= 'Z' : u_is
 static bool is_digit(uint32_t c) { return c < 0x80 ? c >= '0' && c <= '9' : u_isdigit((UChar32)c); }
 static bool is_icon(uint32_t c) { return c >= 0x80 && c != 0xb0 && u_charType((UChar32)c) == U_OTHER_SYMBOL; }
 
-void koe_tokens_add(koe_tokens *t, koe_token token)
+void koe_en_add_token(koe_en_tokens *t, koe_en_token token)
 {
     if (t->n == t->cap) {
         size_t cap = t->cap ? t->cap * 2 : 256;
-        koe_token *grown = reallocarray(t->token, cap, sizeof *grown);
+        koe_en_token *grown = reallocarray(t->token, cap, sizeof *grown);
         if (!grown) {
             t->failed = true;
             return;
@@ -143,14 +143,14 @@ static bool is_url(koe_str s)
 
 /* ---- tokens ---- */
 
-static void add(koe_english *e, koe_tokens *out, koe_str s)
+static void add(koe_english *e, koe_en_tokens *out, koe_str s)
 {
     if (!s.n) return;
-    koe_tokens_add(out, (koe_token){ .at = (size_t)(s.p - e->text.p), .text = s, .is_head = true, .stress = KOE_NO_STRESS, .num_flags = "" });
+    koe_en_add_token(out, (koe_en_token){ .at = (size_t)(s.p - e->text.p), .text = s, .is_head = true, .stress = KOE_NO_STRESS, .num_flags = "" });
 }
 
 /* A form of the table, in its pieces. The table's pieces spell the form, so they are cut from the text itself. */
-static void add_pieces(koe_english *e, koe_tokens *out, koe_str s, koe_str pieces)
+static void add_pieces(koe_english *e, koe_en_tokens *out, koe_str s, koe_str pieces)
 {
     size_t at = 0;
     for (size_t i = 0; i < pieces.n;) {
@@ -169,7 +169,7 @@ static koe_str exception(koe_english *e, koe_str s)
     return s.n && s.n < 24 ? koe_lexicon_pieces(e->lexicon, s) : (koe_str){ "", 0 };
 }
 
-static void split_infixes(koe_english *e, koe_tokens *out, koe_str s)
+static void split_infixes(koe_english *e, koe_en_tokens *out, koe_str s)
 {
     size_t start = 0;
     uint32_t before = 0;
@@ -189,9 +189,9 @@ static void split_infixes(koe_english *e, koe_tokens *out, koe_str s)
     add(e, out, koe_str_sub(s, start, s.n - start));
 }
 
-static void split_chunk(koe_english *e, koe_tokens *out, koe_str s)
+static void split_chunk(koe_english *e, koe_en_tokens *out, koe_str s)
 {
-    koe_tokens suffixes = { 0 };
+    koe_en_tokens suffixes = { 0 };
     koe_str pieces = { "", 0 };
     for (size_t last = 0; s.n && s.n != last;) {
         last = s.n;
@@ -215,13 +215,13 @@ static void split_chunk(koe_english *e, koe_tokens *out, koe_str s)
         add(e, out, s);
         if (out->n) out->token[out->n - 1].tag = KOE_TAG_ADD;
     } else split_infixes(e, out, s);
-    for (size_t i = suffixes.n; i-- > 0;) koe_tokens_add(out, suffixes.token[i]);
+    for (size_t i = suffixes.n; i-- > 0;) koe_en_add_token(out, suffixes.token[i]);
     out->failed |= suffixes.failed;
     free(suffixes.token);
 }
 
 /* Runs of tokens that together spell a form of the table, such as emoticons, become that form. */
-static void join_exceptions(koe_english *e, koe_tokens *t, size_t from)
+static void join_exceptions(koe_english *e, koe_en_tokens *t, size_t from)
 {
     size_t to = from;
     for (size_t i = from; i < t->n;) {
@@ -232,7 +232,7 @@ static void join_exceptions(koe_english *e, koe_tokens *t, size_t from)
             koe_str pieces = exception(e, s);
             if (pieces.n) best = j, form = s;
         }
-        koe_token token = t->token[i];
+        koe_en_token token = t->token[i];
         if (best && !memchr(koe_lexicon_pieces(e->lexicon, form).p, ' ', koe_lexicon_pieces(e->lexicon, form).n)) {
             token.text = form;
             i = best;
@@ -243,7 +243,7 @@ static void join_exceptions(koe_english *e, koe_tokens *t, size_t from)
     t->n = to;
 }
 
-void koe_en_tokenize(koe_english *e, koe_tokens *out, koe_str text)
+void koe_en_tokenize(koe_english *e, koe_en_tokens *out, koe_str text)
 {
     for (size_t at = 0; at < text.n;) {
         while (at < text.n && text.p[at] == ' ') at++;
@@ -336,7 +336,7 @@ static size_t match_piece(koe_str s, size_t at)
     return quotes == s.n && quotes > at ? quotes : at;
 }
 
-void koe_en_split(koe_tokens *out, const koe_token *token)
+void koe_en_split(koe_en_tokens *out, const koe_en_token *token)
 {
     size_t from = out->n;
     for (size_t at = 0; at < token->text.n;) {
@@ -345,16 +345,16 @@ void koe_en_split(koe_tokens *out, const koe_token *token)
             koe_utf8_next(token->text, &at);
             continue;
         }
-        koe_token piece = *token;
+        koe_en_token piece = *token;
         piece.at = token->at + at;
         piece.text = koe_str_sub(token->text, at, end - at);
         piece.space = false;
-        koe_tokens_add(out, piece);
+        koe_en_add_token(out, piece);
         at = end;
     }
     if (out->n > from) out->token[out->n - 1].space = token->space;
     else {
-        koe_tokens_add(out, *token);
+        koe_en_add_token(out, *token);
         if (out->n > from) out->token[out->n - 1].done = true, out->token[out->n - 1].phonemes = KOE_STR("");
     }
 }

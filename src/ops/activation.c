@@ -26,7 +26,8 @@ typedef struct params {
     }
 
 #define FLOAT_OPS(op, s, S, T, A)                                                              \
-    PARAMETRIC(leaky_##s, T, a < 0 ? alpha * a : a)                                            \
+    PARAMETRIC(leaky_##s, T, a < 0 ? alpha * a : a)                                           \
+    PARAMETRIC(shrink_##s, T, a < -alpha ? a + beta : a > alpha ? a - beta : 0)                \
     PARAMETRIC(thresholded_##s, T, a > alpha || a != a ? a : 0)                                \
     PARAMETRIC(hardsigmoid_##s, T, alpha *a + beta < 0 ? 0 : alpha * a + beta > 1 ? 1 : alpha * a + beta)
 KOE_FLOATS(FLOAT_OPS, )
@@ -80,21 +81,22 @@ static koe_status parametric(koe_op_ctx *c, koe_loop_fn *const *table, params p,
     return st;
 }
 
-/* X(operator, its name above, first opset, default alpha, name of the attribute in beta, its default) */
-#define PARAMETRIC_OPS(X)                                                            \
-    X("LeakyRelu", leaky, 6, 0.01f, "", 0)                                           \
-    X("ThresholdedRelu", thresholded, 10, 1, "", 0)                                  \
-    X("HardSigmoid", hardsigmoid, 6, 0.2f, "beta", 0.5f)                             \
-    X("Elu", elu, 6, 1, "", 0)                                                       \
-    X("Celu", celu, 12, 1, "", 0)                                                    \
-    X("Selu", selu, 6, 1.67326319217681884765625f, "gamma", 1.05070102214813232421875f) \
-    X("Swish", swish, 24, 1, "", 0)
+/* X(operator, its name above, first opset, attribute in alpha, its default, attribute in beta, its default) */
+#define PARAMETRIC_OPS(X)                                                                               \
+    X("LeakyRelu", leaky, 6, "alpha", 0.01f, "", 0)                                                     \
+    X("ThresholdedRelu", thresholded, 10, "alpha", 1, "", 0)                                            \
+    X("HardSigmoid", hardsigmoid, 6, "alpha", 0.2f, "beta", 0.5f)                                       \
+    X("Elu", elu, 6, "alpha", 1, "", 0)                                                                 \
+    X("Celu", celu, 12, "alpha", 1, "", 0)                                                              \
+    X("Selu", selu, 6, "alpha", 1.67326319217681884765625f, "gamma", 1.05070102214813232421875f)        \
+    X("Shrink", shrink, 9, "lambd", 0.5f, "bias", 0)                                                    \
+    X("Swish", swish, 24, "alpha", 1, "", 0)
 
-#define DEFINE_RUN(name, op, since, alpha, beta_name, beta)                                                              \
+#define DEFINE_RUN(name, op, since, alpha_name, alpha, beta_name, beta)                                                  \
     static koe_loop_fn *const op##_table[KOE_DTYPES] = { KOE_FLOATS(KOE_TYPE_ROW, op) };                                 \
     static koe_status run_##op(koe_op_ctx *c, koe_error *err)                                                            \
     {                                                                                                                    \
-        params p = { koe_node_float(c->node, "alpha", alpha), koe_node_float(c->node, beta_name, beta) };                \
+        params p = { koe_node_float(c->node, alpha_name, alpha), koe_node_float(c->node, beta_name, beta) };             \
         return parametric(c, op##_table, p, err);                                                                        \
     }
 PARAMETRIC_OPS(DEFINE_RUN)
@@ -207,7 +209,7 @@ static koe_status run_clip(koe_op_ctx *c, koe_error *err)
 
 /* ---- PRelu ------------------------------------------------------------------------------------------------------------------ */
 
-#define PRELU(op, s, S, T, A) KOE_BINARY(prelu_##s, T, T, a < 0 ? (T)((A)a * (A)b) : a)
+#define PRELU(op, s, S, T, A) KOE_BINARY(prelu_##s, T, T, (A)a * (A)(a < 0 ? b : 1))
 #define PRELU_UNSIGNED(op, s, S, T, A) KOE_BINARY(prelu_##s, T, T, ((void)b, a))
 KOE_FLOATS(PRELU, )
 KOE_SIGNED(PRELU, )
@@ -298,7 +300,7 @@ static koe_status run_dropout(koe_op_ctx *c, koe_error *err)
 
 /* ------------------------------------------------------------------------------------------------------------------------------ */
 
-#define PARAMETRIC_ROW(name_, op_, since_, alpha, beta_name, beta) \
+#define PARAMETRIC_ROW(name_, op_, since_, alpha_name, alpha, beta_name, beta) \
     { .name = name_, .since = since_, .flags = KOE_OP_WIDEN_HALF, .run = run_##op_ },
 static const koe_op ops[] = {
     PARAMETRIC_OPS(PARAMETRIC_ROW)

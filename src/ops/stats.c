@@ -17,7 +17,9 @@ enum { LANES = 16, BLOCK = 512 };
             const T a = x[i];                                                                           \
             lane[j] += (expr);                                                                          \
         }                                                                                               \
-        for (size_t j = 0; j < LANES; j++) sum += (double)lane[j];                                      \
+        for (size_t half = LANES / 2; half > 0; half /= 2)                                              \
+            for (size_t j = 0; j < half; j++) lane[j] += lane[j + half];                                \
+        sum += (double)lane[0];                                                                         \
         x += m, n -= m;                                                                                 \
     }                                                                                                   \
     return sum;

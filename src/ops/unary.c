@@ -79,7 +79,9 @@ KOE_UNARY(hardswish_f64, double, double, a * fmin(fmax(a / 6 + 0.5, 0), 1))
 #define UNSIGNED_OPS(op, s, S, T, A)                                     \
     KOE_UNARY(abs_##s, T, T, a)                                          \
     KOE_UNARY(sign_##s, T, T, a > 0)
-#define INT_OPS(op, s, S, T, A) KOE_UNARY(bitnot_##s, T, T, (T)~a)
+#define INT_OPS(op, s, S, T, A)                                          \
+    KOE_UNARY(bitnot_##s, T, T, ~a)                                      \
+    KOE_UNARY(erf_##s, T, T, erf((double)a))
 KOE_SIGNED(SIGNED_OPS, )
 KOE_UNSIGNED(UNSIGNED_OPS, )
 KOE_INTS(INT_OPS, )
@@ -111,7 +113,7 @@ KOE_UNARY(not_boolean, uint8_t, uint8_t, !a)
     X("Atanh", atanh, 9, KOE_FLOATS)                                                                                   \
     X("Tanh", tanh, 6, KOE_FLOATS)                                                                                     \
     X("Sigmoid", sigmoid, 6, KOE_FLOATS)                                                                               \
-    X("Erf", erf, 9, KOE_FLOATS)                                                                                       \
+    X("Erf", erf, 9, KOE_NUMBERS)                                                                                      \
     X("Softplus", softplus, 1, KOE_FLOATS)                                                                             \
     X("Softsign", softsign, 1, KOE_FLOATS)                                                                             \
     X("Relu", relu, 6, SIGNED_NUMBERS)                                                                                 \

@@ -8,7 +8,7 @@
 enum { MAX_SUBGRAPH_DEPTH = 32, MAX_TYPE_DEPTH = 8 };
 
 /* Runs `body` for every field f of the message w; ends with st. */
-#define FOR_EACH_FIELD(f, w, st, err) \
+#define FOR_EACH_FIELD(f, w, st, err)                                                                                            \
     for (koe_wire_field f; (st) == KOE_OK && ((st) = koe_wire_next(&(w), &f, err)) == KOE_OK && f.number != 0;)
 
 static koe_status read_graph(koe_reader *r, koe_wire w, koe_onnx_graph *g);
@@ -153,7 +153,8 @@ static koe_status read_attr_graph(koe_reader *r, const koe_wire_field *f, koe_on
     koe_wire w;
     koe_onnx_graph *g = koe_arena_alloc(r->arena, sizeof *g);
     if (!g) return koe_fail(r->err, KOE_E_NOMEM, "attribute");
-    if (r->depth == MAX_SUBGRAPH_DEPTH) return koe_fail(r->err, KOE_E_LIMIT, "subgraphs nested more than %d deep", MAX_SUBGRAPH_DEPTH);
+    if (r->depth == MAX_SUBGRAPH_DEPTH)
+        return koe_fail(r->err, KOE_E_LIMIT, "subgraphs nested more than %d deep", MAX_SUBGRAPH_DEPTH);
     koe_status st = koe_wire_as_message(f, &w, r->err);
     r->depth++;
     if (st == KOE_OK) st = read_graph(r, w, g);
@@ -299,7 +300,8 @@ static koe_status read_nodes(koe_reader *r, koe_wire w, uint32_t field, size_t n
         st = koe_wire_as_message(&f, &message, r->err);
         if (st == KOE_OK) st = read_node(r, message, &node[i]);
         if (st != KOE_OK)
-            st = koe_error_wrap(r->err, st, "node %zu '%.*s' (%.*s)", i, KOE_NAME_ARG(node[i].name), KOE_NAME_ARG(node[i].op_type));
+            st = koe_error_wrap(r->err, st, "node %zu '%.*s' (%.*s)", i, KOE_NAME_ARG(node[i].name),
+                                KOE_NAME_ARG(node[i].op_type));
         i++;
     }
     *out = node;
@@ -459,10 +461,10 @@ static int compare_definitions(const void *a, const void *b)
     return c ? c : (int)x->by - (int)y->by;
 }
 
-/* Every name must be defined once; only an input may share its name with an initialiser, which is then its default. Sorted rather than
- * kept in a hash table: no input makes this slow. */
-static koe_status check_names(koe_reader *r, const koe_onnx_node *node, size_t n_node, const koe_onnx_initializer *init, size_t n_init,
-                              const koe_str *in, size_t n_in)
+/* Every name must be defined once; only an input may share its name with an initialiser, which is then its default. Sorted rather
+ * than kept in a hash table: no input makes this slow. */
+static koe_status check_names(koe_reader *r, const koe_onnx_node *node, size_t n_node, const koe_onnx_initializer *init,
+                              size_t n_init, const koe_str *in, size_t n_in)
 {
     size_t n = 0, cap = n_init + n_in;
     for (size_t i = 0; i < n_node; i++) cap += node[i].n_out;
@@ -550,11 +552,12 @@ static koe_status check_opsets(koe_reader *r, const koe_onnx_opset *opset, size_
     if (n > MAX_OPSETS) return koe_fail(r->err, KOE_E_LIMIT, "it imports %zu operator sets", n);
     for (size_t i = 0; i < n; i++) {
         if (!opset[i].domain.n && (opset[i].version < KOE_ONNX_OPSET_MIN || opset[i].version > KOE_ONNX_OPSET_MAX))
-            return koe_fail(r->err, KOE_E_UNSUPPORTED, "it is written for ONNX opset %" PRId64 "; koe reads opsets %d to %d", opset[i].version,
-                            KOE_ONNX_OPSET_MIN, KOE_ONNX_OPSET_MAX);
+            return koe_fail(r->err, KOE_E_UNSUPPORTED, "it is written for ONNX opset %" PRId64 "; koe reads opsets %d to %d",
+                            opset[i].version, KOE_ONNX_OPSET_MIN, KOE_ONNX_OPSET_MAX);
         for (size_t k = 0; k < i; k++)
             if (koe_str_eq(opset[i].domain, opset[k].domain) && opset[i].version != opset[k].version)
-                return koe_fail(r->err, KOE_E_FORMAT, "it imports two versions of the operators of '%.*s'", KOE_NAME_ARG(opset[i].domain));
+                return koe_fail(r->err, KOE_E_FORMAT, "it imports two versions of the operators of '%.*s'",
+                                KOE_NAME_ARG(opset[i].domain));
     }
     return KOE_OK;
 }
@@ -631,7 +634,17 @@ static koe_status read_functions(koe_reader *r, koe_wire w, uint32_t field, size
 
 static koe_status read_model(koe_reader *r, koe_wire w, koe_onnx_model *m)
 {
-    enum { IR_VERSION = 1, PRODUCER = 2, PRODUCER_VERSION = 3, DOMAIN = 4, DOC = 6, GRAPH = 7, OPSET = 8, METADATA = 14, FUNCTION = 25 };
+    enum {
+        IR_VERSION = 1,
+        PRODUCER = 2,
+        PRODUCER_VERSION = 3,
+        DOMAIN = 4,
+        DOC = 6,
+        GRAPH = 7,
+        OPSET = 8,
+        METADATA = 14,
+        FUNCTION = 25
+    };
     size_t count[KOE_WIRE_COUNTED];
     koe_status st = koe_wire_count(w, count, r->err);
     koe_wire again = w, graph = { 0 };

@@ -189,7 +189,8 @@ koe_status koe_npy_parse(koe_tensor *out, koe_arena *arena, const void *bytes, s
     if (st != KOE_OK) return koe_error_wrap(err, st, "%s", what);
     at += n_header;
     if (need != n_bytes - at)
-        return koe_fail(err, KOE_E_FORMAT, "%s: the shape needs %zu bytes of elements, the file has %zu", what, need, n_bytes - at);
+        return koe_fail(err, KOE_E_FORMAT, "%s: the shape needs %zu bytes of elements, the file has %zu", what, need,
+                        n_bytes - at);
 
     t.data = koe_arena_alloc(arena, need);
     if (!t.data) return koe_fail(err, KOE_E_NOMEM, "%s: %zu bytes", what, need);

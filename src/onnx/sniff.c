@@ -3,6 +3,7 @@
 
 #include "onnx/reader.h"
 
+/* clang-format off */
 static const struct {
     size_t at;
     koe_str bytes;
@@ -24,6 +25,7 @@ static const struct {
     SIG(0, "\x7f" "ELF", "a program or library; the model is the .onnx file"),
 #undef SIG
 };
+/* clang-format on */
 
 static bool starts_no_case(koe_str s, const char *prefix)
 {

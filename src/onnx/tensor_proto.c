@@ -97,8 +97,7 @@ static koe_status read_dims(koe_reader *r, tensor_proto *p, const koe_wire_field
         uint64_t v = f->value;
         if (f->type == KOE_WIRE_BYTES) st = koe_wire_varint(&w, &v, r->err);
         if (st != KOE_OK) break;
-        if (p->n_dim == KOE_MAX_DIM)
-            return koe_fail(r->err, KOE_E_LIMIT, "more than the supported %d dimensions", KOE_MAX_DIM);
+        if (p->n_dim == KOE_MAX_DIM) return koe_fail(r->err, KOE_E_LIMIT, "more than the supported %d dimensions", KOE_MAX_DIM);
         p->dim[p->n_dim++] = (int64_t)v;
     }
     return st;
@@ -132,7 +131,8 @@ static koe_status read_external_entry(koe_reader *r, tensor_proto *p, const koe_
     else if (koe_str_is(key, "offset")) ok = parse_number(value, &p->external_at);
     else if (koe_str_is(key, "length")) ok = p->has_external_length = parse_number(value, &p->external_bytes);
     if (ok) return KOE_OK;
-    return koe_fail(r->err, KOE_E_FORMAT, "external data: %.*s is '%.*s', which is no number", KOE_NAME_ARG(key), KOE_NAME_ARG(value));
+    return koe_fail(r->err, KOE_E_FORMAT, "external data: %.*s is '%.*s', which is no number", KOE_NAME_ARG(key),
+                    KOE_NAME_ARG(value));
 }
 
 static koe_status read_list(koe_reader *r, tensor_proto *p, const koe_wire_field *f)
@@ -195,17 +195,21 @@ static koe_status resolve_location(koe_reader *r, koe_str location, char **path)
         rest = koe_str_sub(rest, n + 1, rest.n);
     }
     if (location.p[0] == '/' || climbs)
-        return koe_fail(r->err, KOE_E_FORMAT, "external data in '%.*s'; it must lie in the model's folder", KOE_NAME_ARG(location));
+        return koe_fail(r->err, KOE_E_FORMAT, "external data in '%.*s'; it must lie in the model's folder",
+                        KOE_NAME_ARG(location));
 
     char name[PATH_MAX];
     memcpy(name, location.p, location.n);
     name[location.n] = 0;
-    char *joined = koe_path_join(folder, name), *real_folder = realpath(folder, NULL), *real = joined ? realpath(joined, NULL) : NULL;
+    char *joined = koe_path_join(folder, name), *real_folder = realpath(folder, NULL),
+         *real = joined ? realpath(joined, NULL) : NULL;
     koe_status st = KOE_OK;
     size_t n = real_folder ? strlen(real_folder) : 0;
     if (n == 1) n = 0; /* "/" */
     if (!joined || !real_folder) st = koe_fail(r->err, KOE_E_NOMEM, "external data");
-    else if (!real) st = koe_fail(r->err, KOE_E_NOT_FOUND, "its data should be in %s, which cannot be opened; put it beside the model", joined);
+    else if (!real)
+        st = koe_fail(r->err, KOE_E_NOT_FOUND, "its data should be in %s, which cannot be opened; put it beside the model",
+                      joined);
     else if (strncmp(real, real_folder, n) != 0 || real[n] != '/')
         st = koe_fail(r->err, KOE_E_FORMAT, "external data in %s, a link out of the model's folder", joined);
     free(joined);
@@ -257,14 +261,16 @@ static koe_status map_location(koe_reader *r, koe_str location, const koe_mappin
 static koe_status read_external(koe_reader *r, const tensor_proto *p, size_t need, koe_str *out)
 {
     if (!r->folder)
-        return koe_fail(r->err, KOE_E_UNSUPPORTED, "external data in '%.*s'; a model in memory cannot refer to files", KOE_NAME_ARG(p->location));
+        return koe_fail(r->err, KOE_E_UNSUPPORTED, "external data in '%.*s'; a model in memory cannot refer to files",
+                        KOE_NAME_ARG(p->location));
     if (p->has_external_length && p->external_bytes != need)
         return koe_fail(r->err, KOE_E_FORMAT, "external data of %" PRIu64 " bytes, the shape needs %zu", p->external_bytes, need);
     const koe_mapping *file = NULL;
     koe_status st = map_location(r, p->location, &file);
     if (st != KOE_OK) return st;
     if (p->external_at > file->n || need > file->n - p->external_at)
-        return koe_fail(r->err, KOE_E_FORMAT, "its data is %zu bytes at offset %" PRIu64 " of '%.*s', which has only %zu; is that a partial download?",
+        return koe_fail(r->err, KOE_E_FORMAT,
+                        "its data is %zu bytes at offset %" PRIu64 " of '%.*s', which has only %zu; is that a partial download?",
                         need, p->external_at, KOE_NAME_ARG(p->location), file->n);
     *out = (koe_str){ (const char *)file->p + p->external_at, need };
     return KOE_OK;
@@ -318,8 +324,8 @@ static koe_status unpack_list(koe_reader *r, const tensor_proto *p, koe_tensor *
                 if (st != KOE_OK) return st;
             }
             if (!store(t->dtype, t->data, i++, f.value))
-                return koe_fail(r->err, KOE_E_FORMAT, "element %zu is %" PRId64 ", out of the range of %s", i - 1, (int64_t)f.value,
-                                koe_dtype_name(t->dtype));
+                return koe_fail(r->err, KOE_E_FORMAT, "element %zu is %" PRId64 ", out of the range of %s", i - 1,
+                                (int64_t)f.value, koe_dtype_name(t->dtype));
         } while (f.type != type);
     }
 }
@@ -327,8 +333,8 @@ static koe_status unpack_list(koe_reader *r, const tensor_proto *p, koe_tensor *
 static koe_status from_list(koe_reader *r, const tensor_proto *p, koe_tensor *t, size_t need)
 {
     if (p->list != types[t->dtype].list)
-        return koe_fail(r->err, KOE_E_FORMAT, "elements of %s in field %u; they belong in field %u", koe_dtype_name(t->dtype), p->list,
-                        types[t->dtype].list);
+        return koe_fail(r->err, KOE_E_FORMAT, "elements of %s in field %u; they belong in field %u", koe_dtype_name(t->dtype),
+                        p->list, types[t->dtype].list);
     if (p->n_list != need / koe_dtype_size(t->dtype))
         return koe_fail(r->err, KOE_E_FORMAT, "%zu elements, the shape needs %zu", p->n_list, need / koe_dtype_size(t->dtype));
     t->data = koe_arena_alloc(r->arena, need);
@@ -364,14 +370,16 @@ static koe_status read_data(koe_reader *r, const tensor_proto *p, koe_tensor *t)
     koe_status st = koe_shape_bytes(&need, t->dtype, t->n_dim, t->dim, r->err);
     if (st != KOE_OK) return st;
     koe_str raw = p->raw;
-    if (p->is_external && (raw.n || p->n_list)) return koe_fail(r->err, KOE_E_FORMAT, "data both in the model and in another file");
+    if (p->is_external && (raw.n || p->n_list))
+        return koe_fail(r->err, KOE_E_FORMAT, "data both in the model and in another file");
     if (p->is_external && need) st = read_external(r, p, need, &raw);
     if (st != KOE_OK) return st;
     if (raw.n && p->n_list) return koe_fail(r->err, KOE_E_FORMAT, "data both in raw_data and in field %u", p->list);
     if (r->model) r->model->n_weight_bytes += need;
     if (p->n_list) return from_list(r, p, t, need);
     if (need && !raw.n)
-        return koe_fail(r->err, KOE_E_FORMAT, "it has no data: this file holds the graph without its weights; take the full model");
+        return koe_fail(r->err, KOE_E_FORMAT,
+                        "it has no data: this file holds the graph without its weights; take the full model");
     if (raw.n != need) return koe_fail(r->err, KOE_E_FORMAT, "%zu bytes of data, the shape needs %zu", raw.n, need);
     if (need) return from_bytes(r, raw, t);
     t->data = nothing;

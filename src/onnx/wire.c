@@ -52,8 +52,9 @@ static koe_status next_raw(koe_wire *w, koe_wire_field *f, koe_error *err)
         if (st != KOE_OK) return st;
         left = koe_wire_left(*w);
         if (n > left)
-            return koe_fail(err, KOE_E_FORMAT, "byte %zu: field %u says it has %llu bytes, but only %zu are left; is this a partial download?",
-                            at, f->number, (unsigned long long)n, left);
+            return koe_fail(err, KOE_E_FORMAT,
+                            "byte %zu: field %u says it has %llu bytes, but only %zu are left; is this a partial download?", at,
+                            f->number, (unsigned long long)n, left);
         f->bytes = (koe_wire){ w->p, w->p + n, w->base };
         w->p += n;
         return KOE_OK;
@@ -158,6 +159,7 @@ koe_status koe_wire_repeated(const koe_wire_field *f, koe_wire_type type, size_t
     }
     *n = 0;
     for (const unsigned char *p = f->bytes.p; p < f->bytes.end; p++) *n += *p < 128; /* the last byte of each varint */
-    if (n_bytes && f->bytes.end[-1] >= 128) return koe_fail(err, KOE_E_FORMAT, "field %u holds half a number at its end", f->number);
+    if (n_bytes && f->bytes.end[-1] >= 128)
+        return koe_fail(err, KOE_E_FORMAT, "field %u holds half a number at its end", f->number);
     return KOE_OK;
 }

@@ -1,5 +1,6 @@
-/* test_small_models.c - whole networks of the Kokoro and Piper kind against ONNX Runtime's outputs (scripts/make-test-models.py), on one
- * instruction set, named by the first argument: values within a tolerance, and the same bits on one thread and on three. */
+/* test_small_models.c - whole networks of the Kokoro and Piper kind against ONNX Runtime's outputs (scripts/make-test-models.py),
+ * on one instruction set, named by the first argument: values within a tolerance, and the same bits on one thread and on three.
+ */
 #include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
@@ -20,14 +21,12 @@ static const struct model {
     double tolerance;
 } models[] = {
     { "kokoro-tiny", 5e-3 }, /* the source's phase runs to thousands of radians, where neighbouring floats are 1e-4 apart */
-    { "kokoro-v0-tiny", 5e-3 },
-    { "kokoro-har-tiny", 1e-4 },
-    { "kokoro-har-tiny-fp16", 3e-2 }, /* ONNX Runtime computes some operators in float32 and keeps what koe rounds to float16 */
+    { "kokoro-v0-tiny", 5e-3 },       { "kokoro-har-tiny", 1e-4 },  { "kokoro-har-tiny-fp16", 3e-2 }, /* ONNX Runtime computes
+                                                                                                         some operators in float32
+                                                                                                         and keeps what koe rounds
+                                                                                                         to float16 */
     { "kokoro-har-tiny-int8", 3e-2 }, /* an activation on the edge of a step goes either way */
-    { "piper-tiny", 1e-4 },
-    { "piper-multi-tiny", 1e-4 },
-    { "piper-tiny-fp16", 3e-2 },
-    { "piper-tiny-int8", 3e-2 },
+    { "piper-tiny", 1e-4 },           { "piper-multi-tiny", 1e-4 }, { "piper-tiny-fp16", 3e-2 },      { "piper-tiny-int8", 3e-2 },
 };
 
 static char *path_of(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -79,7 +78,8 @@ static void run_case(const struct model *m, int k, int n_threads, koe_arena *are
     if (st == KOE_OK) st = koe_run_create(&r, s, &err);
     for (size_t i = 0; st == KOE_OK && i < koe_session_n_in(s); i++) {
         koe_tensor t;
-        st = koe_npy_read(&t, arena, path_of("%s/case_%d/input_%.*s.npy", m->name, k, KOE_STR_ARG(koe_session_in(s, i)->name)), &err);
+        st = koe_npy_read(&t, arena, path_of("%s/case_%d/input_%.*s.npy", m->name, k, KOE_STR_ARG(koe_session_in(s, i)->name)),
+                          &err);
         if (st == KOE_OK) st = koe_run_set_in(r, i, &t, &err);
     }
     if (st == KOE_OK) st = koe_run_execute(r, &(koe_run_options){ .zero_noise = true }, &err);

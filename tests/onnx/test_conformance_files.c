@@ -1,4 +1,5 @@
-/* test_conformance_files.c - opens every model of ONNX's node tests and reads their tensors; running them is the graph room's test. */
+/* test_conformance_files.c - opens every model of ONNX's node tests and reads their tensors; running them is the graph room's
+ * test. */
 #include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>

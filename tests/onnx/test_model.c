@@ -230,8 +230,8 @@ static void unknown_fields_are_skipped(void **state)
 static void attribute_types_are_inferred(void **state)
 {
     (void)state;
-    static const koe_attr_type want[] = { KOE_ATTR_FLOAT,  KOE_ATTR_INT,  KOE_ATTR_STRING, KOE_ATTR_TENSOR, KOE_ATTR_GRAPH,
-                                          KOE_ATTR_FLOATS, KOE_ATTR_INTS, KOE_ATTR_STRINGS };
+    static const koe_attr_type want[] = { KOE_ATTR_FLOAT, KOE_ATTR_INT,    KOE_ATTR_STRING, KOE_ATTR_TENSOR,
+                                          KOE_ATTR_GRAPH, KOE_ATTR_FLOATS, KOE_ATTR_INTS,   KOE_ATTR_STRINGS };
     for (uint32_t field = 2; field <= 9; field++) {
         koe_buf a = pb_attr("a", 0);
         switch (field) {
@@ -307,8 +307,8 @@ static void typed_fields(void **state)
         uint32_t field;
         char kind; /* v: varints, f: floats, d: doubles */
     } types[] = {
-        { KOE_DTYPE_F32, 4, 'f' },  { KOE_DTYPE_U8, 5, 'v' },  { KOE_DTYPE_I8, 5, 'v' },   { KOE_DTYPE_U16, 5, 'v' },
-        { KOE_DTYPE_I16, 5, 'v' },  { KOE_DTYPE_I32, 5, 'v' }, { KOE_DTYPE_I64, 7, 'v' },  { KOE_DTYPE_BOOL, 5, 'v' },
+        { KOE_DTYPE_F32, 4, 'f' },  { KOE_DTYPE_U8, 5, 'v' },   { KOE_DTYPE_I8, 5, 'v' },   { KOE_DTYPE_U16, 5, 'v' },
+        { KOE_DTYPE_I16, 5, 'v' },  { KOE_DTYPE_I32, 5, 'v' },  { KOE_DTYPE_I64, 7, 'v' },  { KOE_DTYPE_BOOL, 5, 'v' },
         { KOE_DTYPE_F16, 5, 'v' },  { KOE_DTYPE_F64, 10, 'd' }, { KOE_DTYPE_U32, 11, 'v' }, { KOE_DTYPE_U64, 11, 'v' },
         { KOE_DTYPE_BF16, 5, 'v' },
     };
@@ -393,7 +393,8 @@ static void large_raw_data_stays_in_place(void **state)
     float *f = calloc(N, sizeof *f);
     f[N - 1] = 5;
     for (int shift = 0; shift < 4; shift++) {
-        koe_buf t = pb_tensor("name" + shift, KOE_DTYPE_F32, 1, (const int64_t[]){ N });
+        koe_buf t = pb_tensor(
+            &"name" [shift], KOE_DTYPE_F32, 1, (const int64_t[]) { N });
         pb_bytes(&t, 9, f, N * sizeof *f);
         koe_buf b = with_initializer(t);
         koe_onnx_model *m = expect_opens(&b);
@@ -860,7 +861,8 @@ static void external_data_stays_in_the_folder(void **state)
     };
     for (size_t i = 0; i <= sizeof cases / sizeof *cases; i++) {
         bool extra = i == sizeof cases / sizeof *cases; /* even a path into the folder must be relative */
-        koe_buf t = external_tensor("t", extra ? absolute : cases[i].location, extra ? NULL : cases[i].offset, extra ? NULL : cases[i].length);
+        koe_buf t = external_tensor("t", extra ? absolute : cases[i].location, extra ? NULL : cases[i].offset,
+                                    extra ? NULL : cases[i].length);
         koe_buf model = with_initializer(t);
         assert_int_equal(koe_file_write_atomic(in_folder(f, "model/m.onnx"), model.data, model.n, NULL), KOE_OK);
         koe_buf_free(&model);
@@ -869,7 +871,8 @@ static void external_data_stays_in_the_folder(void **state)
         koe_status st = koe_onnx_open(&m, in_folder(f, "model/m.onnx"), &err);
         koe_status want = extra ? KOE_E_FORMAT : cases[i].status;
         const char *says = extra ? "must lie" : cases[i].says;
-        if (st != want || !strstr(err.message, says)) fail_msg("case %zu: status %d \"%s\"; wanted %d \"%s\"", i, st, err.message, want, says);
+        if (st != want || !strstr(err.message, says))
+            fail_msg("case %zu: status %d \"%s\"; wanted %d \"%s\"", i, st, err.message, want, says);
         if (st == KOE_OK) koe_onnx_close(m);
     }
 }

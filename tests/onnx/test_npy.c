@@ -40,8 +40,8 @@ static void reads_every_version(void **state)
         koe_arena arena = { 0 };
         koe_tensor t;
         koe_error err = { 0 };
-        assert_int_equal(parse(&t, &arena, version, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }   \n", f, 24, &err),
-                         KOE_OK);
+        assert_int_equal(
+            parse(&t, &arena, version, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }   \n", f, 24, &err), KOE_OK);
         assert_int_equal(t.dtype, KOE_DTYPE_F32);
         assert_int_equal(t.n_dim, 2);
         assert_int_equal(t.dim[0], 2);
@@ -167,8 +167,10 @@ static void every_truncation_is_an_error(void **state)
 static void reads_what_it_writes(void **state)
 {
     (void)state;
-    static const koe_dtype types[] = { KOE_DTYPE_F32, KOE_DTYPE_U8,  KOE_DTYPE_I8,   KOE_DTYPE_U16, KOE_DTYPE_I16, KOE_DTYPE_I32,
-                                       KOE_DTYPE_I64, KOE_DTYPE_F16, KOE_DTYPE_F64, KOE_DTYPE_U32, KOE_DTYPE_U64, KOE_DTYPE_BOOL };
+    static const koe_dtype types[] = {
+        KOE_DTYPE_F32, KOE_DTYPE_U8,  KOE_DTYPE_I8,  KOE_DTYPE_U16, KOE_DTYPE_I16, KOE_DTYPE_I32,
+        KOE_DTYPE_I64, KOE_DTYPE_F16, KOE_DTYPE_F64, KOE_DTYPE_U32, KOE_DTYPE_U64, KOE_DTYPE_BOOL
+    };
     char path[] = "/tmp/koe_npy_XXXXXX";
     int fd = mkstemp(path);
     assert_true(fd >= 0);
@@ -199,9 +201,9 @@ static void reads_what_it_writes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_every_version),          cmocka_unit_test(reads_every_header_spelling),
-        cmocka_unit_test(transposes_fortran_order),     cmocka_unit_test(booleans_are_0_or_1),
-        cmocka_unit_test(refuses_clearly),              cmocka_unit_test(every_truncation_is_an_error),
+        cmocka_unit_test(reads_every_version),      cmocka_unit_test(reads_every_header_spelling),
+        cmocka_unit_test(transposes_fortran_order), cmocka_unit_test(booleans_are_0_or_1),
+        cmocka_unit_test(refuses_clearly),          cmocka_unit_test(every_truncation_is_an_error),
         cmocka_unit_test(reads_what_it_writes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

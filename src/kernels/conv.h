@@ -19,7 +19,7 @@ typedef struct koe_conv_weights {
 } koe_conv_weights;
 
 /* How a filter is evaluated with fewer multiplications (f32_toom.c); n == 0: directly. */
-enum { KOE_TOOM_MAX = 8 };
+enum { KOE_TOOM_MAX = 11 };
 typedef struct koe_toom {
     size_t m, r, n; /* outputs, taps and products of one piece */
     float in[KOE_TOOM_MAX * KOE_TOOM_MAX], out[KOE_TOOM_MAX * KOE_TOOM_MAX]; /* packed for the tile kernel */

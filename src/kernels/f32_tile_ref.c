@@ -43,3 +43,15 @@ void koe_f32_finish_ref(float *c, size_t ldc, size_t m, size_t n, const koe_f32_
             c[i * ldc + j] = activate(v, ep->act, ep->alpha) * ep->scale;
         }
 }
+
+void koe_f32_split_ref(float *to, size_t pitch, const float *from, size_t n, size_t m)
+{
+    for (size_t c = 0; c < n; c++)
+        for (size_t q = 0; q < m; q++) to[q * pitch + c] = from[c * m + q];
+}
+
+void koe_f32_join_ref(float *to, const float *from, size_t pitch, size_t n, size_t m)
+{
+    for (size_t c = 0; c < n; c++)
+        for (size_t q = 0; q < m; q++) to[c * m + q] = from[q * pitch + c];
+}

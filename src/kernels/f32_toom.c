@@ -7,13 +7,14 @@
  * same tile kernel serves. With dilation d the d interleaved signals are transformed side by side: column c of a transformed row is tile
  * c / d of signal c % d, and piece j is a shift by j * d columns.
  *
- *     taps     3        4      5        6      7      8        9      11      12
- *     (m, r)   (4, 3)   (4,4)  (3, 3)   (3,3)  (4,4)  (4,4)    (3,3)  (4,4)   (4,4)
- *     saving   2.0      2.3    1.5      1.8    2.0    2.3      1.8    2.1     2.3 times
+ *     taps     3       4       5       6       7       8       9       10      11      12
+ *     (m, r)   (4, 3)  (4, 4)  (4, 5)  (6, 6)  (4, 7)  (4, 4)  (5, 5)  (5, 5)  (6, 6)  (6, 6)
+ *     saving   2.0     2.3     2.5     3.3     2.8     2.3     2.5     2.8     3.0     3.3 times
  *
- * Rounding: values at larger points cancel in `out`. Against exact sums the error is 3 to 4 times that of a direct float32 sum of the same
- * length (128 channels, 2.1e-7 of the signal's RMS direct, 7e-7 to 8e-7 here). Points 0, 1, -1, 2, -2, 1/2 are the mildest of those
- * tried; more points save more and lose more: (6, 6) for 11 taps is 3 times fewer products at 28 times the error. */
+ * Rounding: values at the points cancel in `out`, the more the more points there are. The points are those that minimise the error predicted
+ * from the sizes of the three matrices, found by descent from many starts; they come in pairs a, 1/a, as the sphere's symmetry suggests.
+ * Error relative to the RMS of the result (128 channels; direct float32 summation 2.1e-7):
+ *     (4, 3) 4.7e-7   (4, 4) 7.5e-7   (4, 5) 9.6e-7   (5, 5) 1.6e-6   (4, 7) 2.3e-6   (6, 6) 3.4e-6 */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -23,17 +24,34 @@
 enum {
     SCRATCH = 128 * 1024, /* floats of transformed x, at most, in a task: half a 1 MiB second-level cache */
     ROWS_MAX = 512, /* beyond, the transformed rows of even one tile leave the cache */
+    SLACK = 8, /* floats that copy_runs() may go too far */
     WEIGHTS_MAX = 1 << 20, /* the transformed weights are up to twice as large: not for the few largest layers, which do little work */
 };
 
-static const double points[] = { 0, 1, -1, 2, -2, 0.5 };
+typedef struct scheme {
+    size_t m, r;
+    double point[KOE_TOOM_MAX - 1]; /* m + r - 2; and infinity */
+} scheme;
 
-static void init(koe_toom *t, size_t m, size_t r)
+static const scheme schemes[] = {
+    { 4, 3, { 0, 2. / 3, -2. / 3, 3. / 2, -3. / 2 } },
+    { 4, 4, { 0, 1, -3. / 4, -4. / 3, 3. / 7, 7. / 3 } },
+    { 4, 5, { 0, 1, -1, 1. / 2, -1. / 2, 2, -2 } },
+    { 5, 5, { 0, -1, 2. / 5, 5. / 2, -11. / 20, -20. / 11, 4. / 5, 5. / 4 } },
+    { 4, 7, { 0, 5. / 12, -5. / 12, 12. / 5, -12. / 5, 4. / 5, -4. / 5, 5. / 4, -5. / 4 } },
+    { 6, 6, { 0, -1, -7. / 24, -24. / 7, -2. / 3, -3. / 2, 1. / 2, 2, 5. / 6, 6. / 5 } },
+};
+/* By number of taps: index into schemes. */
+static const signed char scheme_of[] = { -1, -1, -1, 0, 1, 2, 5, 4, 1, 3, 3, 5, 5 };
+enum { TAPS_MAX = sizeof scheme_of - 1, PIECES_MAX = 2 };
+
+static void init(koe_toom *t, const scheme *s)
 {
-    const size_t n = m + r - 1, mr = koe_kernels()->mr;
+    const size_t m = s->m, r = s->r, n = m + r - 1, mr = koe_kernels()->mr;
+    const double *points = s->point;
     double in[KOE_TOOM_MAX][KOE_TOOM_MAX], out[KOE_TOOM_MAX][KOE_TOOM_MAX];
     *t = (koe_toom){ .m = m, .r = r, .n = n };
-    assert(n <= KOE_TOOM_MAX && n - 1 <= sizeof points / sizeof *points);
+    assert(n <= KOE_TOOM_MAX);
     for (size_t p = 0; p < n; p++) {
         /* Row p of `in`: coefficients of the product of (x - point) over all other points; the last point is infinity. */
         double norm = 1, size = 0, largest = 1;
@@ -69,13 +87,11 @@ static void init(koe_toom *t, size_t m, size_t r)
 bool koe_toom_choose(koe_toom *t, size_t co, size_t rows, size_t taps, size_t stride, size_t dilation)
 {
     size_t count;
-    if (stride != 1 || taps < 3 || taps > 16 || dilation > 32 || rows > ROWS_MAX) return false;
+    if (stride != 1 || taps < 3 || taps > TAPS_MAX || dilation > 32 || rows > ROWS_MAX) return false;
     if (__builtin_mul_overflow(co, rows * taps, &count) || count > WEIGHTS_MAX) return false;
     /* Transforms cost by the channel, products by the pair of channels. */
     if (co < 48 || rows < 48) return false;
-    if (taps == 3) init(t, 4, 3);
-    else if (5 * ((taps + 2) / 3) * 4 < 7 * ((taps + 3) / 4) * 3) init(t, 3, 3); /* products for each output: n * pieces / m */
-    else init(t, 4, 4);
+    init(t, &schemes[scheme_of[taps]]);
     return true;
 }
 
@@ -107,7 +123,7 @@ void koe_toom_pack(const koe_toom *t, float *out, const koe_conv_weights *w, siz
 
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
-/* Regions of scratch, in floats; every size is bounded by the limits above. */
+/* Regions of scratch, in floats, with room for SLACK where copy_runs() writes; every size is bounded by the limits above. */
 typedef struct layout {
     size_t columns; /* of the transformed input: the tile's and those that its last pieces read */
     size_t split_columns; /* of the input split by position in a tile: further still */
@@ -125,10 +141,10 @@ static layout lay_out(const koe_f32_conv *v)
     l.pitch = round_up(l.columns, 16);
     l.split_pitch = round_up(l.split_columns, 16);
     l.split = l.v + t->n * v->rows * l.pitch;
-    l.run = l.split + t->m * l.split_pitch;
-    l.products = l.run + round_up(l.split_columns * t->m, 16);
+    l.run = l.split + t->m * l.split_pitch + 16;
+    l.products = l.run + round_up(l.split_columns * t->m + SLACK, 16);
     l.y = l.products + t->n * v->set->mr * tile;
-    l.end = l.y + t->m * tile + v->tile;
+    l.end = l.y + t->m * tile + SLACK + v->tile + SLACK;
     return l;
 }
 
@@ -148,28 +164,33 @@ void koe_toom_plan(koe_f32_conv *v, size_t n_batch)
     v->scratch = lay_out(v).end;
 }
 
-/* split[q][c] = x[q-th position of column c]: column c stands for inputs c / d * m * d + c % d + q * d, q = 0, 1, ... */
-static void split_run(float *split, size_t pitch, const float *x, size_t n_columns, size_t m, size_t d)
+/* to[i * to_step ..] = from[i * from_step ..], runs of d floats, for i = 0, 1, ... n - 1. Copies whole vectors: each overwrites what the one
+ * before wrote too far, and the last writes up to SLACK floats past its run, and reads as far. */
+static inline void copy_runs(float *to, size_t to_step, const float *from, size_t from_step, size_t n, size_t d)
 {
-    if (d == 1 && m == 4)
-        for (size_t c = 0; c < n_columns; c++)
-            for (size_t q = 0; q < 4; q++) split[q * pitch + c] = x[c * 4 + q];
+    if (d <= 4)
+        for (size_t i = 0; i < n; i++) memcpy(to + i * to_step, from + i * from_step, 4 * sizeof *to);
+    else if (d <= 8)
+        for (size_t i = 0; i < n; i++) memcpy(to + i * to_step, from + i * from_step, 8 * sizeof *to);
     else
-        for (size_t c = 0; c < n_columns; c += d)
-            for (size_t q = 0; q < m; q++, x += d)
-                for (size_t s = 0; s < d; s++) split[q * pitch + c + s] = x[s];
+        for (size_t i = 0; i < n; i++) memcpy(to + i * to_step, from + i * from_step, d * sizeof *to);
+}
+
+/* split[q][c] = x[position q of column c]: column c stands for inputs c / d * m * d + c % d + q * d, q = 0 .. m - 1. Writes up to SLACK floats
+ * past the last row. */
+static void split_run(const koe_kernel_set *set, float *split, size_t pitch, const float *x, size_t n_columns, size_t m, size_t d)
+{
+    if (d == 1) set->split(split, pitch, x, n_columns, m);
+    else
+        for (size_t q = 0; q < m; q++) copy_runs(split + q * pitch, d, x + q * d, m * d, n_columns / d, d);
 }
 
 /* The reverse, for outputs. */
-static void join_run(float *y, const float *split, size_t pitch, size_t n_columns, size_t m, size_t d)
+static void join_run(const koe_kernel_set *set, float *y, const float *split, size_t pitch, size_t n_columns, size_t m, size_t d)
 {
-    if (d == 1 && m == 4)
-        for (size_t c = 0; c < n_columns; c++)
-            for (size_t q = 0; q < 4; q++) y[c * 4 + q] = split[q * pitch + c];
+    if (d == 1) set->join(y, split, pitch, n_columns, m);
     else
-        for (size_t c = 0; c < n_columns; c += d)
-            for (size_t q = 0; q < m; q++, y += d)
-                for (size_t s = 0; s < d; s++) y[s] = split[q * pitch + c + s];
+        for (size_t c = 0; c < n_columns; c += d, y += m * d) copy_runs(y, d, split + c, pitch, m, d);
 }
 
 /* c[rows of the matrix][n] = matrix * b, with row k of b at b + off[k]. */
@@ -183,6 +204,13 @@ static void transform(const koe_kernel_set *set, float *c, size_t ldc, const flo
     }
 }
 
+/* The next row is far from this one, so the processor does not foresee it. */
+static void prefetch(const koe_f32_conv *v, const float *x, int64_t from, size_t n)
+{
+    const int64_t end = from + (int64_t)n < (int64_t)v->n_in ? from + (int64_t)n : (int64_t)v->n_in;
+    for (int64_t i = from > 0 ? from : 0; x && i < end; i += 16) __builtin_prefetch(x + i);
+}
+
 static void transform_rows(const koe_f32_conv *v, const layout *l, size_t t0, koe_conv_row_fn *row, const void *arg,
                            const koe_f32_prologue *pre, float *scratch)
 {
@@ -190,8 +218,9 @@ static void transform_rows(const koe_f32_conv *v, const layout *l, size_t t0, ko
     size_t off[KOE_TOOM_MAX];
     for (size_t q = 0; q < t->n; q++) off[q] = q % t->m * l->split_pitch + q / t->m * v->dilation;
     for (size_t r = 0; r < v->rows; r++) {
+        if (r + 1 < v->rows) prefetch(v, row(arg, r + 1), (int64_t)t0 - v->pad, l->split_columns * t->m);
         koe_conv_copy_run(v, pre, r / v->rows_per_channel, scratch + l->run, l->split_columns * t->m, row(arg, r), (int64_t)t0 - v->pad, 1);
-        split_run(scratch + l->split, l->split_pitch, scratch + l->run, l->split_columns, t->m, v->dilation);
+        split_run(v->set, scratch + l->split, l->split_pitch, scratch + l->run, l->split_columns, t->m, v->dilation);
         transform(v->set, scratch + l->v + r * l->pitch, v->rows * l->pitch, t->in, t->n, t->n, scratch + l->split, off, l->columns);
     }
 }
@@ -206,7 +235,7 @@ void koe_toom_task(const koe_f32_conv *v, size_t task, float *y, size_t ldy, con
     const size_t co1 = v->co - co0 < v->co_step ? v->co : co0 + v->co_step, n = v->n_out - t0 < v->tile ? v->n_out - t0 : v->tile;
     const size_t columns = n < v->tile ? (n + t->m * v->dilation - 1) / (t->m * v->dilation) * v->dilation : tile;
     float *products = scratch + l.products, *out = scratch + l.y;
-    size_t shift[16], off[KOE_TOOM_MAX];
+    size_t shift[PIECES_MAX], off[KOE_TOOM_MAX];
     for (size_t j = 0; j < n_piece; j++) shift[j] = j * v->dilation;
     for (size_t p = 0; p < t->n; p++) off[p] = p * set->mr * tile;
     transform_rows(v, &l, t0, row, arg, pre, scratch);
@@ -218,9 +247,11 @@ void koe_toom_task(const koe_f32_conv *v, size_t task, float *y, size_t ldy, con
                 set->tile(products + off[p] + j, tile, a, scratch + l.v + p * v->rows * l.pitch + j, l.pitch, shift, v->rows, n_piece, m,
                           columns - j < set->nr ? columns - j : set->nr, false);
         for (size_t i = 0; i < m; i++) {
-            float *to = y + (c + i) * ldy + t0, *whole = columns * t->m == n ? to : out + t->m * tile;
+            float *to = y + (c + i) * ldy + t0;
+            /* Straight into y where nothing is written too far. */
+            float *whole = v->dilation == 1 && columns * t->m == n ? to : out + t->m * tile + SLACK;
             transform(set, out, tile, t->out, t->m, t->n, products + i * tile, off, columns);
-            join_run(whole, out, tile, columns, t->m, v->dilation);
+            join_run(set, whole, out, tile, columns, t->m, v->dilation);
             if (whole != to) memcpy(to, whole, n * sizeof *to);
         }
         if (ep) koe_conv_finish(v, y + c * ldy + t0, ldy, c, t0, m, n, ep);

@@ -118,6 +118,9 @@ typedef struct koe_kernel_set {
     size_t mr, nr; /* largest tile */
     koe_f32_tile_fn *tile;
     koe_f32_finish_fn *finish;
+    /* to[q][c] = from[c * m + q] for c < n, q < m, and the reverse; `pitch` between the rows of the split side. */
+    void (*split)(float *to, size_t pitch, const float *from, size_t n, size_t m);
+    void (*join)(float *to, const float *from, size_t pitch, size_t n, size_t m);
     void (*mean_var)(const float *x, size_t n, float *mean, float *var);
     void (*scale_shift)(float *y, const float *x, size_t n, float a, float b);
     void (*affine_leaky)(float *y, const float *x, size_t n, float a, float b, float slope);

@@ -8,6 +8,8 @@
         koe_f32_erf_##isa, koe_f32_log_##isa;                                                                          \
     koe_f32_tile_fn koe_f32_tile_##isa;                                                                                \
     koe_f32_finish_fn koe_f32_finish_##isa;                                                                            \
+    void koe_f32_split_##isa(float *to, size_t pitch, const float *from, size_t n, size_t m);                          \
+    void koe_f32_join_##isa(float *to, const float *from, size_t pitch, size_t n, size_t m);                           \
     void koe_f32_mean_var_##isa(const float *x, size_t n, float *mean, float *var);                                    \
     void koe_f32_scale_shift_##isa(float *y, const float *x, size_t n, float a, float b);                              \
     void koe_f32_affine_leaky_##isa(float *y, const float *x, size_t n, float a, float b, float slope);               \

@@ -1,0 +1,104 @@
+/* f32_split_simd.c - m interleaved signals apart and together again. */
+#include "kernels/simd.h"
+#include "kernels/variants.h"
+
+/* Columns from..n one by one, with m known to the compiler. */
+VF_INLINE void split_rest(float *to, size_t pitch, const float *from, size_t c, size_t n, const size_t m)
+{
+    for (; c < n; c++)
+        for (size_t q = 0; q < m; q++) to[q * pitch + c] = from[c * m + q];
+}
+
+VF_INLINE void join_rest(float *to, const float *from, size_t pitch, size_t c, size_t n, const size_t m)
+{
+    for (; c < n; c++)
+        for (size_t q = 0; q < m; q++) to[c * m + q] = from[q * pitch + c];
+}
+
+#if defined(__AVX512F__)
+
+/* Sixteen columns at a time: their 16 * m elements are m vectors, two of which a permutation can read. Element e of them is in pair e / 32, and
+ * the permutation takes e mod 32 as it is. */
+VF_INLINE size_t split_blocks(float *to, size_t pitch, const float *from, size_t n, const size_t m)
+{
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    for (size_t q = 0; q < m; q++) {
+        const __m512i e = _mm512_add_epi32(_mm512_mullo_epi32(lane, _mm512_set1_epi32((int)m)), _mm512_set1_epi32((int)q));
+        const __m512i pair = _mm512_srli_epi32(e, 5);
+        for (size_t c = 0; c + 16 <= n; c += 16) {
+            const float *x = from + c * m;
+            __m512 r = _mm512_setzero_ps();
+#pragma GCC unroll 4
+            for (size_t p = 0; 2 * p < m; p++) {
+                const __m512 a = _mm512_loadu_ps(x + 32 * p), b = 2 * p + 1 < m ? _mm512_loadu_ps(x + 32 * p + 16) : a;
+                r = _mm512_mask_blend_ps(_mm512_cmpeq_epi32_mask(pair, _mm512_set1_epi32((int)p)), r, _mm512_permutex2var_ps(a, e, b));
+            }
+            _mm512_storeu_ps(to + q * pitch + c, r);
+        }
+    }
+    return n / 16 * 16;
+}
+
+/* The reverse: element e of a block is row e % m, column e / m; rows are read in pairs. */
+VF_INLINE size_t join_blocks(float *to, const float *from, size_t pitch, size_t n, const size_t m)
+{
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    for (size_t v = 0; v < m; v++) {
+        const __m512i e = _mm512_add_epi32(lane, _mm512_set1_epi32((int)(16 * v)));
+        /* e / m by multiplication: exact for e < 16 * m. */
+        const __m512i column = _mm512_srli_epi32(_mm512_mullo_epi32(e, _mm512_set1_epi32((int)(65536 / m + 1))), 16);
+        const __m512i row = _mm512_sub_epi32(e, _mm512_mullo_epi32(column, _mm512_set1_epi32((int)m)));
+        const __m512i at = _mm512_add_epi32(column, _mm512_slli_epi32(_mm512_and_si512(row, _mm512_set1_epi32(1)), 4));
+        const __m512i pair = _mm512_srli_epi32(row, 1);
+        for (size_t c = 0; c + 16 <= n; c += 16) {
+            const float *x = from + c;
+            __m512 r = _mm512_setzero_ps();
+#pragma GCC unroll 4
+            for (size_t p = 0; 2 * p < m; p++) {
+                const __m512 a = _mm512_loadu_ps(x + 2 * p * pitch), b = 2 * p + 1 < m ? _mm512_loadu_ps(x + (2 * p + 1) * pitch) : a;
+                r = _mm512_mask_blend_ps(_mm512_cmpeq_epi32_mask(pair, _mm512_set1_epi32((int)p)), r, _mm512_permutex2var_ps(a, at, b));
+            }
+            _mm512_storeu_ps(to + c * m + 16 * v, r);
+        }
+    }
+    return n / 16 * 16;
+}
+
+#else
+
+VF_INLINE size_t split_blocks(float *to, size_t pitch, const float *from, size_t n, const size_t m)
+{
+    split_rest(to, pitch, from, 0, n, m);
+    return n;
+}
+
+VF_INLINE size_t join_blocks(float *to, const float *from, size_t pitch, size_t n, const size_t m)
+{
+    join_rest(to, from, pitch, 0, n, m);
+    return n;
+}
+
+#endif
+
+#define SPLIT(m_) split_rest(to, pitch, from, split_blocks(to, pitch, from, n, m_), n, m_)
+#define JOIN(m_) join_rest(to, from, pitch, join_blocks(to, from, pitch, n, m_), n, m_)
+
+void VARIANT(koe_f32_split)(float *to, size_t pitch, const float *from, size_t n, size_t m)
+{
+    switch (m) {
+    case 4: SPLIT(4); break;
+    case 5: SPLIT(5); break;
+    case 6: SPLIT(6); break;
+    default: split_rest(to, pitch, from, 0, n, m);
+    }
+}
+
+void VARIANT(koe_f32_join)(float *to, const float *from, size_t pitch, size_t n, size_t m)
+{
+    switch (m) {
+    case 4: JOIN(4); break;
+    case 5: JOIN(5); break;
+    case 6: JOIN(6); break;
+    default: join_rest(to, from, pitch, 0, n, m);
+    }
+}

@@ -15,8 +15,8 @@ mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sourc
 
 if [ $# -gt 0 ]; then root=$1; keep=yes; else root=$(mktemp -d); keep=; fi
 cleanup() {
-  for inner in proc dev/pts dev; do
-    if mountpoint -q "$root/$inner"; then umount "$root/$inner"; fi
+  for inner in proc dev/pts; do
+    if mountpoint -q "$root/$inner"; then umount -l "$root/$inner"; fi
   done
   if [ -z "$keep" ]; then rm -rf --one-file-system "$root"; fi
 }
@@ -34,8 +34,7 @@ for file in /etc/apt/apt.conf /etc/apt/apt.conf.d/*proxy*; do
   if [ -f "$file" ]; then cp "$file" "$root$file"; fi
 done
 mount -t proc proc "$root/proc"
-mount --bind /dev "$root/dev"
-mount --bind /dev/pts "$root/dev/pts"
+mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
 
 git clone -q --bare "$project" "$root/koe.git"
 echo "== git clone, make speak, make check"

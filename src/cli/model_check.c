@@ -1,6 +1,7 @@
 /* model_check.c - koe model check: run test cases and compare. Two layouts of a folder:
  *     model.onnx  test_data_set_K/{input_I.pb, output_I.pb}      ONNX's backend tests; I counts graph inputs and outputs
- *     NAME.onnx   case_K/{input_NAME.npy, output_NAME.npy}       by name, '/' written as '_'; outputs without a file are not compared
+ *     NAME.onnx   case_K/{input_NAME.npy, output_NAME.npy}       by name, '/' written as '_'; outputs without a file are not compared;
+ *                                                               the model may also stand beside the folder, as FOLDER.onnx
  * A folder of the first kind is one case, whatever its number of sets; in the second kind every case_K is one. A folder without
  * a model stands for the folders in it. */
 #include <dirent.h>
@@ -14,6 +15,9 @@
 #include "cli/cli.h"
 #include "cli/compare.h"
 #include "cli/model.h"
+
+/* Folders of folders are looked into this far. */
+enum { MAX_DEPTH = 2 };
 
 typedef struct checker {
     koe_model_options model;
@@ -63,18 +67,41 @@ static void free_names(char **name, size_t n)
 static bool starts(const char *s, const char *with) { return koe_str_starts(koe_str_of(s), koe_str_of(with)); }
 static bool ends(const char *s, const char *with) { return koe_str_ends(koe_str_of(s), koe_str_of(with)); }
 
-/* The folder's model: model.onnx, else its only .onnx; NULL when it has none (or several: then *several is set). */
-static const char *find_model(char **name, size_t n, bool *several)
+/* The folder's own model: model.onnx, else its only .onnx; NULL when it has none, or several. */
+static const char *find_model(char **name, size_t n)
 {
     const char *found = NULL;
-    *several = false;
+    size_t n_found = 0;
     for (size_t i = 0; i < n; i++) {
         if (strcmp(name[i], "model.onnx") == 0) return name[i];
         if (!ends(name[i], ".onnx")) continue;
-        *several = found != NULL;
         found = name[i];
+        n_found++;
     }
-    return *several ? NULL : found;
+    return n_found == 1 ? found : NULL;
+}
+
+static bool has_cases(char **name, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (starts(name[i], "case_") || starts(name[i], "test_data_set_")) return true;
+    return false;
+}
+
+/* malloc()ed path of the model of a folder: in it, or, for a folder of cases, beside it. NULL when there is none. */
+static char *model_path(const char *dir, char **name, size_t n)
+{
+    const char *model = find_model(name, n);
+    if (model) return koe_path_join(dir, model);
+    koe_str trimmed = koe_str_of(dir);
+    while (trimmed.n > 1 && trimmed.p[trimmed.n - 1] == '/') trimmed.n--;
+    koe_buf beside = { 0 };
+    if (!has_cases(name, n)) return NULL;
+    koe_buf_add_str(&beside, trimmed);
+    koe_buf_adds(&beside, ".onnx");
+    if (!beside.failed && koe_file_exists(beside.data)) return beside.data;
+    koe_buf_free(&beside);
+    return NULL;
 }
 
 /* Last part of a path, trailing slashes left out, into `name`. */
@@ -283,11 +310,8 @@ static void check_model(checker *c, const char *dir, const char *model, char **n
     koe_error err = { 0 };
     koe_loaded l = { 0 };
     char base[256];
-    base_name(base, sizeof base, dir);
-    char *path = koe_path_join(dir, model);
-    const koe_status st = path ? koe_loaded_open(&l, path, &c->model, &err) : koe_fail(&err, KOE_E_NOMEM, "%s", dir);
-    free(path);
-    if (st != KOE_OK) {
+    if (koe_loaded_open(&l, model, &c->model, &err) != KOE_OK) {
+        base_name(base, sizeof base, dir);
         report(c, base, err.message);
         return;
     }
@@ -295,27 +319,26 @@ static void check_model(checker *c, const char *dir, const char *model, char **n
     koe_loaded_close(&l);
 }
 
-/* depth: how far down folders without a model are still looked into. */
+/* depth: how far down folders without a model of their own are still looked into. */
 static void check_dir(checker *c, const char *dir, int depth)
 {
     koe_error err = { 0 };
     size_t n = 0, n_before = c->n_passed + c->n_failed;
-    bool several;
     char **name = list_folder(dir, &n, &err);
     if (!name) {
         report(c, dir, err.message);
         return;
     }
-    const char *model = find_model(name, n, &several);
-    if (several) report(c, dir, "the folder has several .onnx files and none is called model.onnx");
-    else if (model) check_model(c, dir, model, name, n);
-    for (size_t i = 0; i < n && !model && !several && depth > 0; i++) {
+    char *model = model_path(dir, name, n);
+    if (model) check_model(c, dir, model, name, n);
+    for (size_t i = 0; i < n && !model && depth > 0; i++) {
         char *path = koe_path_join(dir, name[i]);
         if (path && koe_file_is_dir(path)) check_dir(c, path, depth - 1);
         free(path);
     }
-    if (!model && !several && depth == 2 && c->n_passed + c->n_failed == n_before)
-        report(c, dir, "there is no .onnx model in this folder");
+    if (!model && depth == MAX_DEPTH && c->n_passed + c->n_failed == n_before)
+        report(c, dir, "there is no model here: model.onnx, or one .onnx, in or beside a folder of cases");
+    free(model);
     free_names(name, n);
 }
 
@@ -354,7 +377,7 @@ int koe_cmd_model_check(int argc, char **argv)
     } else if (r == KOE_ARGS_OK && read_tolerances(&c, rtol, atol, peak, &err) != KOE_OK) {
         status = koe_args_wrong(&line, "%s", err.message);
     } else if (r == KOE_ARGS_OK) {
-        for (size_t i = 0; i < words.n; i++) check_dir(&c, words.item[i], 2);
+        for (size_t i = 0; i < words.n; i++) check_dir(&c, words.item[i], MAX_DEPTH);
         printf("%zu passed, %zu failed\n", c.n_passed, c.n_failed);
         status = c.n_failed ? 1 : 0;
     }

@@ -172,6 +172,9 @@ static void check_named(void **state)
     write_npy(two, "input_x.npy", KOE_DTYPE_F32, 1, odd);
     write_npy(two, "output_scope_y.npy", KOE_DTYPE_F32, 1, relu);
     expect(run_koe("model", "check", "small"), 0, "2 passed, 0 failed\n", NULL);
+    assert_int_equal(rename("small/any.onnx", "small.onnx"), 0);
+    expect(run_koe("model", "check", "small/"), 0, "2 passed, 0 failed\n", NULL);
+    assert_int_equal(rename("small.onnx", "small/any.onnx"), 0);
     write_npy(two, "output_scope_y.npy", KOE_DTYPE_F32, 1, odd);
     expect(run_koe("model", "check", "small"), 1, "FAIL small/case_2: output scope/y: got 0, want -inf", NULL);
     expect(run_koe("model", "check", "small"), 1, "1 passed, 1 failed\n", NULL);
@@ -191,7 +194,7 @@ static void check_nothing(void **state)
     expect(run_koe("model", "check", "nowhere"), 1, "nowhere", NULL);
     expect(run_koe("model", "check", "x.npy"), 1, "not a folder", NULL);
     char *empty = sub_folder(".", "empty");
-    expect(run_koe("model", "check", "empty"), 1, "no .onnx model", NULL);
+    expect(run_koe("model", "check", "empty"), 1, "there is no model here", NULL);
     expect(run_koe("model", "check", "."), 1, "no test_data_set_* or case_* folder", NULL);
     free(empty);
 }

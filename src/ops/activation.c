@@ -10,32 +10,32 @@ typedef struct params {
     float alpha, beta;
 } params;
 
-/* ---- activations of alpha and beta --------------------------------------------------------------------------------------- */
+/* ---- activations of alpha and beta ----------------------------------------------------------------------------------- */
 
-#define PARAMETRIC(name, T, expr)                                                                               \
-    static void name(void *y_, const void *const *x_, const int *step, size_t n, const void *arg)               \
-    {                                                                                                           \
-        T *y = y_;                                                                                              \
-        const T *x = x_[0], alpha = (T)((const params *)arg)->alpha, beta = (T)((const params *)arg)->beta;     \
-        (void)step, (void)alpha, (void)beta;                                                                    \
-        KOE_INDEPENDENT                                                                                         \
-        for (size_t i = 0; i < n; i++) {                                                                        \
-            const T a = x[i];                                                                                   \
-            y[i] = (expr);                                                                                      \
-        }                                                                                                       \
+#define PARAMETRIC(name, T, expr)                                                                                                \
+    static void name(void *y_, const void *const *x_, const int *step, size_t n, const void *arg)                                \
+    {                                                                                                                            \
+        T *y = y_;                                                                                                               \
+        const T *x = x_[0], alpha = (T)((const params *)arg)->alpha, beta = (T)((const params *)arg)->beta;                      \
+        (void)step, (void)alpha, (void)beta;                                                                                     \
+        KOE_INDEPENDENT                                                                                                          \
+        for (size_t i = 0; i < n; i++) {                                                                                         \
+            const T a = x[i];                                                                                                    \
+            y[i] = (expr);                                                                                                       \
+        }                                                                                                                        \
     }
 
-#define FLOAT_OPS(op, s, S, T, A)                                                              \
-    PARAMETRIC(leaky_##s, T, a < 0 ? alpha * a : a)                                           \
-    PARAMETRIC(shrink_##s, T, a < -alpha ? a + beta : a > alpha ? a - beta : 0)                \
-    PARAMETRIC(thresholded_##s, T, a > alpha || a != a ? a : 0)                                \
+#define FLOAT_OPS(op, s, S, T, A)                                                                                                \
+    PARAMETRIC(leaky_##s, T, a < 0 ? alpha * a : a)                                                                              \
+    PARAMETRIC(shrink_##s, T, a<-alpha ? a + beta : a> alpha ? a - beta : 0)                                                     \
+    PARAMETRIC(thresholded_##s, T, a > alpha || a != a ? a : 0)                                                                  \
     PARAMETRIC(hardsigmoid_##s, T, alpha *a + beta < 0 ? 0 : alpha * a + beta > 1 ? 1 : alpha * a + beta)
 KOE_FLOATS(FLOAT_OPS, )
 
-PARAMETRIC(elu_f32, float, a < 0 ? alpha *expm1f(a) : a)
-PARAMETRIC(elu_f64, double, a < 0 ? alpha *expm1(a) : a)
-PARAMETRIC(celu_f32, float, a < 0 ? alpha *expm1f(a / alpha) : a)
-PARAMETRIC(celu_f64, double, a < 0 ? alpha *expm1(a / alpha) : a)
+PARAMETRIC(elu_f32, float, a < 0 ? alpha * expm1f(a) : a)
+PARAMETRIC(elu_f64, double, a < 0 ? alpha * expm1(a) : a)
+PARAMETRIC(celu_f32, float, a < 0 ? alpha * expm1f(a / alpha) : a)
+PARAMETRIC(celu_f64, double, a < 0 ? alpha * expm1(a / alpha) : a)
 PARAMETRIC(selu_f32, float, beta *(a < 0 ? alpha * expm1f(a) : a))
 PARAMETRIC(selu_f64, double, beta *(a < 0 ? alpha * expm1(a) : a))
 PARAMETRIC(swish_f64, double, a / (1 + exp(-alpha * a)))
@@ -43,27 +43,27 @@ PARAMETRIC(gelu_f64, double, 0.5 * a * (1 + erf(a * 0.70710678118654752440)))
 PARAMETRIC(gelu_tanh_f64, double, 0.5 * a * (1 + tanh(0.79788456080286535588 * (a + 0.044715 * a * a * a))))
 
 /* y[i] = post(x[i], kernel(pre(x[i]))): the vector kernels work on a block at a time. */
-#define BLOCKWISE(name, kernel, pre, post)                                                                      \
-    static void name(void *y_, const void *const *x_, const int *step, size_t n, const void *arg)               \
-    {                                                                                                           \
-        enum { BLOCK = 512 };                                                                                   \
-        float *y = y_, t[BLOCK];                                                                                \
-        const float *x = x_[0], alpha = ((const params *)arg)->alpha;                                           \
-        (void)step, (void)alpha;                                                                                \
-        for (; n > 0;) {                                                                                        \
-            size_t m = n < BLOCK ? n : BLOCK;                                                                   \
-            for (size_t i = 0; i < m; i++) {                                                                    \
-                const float a = x[i];                                                                           \
-                t[i] = (pre);                                                                                   \
-            }                                                                                                   \
-            kernel(t, t, m);                                                                                    \
-            KOE_INDEPENDENT                                                                                     \
-            for (size_t i = 0; i < m; i++) {                                                                    \
-                const float a = x[i], b = t[i];                                                                 \
-                y[i] = (post);                                                                                  \
-            }                                                                                                   \
-            x += m, y += m, n -= m;                                                                             \
-        }                                                                                                       \
+#define BLOCKWISE(name, kernel, pre, post)                                                                                       \
+    static void name(void *y_, const void *const *x_, const int *step, size_t n, const void *arg)                                \
+    {                                                                                                                            \
+        enum { BLOCK = 512 };                                                                                                    \
+        float *y = y_, t[BLOCK];                                                                                                 \
+        const float *x = x_[0], alpha = ((const params *)arg)->alpha;                                                            \
+        (void)step, (void)alpha;                                                                                                 \
+        for (; n > 0;) {                                                                                                         \
+            size_t m = n < BLOCK ? n : BLOCK;                                                                                    \
+            for (size_t i = 0; i < m; i++) {                                                                                     \
+                const float a = x[i];                                                                                            \
+                t[i] = (pre);                                                                                                    \
+            }                                                                                                                    \
+            kernel(t, t, m);                                                                                                     \
+            KOE_INDEPENDENT                                                                                                      \
+            for (size_t i = 0; i < m; i++) {                                                                                     \
+                const float a = x[i], b = t[i];                                                                                  \
+                y[i] = (post);                                                                                                   \
+            }                                                                                                                    \
+            x += m, y += m, n -= m;                                                                                              \
+        }                                                                                                                        \
     }
 BLOCKWISE(swish_f32, koe_f32_sigmoid, alpha *a, a *b)
 BLOCKWISE(gelu_f32, koe_f32_erf, a * 0.70710678f, 0.5f * a * (1 + b))
@@ -82,22 +82,22 @@ static koe_status parametric(koe_op_ctx *c, koe_loop_fn *const *table, params p,
 }
 
 /* X(operator, its name above, first opset, attribute in alpha, its default, attribute in beta, its default) */
-#define PARAMETRIC_OPS(X)                                                                               \
-    X("LeakyRelu", leaky, 6, "alpha", 0.01f, "", 0)                                                     \
-    X("ThresholdedRelu", thresholded, 10, "alpha", 1, "", 0)                                            \
-    X("HardSigmoid", hardsigmoid, 6, "alpha", 0.2f, "beta", 0.5f)                                       \
-    X("Elu", elu, 6, "alpha", 1, "", 0)                                                                 \
-    X("Celu", celu, 12, "alpha", 1, "", 0)                                                              \
-    X("Selu", selu, 6, "alpha", 1.67326319217681884765625f, "gamma", 1.05070102214813232421875f)        \
-    X("Shrink", shrink, 9, "lambd", 0.5f, "bias", 0)                                                    \
+#define PARAMETRIC_OPS(X)                                                                                                        \
+    X("LeakyRelu", leaky, 6, "alpha", 0.01f, "", 0)                                                                              \
+    X("ThresholdedRelu", thresholded, 10, "alpha", 1, "", 0)                                                                     \
+    X("HardSigmoid", hardsigmoid, 6, "alpha", 0.2f, "beta", 0.5f)                                                                \
+    X("Elu", elu, 6, "alpha", 1, "", 0)                                                                                          \
+    X("Celu", celu, 12, "alpha", 1, "", 0)                                                                                       \
+    X("Selu", selu, 6, "alpha", 1.67326319217681884765625f, "gamma", 1.05070102214813232421875f)                                 \
+    X("Shrink", shrink, 9, "lambd", 0.5f, "bias", 0)                                                                             \
     X("Swish", swish, 24, "alpha", 1, "", 0)
 
-#define DEFINE_RUN(name, op, since, alpha_name, alpha, beta_name, beta)                                                  \
-    static koe_loop_fn *const op##_table[KOE_DTYPES] = { KOE_FLOATS(KOE_TYPE_ROW, op) };                                 \
-    static koe_status run_##op(koe_op_ctx *c, koe_error *err)                                                            \
-    {                                                                                                                    \
-        params p = { koe_node_float(c->node, alpha_name, alpha), koe_node_float(c->node, beta_name, beta) };             \
-        return parametric(c, op##_table, p, err);                                                                        \
+#define DEFINE_RUN(name, op, since, alpha_name, alpha, beta_name, beta)                                                          \
+    static koe_loop_fn *const op##_table[KOE_DTYPES] = { KOE_FLOATS(KOE_TYPE_ROW, op) };                                         \
+    static koe_status run_##op(koe_op_ctx *c, koe_error *err)                                                                    \
+    {                                                                                                                            \
+        params p = { koe_node_float(c->node, alpha_name, alpha), koe_node_float(c->node, beta_name, beta) };                     \
+        return parametric(c, op##_table, p, err);                                                                                \
     }
 PARAMETRIC_OPS(DEFINE_RUN)
 
@@ -106,7 +106,7 @@ static koe_status run_quick_gelu(koe_op_ctx *c, koe_error *err)
     return parametric(c, swish_table, (params){ koe_node_float(c->node, "alpha", 1.702f), 0 }, err);
 }
 
-/* ---- Gelu ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Gelu ------------------------------------------------------------------------------------------------------------ */
 
 static koe_loop_fn *const gelu_table[KOE_DTYPES] = { KOE_FLOATS(KOE_TYPE_ROW, gelu) };
 static koe_loop_fn *const gelu_tanh_table[KOE_DTYPES] = { KOE_FLOATS(KOE_TYPE_ROW, gelu_tanh) };
@@ -142,7 +142,7 @@ static koe_status gelu_of_sum(koe_op_ctx *c, koe_loop_fn *const *table, koe_erro
 static koe_status run_bias_gelu(koe_op_ctx *c, koe_error *err) { return gelu_of_sum(c, gelu_table, err); }
 static koe_status run_fast_gelu(koe_op_ctx *c, koe_error *err) { return gelu_of_sum(c, gelu_tanh_table, err); }
 
-/* ---- Clip ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Clip ------------------------------------------------------------------------------------------------------------ */
 
 /* One element each, of the tensor's type; NULL: no bound on that side. */
 typedef struct bounds {
@@ -150,27 +150,27 @@ typedef struct bounds {
 } bounds;
 
 /* NaN stays; where low > high everything becomes high. */
-#define CLIP(op, s, S, T, A)                                                                                    \
-    static void clip_##s(void *y_, const void *const *x_, const int *step, size_t n, const void *arg)           \
-    {                                                                                                           \
-        const bounds *r = arg;                                                                                  \
-        T *y = y_;                                                                                              \
-        const T *x = x_[0];                                                                                     \
-        (void)step;                                                                                             \
-        if (!r->low && !r->high) {                                                                              \
-            if (y != x) memcpy(y, x, n * sizeof *y);                                                            \
-            return;                                                                                             \
-        }                                                                                                       \
-        const T low = r->low ? *(const T *)r->low : 0, high = r->high ? *(const T *)r->high : 0;                \
-        if (r->low) {                                                                                           \
-            KOE_INDEPENDENT                                                                                     \
-            for (size_t i = 0; i < n; i++) y[i] = x[i] < low ? low : x[i];                                      \
-            x = y;                                                                                              \
-        }                                                                                                       \
-        if (r->high) {                                                                                          \
-            KOE_INDEPENDENT                                                                                     \
-            for (size_t i = 0; i < n; i++) y[i] = x[i] > high ? high : x[i];                                    \
-        }                                                                                                       \
+#define CLIP(op, s, S, T, A)                                                                                                     \
+    static void clip_##s(void *y_, const void *const *x_, const int *step, size_t n, const void *arg)                            \
+    {                                                                                                                            \
+        const bounds *r = arg;                                                                                                   \
+        T *y = y_;                                                                                                               \
+        const T *x = x_[0];                                                                                                      \
+        (void)step;                                                                                                              \
+        if (!r->low && !r->high) {                                                                                               \
+            if (y != x) memcpy(y, x, n * sizeof *y);                                                                             \
+            return;                                                                                                              \
+        }                                                                                                                        \
+        const T low = r->low ? *(const T *)r->low : 0, high = r->high ? *(const T *)r->high : 0;                                 \
+        if (r->low) {                                                                                                            \
+            KOE_INDEPENDENT                                                                                                      \
+            for (size_t i = 0; i < n; i++) y[i] = x[i] < low ? low : x[i];                                                       \
+            x = y;                                                                                                               \
+        }                                                                                                                        \
+        if (r->high) {                                                                                                           \
+            KOE_INDEPENDENT                                                                                                      \
+            for (size_t i = 0; i < n; i++) y[i] = x[i] > high ? high : x[i];                                                     \
+        }                                                                                                                        \
     }
 KOE_NUMBERS(CLIP, )
 static koe_loop_fn *const clip_table[KOE_DTYPES] = { KOE_NUMBERS(KOE_TYPE_ROW, clip) };
@@ -207,9 +207,9 @@ static koe_status run_clip(koe_op_ctx *c, koe_error *err)
     return clip(c, x, (bounds){ bound[0] ? bound[0]->data : NULL, bound[1] ? bound[1]->data : NULL }, err);
 }
 
-/* ---- PRelu ------------------------------------------------------------------------------------------------------------------ */
+/* ---- PRelu ----------------------------------------------------------------------------------------------------------- */
 
-#define PRELU(op, s, S, T, A) KOE_BINARY(prelu_##s, T, T, (A)a * (A)(a < 0 ? b : 1))
+#define PRELU(op, s, S, T, A) KOE_BINARY(prelu_##s, T, T, (A)a *(A)(a < 0 ? b : 1))
 #define PRELU_UNSIGNED(op, s, S, T, A) KOE_BINARY(prelu_##s, T, T, ((void)b, a))
 KOE_FLOATS(PRELU, )
 KOE_SIGNED(PRELU, )
@@ -229,16 +229,16 @@ static koe_status run_prelu(koe_op_ctx *c, koe_error *err)
     return st;
 }
 
-/* ---- Dropout: the identity, unless a graph asks for training ---------------------------------------------------------------- */
+/* ---- Dropout: the identity, unless a graph asks for training --------------------------------------------------------- */
 
-#define KEEP(op, s, S, T, A)                                                                                    \
-    static void keep_##s(void *y_, const void *const *x_, const int *step, size_t n, const void *arg)           \
-    {                                                                                                           \
-        T *y = y_;                                                                                              \
-        const T *x = x_[0], scale = (T)(1 / (1 - *(const double *)arg));                                        \
-        const uint8_t *mask = x_[1];                                                                            \
-        (void)step;                                                                                             \
-        for (size_t i = 0; i < n; i++) y[i] = mask[i] ? x[i] * scale : 0;                                       \
+#define KEEP(op, s, S, T, A)                                                                                                     \
+    static void keep_##s(void *y_, const void *const *x_, const int *step, size_t n, const void *arg)                            \
+    {                                                                                                                            \
+        T *y = y_;                                                                                                               \
+        const T *x = x_[0], scale = (T)(1 / (1 - *(const double *)arg));                                                         \
+        const uint8_t *mask = x_[1];                                                                                             \
+        (void)step;                                                                                                              \
+        for (size_t i = 0; i < n; i++) y[i] = mask[i] ? x[i] * scale : 0;                                                        \
     }
 KOE_FLOATS(KEEP, )
 
@@ -291,19 +291,18 @@ static koe_status run_dropout(koe_op_ctx *c, koe_error *err)
     double ratio = 0.5;
     uint8_t train = 0;
     if (ratio_in && koe_tensor_count(ratio_in) == 1) koe_cast_elements(&ratio, KOE_DTYPE_F64, ratio_in->data, ratio_in->dtype, 1);
-    if (training && koe_tensor_count(training) == 1) koe_cast_elements(&train, KOE_DTYPE_BOOL, training->data, training->dtype, 1);
+    if (training && koe_tensor_count(training) == 1)
+        koe_cast_elements(&train, KOE_DTYPE_BOOL, training->data, training->dtype, 1);
     if (!train || ratio == 0) return drop_nothing(c, x, KOE_DTYPE_BOOL, err);
-    if (!(ratio > 0 && ratio < 1))
-        return koe_fail(err, KOE_E_FORMAT, "ratio %g is not in [0, 1)", ratio);
+    if (!(ratio > 0 && ratio < 1)) return koe_fail(err, KOE_E_FORMAT, "ratio %g is not in [0, 1)", ratio);
     return drop_randomly(c, x, ratio, err);
 }
 
-/* ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---------------------------------------------------------------------------------------------------------------------- */
 
-#define PARAMETRIC_ROW(name_, op_, since_, alpha_name, alpha, beta_name, beta) \
+#define PARAMETRIC_ROW(name_, op_, since_, alpha_name, alpha, beta_name, beta)                                                   \
     { .name = name_, .since = since_, .flags = KOE_OP_WIDEN_HALF, .run = run_##op_ },
 static const koe_op ops[] = {
-    PARAMETRIC_OPS(PARAMETRIC_ROW)
     { .name = "Gelu", .since = 20, .flags = KOE_OP_WIDEN_HALF, .run = run_gelu },
     { .name = "Gelu", .since = 1, .flags = KOE_OP_WIDEN_HALF, .run = run_gelu, .domain = "com.microsoft" },
     { .name = "BiasGelu", .since = 1, .flags = KOE_OP_WIDEN_HALF, .run = run_bias_gelu, .domain = "com.microsoft" },
@@ -314,6 +313,7 @@ static const koe_op ops[] = {
     { .name = "PRelu", .since = 7, .flags = KOE_OP_WIDEN_HALF, .run = run_prelu },
     { .name = "Dropout", .since = 7, .until = 11, .run = run_dropout_7 },
     { .name = "Dropout", .since = 12, .flags = KOE_OP_IMPURE, .run = run_dropout },
+    PARAMETRIC_OPS(PARAMETRIC_ROW)
 };
 
 koe_op_table koe_ops_activation(void) { return KOE_OP_TABLE(ops); }

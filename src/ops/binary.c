@@ -5,32 +5,32 @@
 #include "ops/elementwise.h"
 #include "ops/ops.h"
 
-/* ---- arithmetic per type ---------------------------------------------------------------------------------------------------- */
+/* ---- arithmetic per type --------------------------------------------------------------------------------------------- */
 
-#define RING(op, s, S, T, A)                                       \
-    KOE_BINARY(add_##s, T, T, (T)((A)a + (A)b))                    \
-    KOE_BINARY(sub_##s, T, T, (T)((A)a - (A)b))                    \
+#define RING(op, s, S, T, A)                                                                                                     \
+    KOE_BINARY(add_##s, T, T, (T)((A)a + (A)b))                                                                                  \
+    KOE_BINARY(sub_##s, T, T, (T)((A)a - (A)b))                                                                                  \
     KOE_BINARY(mul_##s, T, T, (T)((A)a * (A)b))
 KOE_NUMBERS(RING, )
 
 /* NaN on either side wins, as in NumPy. */
-#define FLOAT_OPS(op, s, S, T, A)                                  \
-    KOE_BINARY(div_##s, T, T, a / b)                               \
-    KOE_BINARY(max_##s, T, T, a > b || a != a ? a : b)             \
+#define FLOAT_OPS(op, s, S, T, A)                                                                                                \
+    KOE_BINARY(div_##s, T, T, a / b)                                                                                             \
+    KOE_BINARY(max_##s, T, T, a > b || a != a ? a : b)                                                                           \
     KOE_BINARY(min_##s, T, T, a < b || a != a ? a : b)
 KOE_FLOATS(FLOAT_OPS, )
 
 /* b == -1 apart: the quotient of the smallest number would not fit. */
-#define SIGNED_OPS(op, s, S, T, A)                                                     \
-    KOE_BINARY(div_##s, T, T, b == 0 ? 0 : b == -1 ? (T)(0 - (A)a) : (T)(a / b))       \
-    KOE_BINARY(fmod_##s, T, T, b == 0 || b == -1 ? 0 : (T)(a % b))                     \
+#define SIGNED_OPS(op, s, S, T, A)                                                                                               \
+    KOE_BINARY(div_##s, T, T, b == 0 ? 0 : b == -1 ? (T)(0 - (A)a) : (T)(a / b))                                                 \
+    KOE_BINARY(fmod_##s, T, T, b == 0 || b == -1 ? 0 : (T)(a % b))                                                               \
     KOE_BINARY(mod_##s, T, T, b == 0 || b == -1 ? 0 : (T)((a % b) + ((a % b != 0 && (a % b < 0) != (b < 0)) ? b : 0)))
-#define UNSIGNED_OPS(op, s, S, T, A)                               \
-    KOE_BINARY(div_##s, T, T, b == 0 ? 0 : (T)(a / b))             \
-    KOE_BINARY(fmod_##s, T, T, b == 0 ? 0 : (T)(a % b))            \
+#define UNSIGNED_OPS(op, s, S, T, A)                                                                                             \
+    KOE_BINARY(div_##s, T, T, b == 0 ? 0 : (T)(a / b))                                                                           \
+    KOE_BINARY(fmod_##s, T, T, b == 0 ? 0 : (T)(a % b))                                                                          \
     KOE_BINARY(mod_##s, T, T, b == 0 ? 0 : (T)(a % b))
-#define INT_OPS(op, s, S, T, A)                                    \
-    KOE_BINARY(max_##s, T, T, a > b ? a : b)                       \
+#define INT_OPS(op, s, S, T, A)                                                                                                  \
+    KOE_BINARY(max_##s, T, T, a > b ? a : b)                                                                                     \
     KOE_BINARY(min_##s, T, T, a < b ? a : b)
 KOE_SIGNED(SIGNED_OPS, )
 KOE_UNSIGNED(UNSIGNED_OPS, )
@@ -58,15 +58,14 @@ TABLE(mod, KOE_NUMBERS)
 TABLE(fmod, KOE_NUMBERS)
 static koe_loop_fn *const mean_table[KOE_DTYPES] = { KOE_FLOATS(KOE_TYPE_ROW, add) };
 
-/* ---- two operands ----------------------------------------------------------------------------------------------------------- */
+/* ---- two operands ---------------------------------------------------------------------------------------------------- */
 
 static koe_status two_of_a_type(koe_op_ctx *c, const koe_tensor *x[2], koe_error *err)
 {
     koe_status st = koe_need(c, 0, &x[0], err);
     if (st == KOE_OK) st = koe_need(c, 1, &x[1], err);
     if (st != KOE_OK || x[0]->dtype == x[1]->dtype) return st;
-    return koe_fail(err, KOE_E_FORMAT, "operands of types %s and %s", koe_dtype_name(x[0]->dtype),
-                    koe_dtype_name(x[1]->dtype));
+    return koe_fail(err, KOE_E_FORMAT, "operands of types %s and %s", koe_dtype_name(x[0]->dtype), koe_dtype_name(x[1]->dtype));
 }
 
 static koe_status binary(koe_op_ctx *c, koe_loop_fn *const *table, koe_error *err)
@@ -90,7 +89,7 @@ static koe_status run_mod(koe_op_ctx *c, koe_error *err)
     return binary(c, koe_node_int(c->node, "fmod", 0) ? fmod_table : mod_table, err);
 }
 
-/* ---- any number of operands --------------------------------------------------------------------------------------------------- */
+/* ---- any number of operands ------------------------------------------------------------------------------------------ */
 
 /* Folds inputs from the left; `divide`: by their number at the end. */
 static koe_status variadic(koe_op_ctx *c, koe_loop_fn *const *table, bool divide, koe_error *err)
@@ -127,12 +126,12 @@ static koe_status run_min(koe_op_ctx *c, koe_error *err) { return variadic(c, mi
 static koe_status run_sum(koe_op_ctx *c, koe_error *err) { return variadic(c, add_table, false, err); }
 static koe_status run_mean(koe_op_ctx *c, koe_error *err) { return variadic(c, mean_table, true, err); }
 
-/* ---- Pow: the result has the base's type, the exponent may have any ----------------------------------------------------------- */
+/* ---- Pow: the result has the base's type, the exponent may have any -------------------------------------------------- */
 
-KOE_UNARY(square_f32, float, float, a * a)
-KOE_UNARY(square_f64, double, double, a * a)
-KOE_UNARY(cube_f32, float, float, a * a * a)
-KOE_UNARY(cube_f64, double, double, a * a * a)
+KOE_UNARY(square_f32, float, float, a *a)
+KOE_UNARY(square_f64, double, double, a *a)
+KOE_UNARY(cube_f32, float, float, a *a *a)
+KOE_UNARY(cube_f64, double, double, a *a *a)
 KOE_BINARY(pow_f32, float, float, powf(a, b))
 KOE_BINARY(pow_f64, double, double, pow(a, b))
 

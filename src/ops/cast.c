@@ -3,60 +3,60 @@
 #include "ops/elementwise.h"
 #include "ops/ops.h"
 
-/* ---- every pair of types but the halves --------------------------------------------------------------------------------------- */
+/* ---- every pair of types but the halves ------------------------------------------------------------------------------ */
 
 typedef void cast_fn(void *y, const void *x, size_t n);
 
-#define CAST(from, to, T, O, expr)                                           \
-    static void from##_to_##to(void *y_, const void *x_, size_t n)           \
-    {                                                                        \
-        O *restrict y = y_;                                                  \
-        const T *restrict x = x_;                                            \
-        for (size_t i = 0; i < n; i++) {                                     \
-            const T a = x[i];                                                \
-            y[i] = (expr);                                                   \
-        }                                                                    \
+#define CAST(from, to, T, O, expr)                                                                                               \
+    static void from##_to_##to(void *y_, const void *x_, size_t n)                                                               \
+    {                                                                                                                            \
+        O *restrict y = y_;                                                                                                      \
+        const T *restrict x = x_;                                                                                                \
+        for (size_t i = 0; i < n; i++) {                                                                                         \
+            const T a = x[i];                                                                                                    \
+            y[i] = (expr);                                                                                                       \
+        }                                                                                                                        \
     }
 
 /* A float as an integer of type O, towards zero; what lies outside becomes the nearest end, NaN 0. The bounds are powers of two,
  * which float represents. */
 #define SATURATE(O, top, low, high) a != a ? (O)0 : a <= (low) ? (O)(low) : a >= (high) ? (O)(top) : (O)a
-#define FROM_FLOAT(op, s, S, T, A)                                                \
-    CAST(s, i8, T, int8_t, SATURATE(int8_t, INT8_MAX, -0x1p7f, 0x1p7f))           \
-    CAST(s, i16, T, int16_t, SATURATE(int16_t, INT16_MAX, -0x1p15f, 0x1p15f))     \
-    CAST(s, i32, T, int32_t, SATURATE(int32_t, INT32_MAX, -0x1p31f, 0x1p31f))     \
-    CAST(s, i64, T, int64_t, SATURATE(int64_t, INT64_MAX, -0x1p63f, 0x1p63f))     \
-    CAST(s, u8, T, uint8_t, SATURATE(uint8_t, UINT8_MAX, 0.0f, 0x1p8f))           \
-    CAST(s, u16, T, uint16_t, SATURATE(uint16_t, UINT16_MAX, 0.0f, 0x1p16f))      \
-    CAST(s, u32, T, uint32_t, SATURATE(uint32_t, UINT32_MAX, 0.0f, 0x1p32f))      \
-    CAST(s, u64, T, uint64_t, SATURATE(uint64_t, UINT64_MAX, 0.0f, 0x1p64f))      \
-    CAST(s, f32, T, float, (float)a)                                              \
-    CAST(s, f64, T, double, (double)a)                                            \
+#define FROM_FLOAT(op, s, S, T, A)                                                                                               \
+    CAST(s, i8, T, int8_t, SATURATE(int8_t, INT8_MAX, -0x1p7f, 0x1p7f))                                                          \
+    CAST(s, i16, T, int16_t, SATURATE(int16_t, INT16_MAX, -0x1p15f, 0x1p15f))                                                    \
+    CAST(s, i32, T, int32_t, SATURATE(int32_t, INT32_MAX, -0x1p31f, 0x1p31f))                                                    \
+    CAST(s, i64, T, int64_t, SATURATE(int64_t, INT64_MAX, -0x1p63f, 0x1p63f))                                                    \
+    CAST(s, u8, T, uint8_t, SATURATE(uint8_t, UINT8_MAX, 0.0f, 0x1p8f))                                                          \
+    CAST(s, u16, T, uint16_t, SATURATE(uint16_t, UINT16_MAX, 0.0f, 0x1p16f))                                                     \
+    CAST(s, u32, T, uint32_t, SATURATE(uint32_t, UINT32_MAX, 0.0f, 0x1p32f))                                                     \
+    CAST(s, u64, T, uint64_t, SATURATE(uint64_t, UINT64_MAX, 0.0f, 0x1p64f))                                                     \
+    CAST(s, f32, T, float, (float)a)                                                                                             \
+    CAST(s, f64, T, double, (double)a)                                                                                           \
     CAST(s, boolean, T, uint8_t, a != 0)
-#define FROM_INT(op, s, S, T, A)                                                  \
-    CAST(s, i8, T, int8_t, (int8_t)a)                                             \
-    CAST(s, i16, T, int16_t, (int16_t)a)                                          \
-    CAST(s, i32, T, int32_t, (int32_t)a)                                          \
-    CAST(s, i64, T, int64_t, (int64_t)a)                                          \
-    CAST(s, u8, T, uint8_t, (uint8_t)a)                                           \
-    CAST(s, u16, T, uint16_t, (uint16_t)a)                                        \
-    CAST(s, u32, T, uint32_t, (uint32_t)a)                                        \
-    CAST(s, u64, T, uint64_t, (uint64_t)a)                                        \
-    CAST(s, f32, T, float, (float)a)                                              \
-    CAST(s, f64, T, double, (double)a)                                            \
+#define FROM_INT(op, s, S, T, A)                                                                                                 \
+    CAST(s, i8, T, int8_t, (int8_t)a)                                                                                            \
+    CAST(s, i16, T, int16_t, (int16_t)a)                                                                                         \
+    CAST(s, i32, T, int32_t, (int32_t)a)                                                                                         \
+    CAST(s, i64, T, int64_t, (int64_t)a)                                                                                         \
+    CAST(s, u8, T, uint8_t, (uint8_t)a)                                                                                          \
+    CAST(s, u16, T, uint16_t, (uint16_t)a)                                                                                       \
+    CAST(s, u32, T, uint32_t, (uint32_t)a)                                                                                       \
+    CAST(s, u64, T, uint64_t, (uint64_t)a)                                                                                       \
+    CAST(s, f32, T, float, (float)a)                                                                                             \
+    CAST(s, f64, T, double, (double)a)                                                                                           \
     CAST(s, boolean, T, uint8_t, a != 0)
 KOE_FLOATS(FROM_FLOAT, )
 KOE_INTS(FROM_INT, )
 KOE_BOOL(FROM_INT, )
 
-#define ROW(op, s, S, T, A)                                                                                                  \
-    [KOE_DTYPE_##S] = { [KOE_DTYPE_F32] = s##_to_f32,   [KOE_DTYPE_F64] = s##_to_f64, [KOE_DTYPE_I8] = s##_to_i8,            \
-                        [KOE_DTYPE_I16] = s##_to_i16,   [KOE_DTYPE_I32] = s##_to_i32, [KOE_DTYPE_I64] = s##_to_i64,          \
-                        [KOE_DTYPE_U8] = s##_to_u8,     [KOE_DTYPE_U16] = s##_to_u16, [KOE_DTYPE_U32] = s##_to_u32,          \
-                        [KOE_DTYPE_U64] = s##_to_u64,   [KOE_DTYPE_BOOL] = s##_to_boolean },
+#define ROW(op, s, S, T, A)                                                                                                      \
+    [KOE_DTYPE_##S] = { [KOE_DTYPE_F32] = s##_to_f32, [KOE_DTYPE_F64] = s##_to_f64,     [KOE_DTYPE_I8] = s##_to_i8,              \
+                        [KOE_DTYPE_I16] = s##_to_i16, [KOE_DTYPE_I32] = s##_to_i32,     [KOE_DTYPE_I64] = s##_to_i64,            \
+                        [KOE_DTYPE_U8] = s##_to_u8,   [KOE_DTYPE_U16] = s##_to_u16,     [KOE_DTYPE_U32] = s##_to_u32,            \
+                        [KOE_DTYPE_U64] = s##_to_u64, [KOE_DTYPE_BOOL] = s##_to_boolean },
 static cast_fn *const cast_table[KOE_DTYPES][KOE_DTYPES] = { KOE_NUMBERS(ROW, ) KOE_BOOL(ROW, ) };
 
-/* ---- the halves, by way of float ------------------------------------------------------------------------------------------------ */
+/* ---- the halves, by way of float ------------------------------------------------------------------------------------- */
 
 static bool is_half(koe_dtype d) { return d == KOE_DTYPE_F16 || d == KOE_DTYPE_BF16; }
 
@@ -106,7 +106,7 @@ const void *koe_as_type(koe_op_ctx *c, const koe_tensor *t, koe_dtype to)
     return data;
 }
 
-/* ---- operators ------------------------------------------------------------------------------------------------------------------ */
+/* ---- operators ------------------------------------------------------------------------------------------------------- */
 
 typedef struct cast_job {
     const koe_tensor *x;
@@ -118,7 +118,8 @@ static void cast_range(void *arg, size_t from, size_t to)
     const cast_job *j = arg;
     const char *x = j->x->data;
     char *y = j->y->data;
-    koe_cast_elements(y + from * koe_dtype_size(j->y->dtype), j->y->dtype, x + from * koe_dtype_size(j->x->dtype), j->x->dtype, to - from);
+    koe_cast_elements(y + from * koe_dtype_size(j->y->dtype), j->y->dtype, x + from * koe_dtype_size(j->x->dtype), j->x->dtype,
+                      to - from);
 }
 
 static koe_status cast(koe_op_ctx *c, const koe_tensor *x, int64_t to, koe_error *err)

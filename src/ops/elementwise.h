@@ -12,8 +12,8 @@ enum {
     KOE_DTYPES = 17, /* size of a table indexed by koe_dtype */
 };
 
-/* y[i] = f(x[0][i], ...) for n elements. x[k] is dense where step[k] is 1 and a single repeated element where it is 0. y may be the
- * memory of a dense x. */
+/* y[i] = f(x[0][i], ...) for n elements. x[k] is dense where step[k] is 1 and a single repeated element where it is 0. y may be
+ * the memory of a dense x. */
 typedef void koe_loop_fn(void *y, const void *const *x, const int *step, size_t n, const void *arg);
 
 /* Runs fn over all elements of y; every x[0..n_x) must broadcast to y's shape. */
@@ -34,8 +34,8 @@ void koe_cast_elements(void *y, koe_dtype to, const void *x, koe_dtype from, siz
 /* t as `to` in scratch memory, or t->data itself when it is that type already; NULL when out of memory. */
 const void *koe_as_type(koe_op_ctx *c, const koe_tensor *t, koe_dtype to);
 
-/* The iterations of the next loop are independent although y may be x: gcc and clang would otherwise give up on equal pointers. Clang
- * warns of requests that it cannot fulfil, which is the case where the expression calls a function. */
+/* The iterations of the next loop are independent although y may be x: gcc and clang would otherwise give up on equal pointers.
+ * Clang warns of requests that it cannot fulfil, which is the case where the expression calls a function. */
 #if defined(__clang__)
 #pragma clang diagnostic ignored "-Wpass-failed"
 #define KOE_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
@@ -45,15 +45,15 @@ const void *koe_as_type(koe_op_ctx *c, const koe_tensor *t, koe_dtype to);
 
 /* Types by class: X(op, suffix, KOE_DTYPE_ suffix, type, type of its arithmetic). Integers compute unsigned and wrap. */
 #define KOE_FLOATS(X, op) X(op, f32, F32, float, float) X(op, f64, F64, double, double)
-#define KOE_SIGNED(X, op)                                                             \
-    X(op, i8, I8, int8_t, uint32_t)                                                   \
-    X(op, i16, I16, int16_t, uint32_t)                                                \
-    X(op, i32, I32, int32_t, uint32_t)                                                \
+#define KOE_SIGNED(X, op)                                                                                                        \
+    X(op, i8, I8, int8_t, uint32_t)                                                                                              \
+    X(op, i16, I16, int16_t, uint32_t)                                                                                           \
+    X(op, i32, I32, int32_t, uint32_t)                                                                                           \
     X(op, i64, I64, int64_t, uint64_t)
-#define KOE_UNSIGNED(X, op)                                                           \
-    X(op, u8, U8, uint8_t, uint32_t)                                                  \
-    X(op, u16, U16, uint16_t, uint32_t)                                               \
-    X(op, u32, U32, uint32_t, uint32_t)                                               \
+#define KOE_UNSIGNED(X, op)                                                                                                      \
+    X(op, u8, U8, uint8_t, uint32_t)                                                                                             \
+    X(op, u16, U16, uint16_t, uint32_t)                                                                                          \
+    X(op, u32, U32, uint32_t, uint32_t)                                                                                          \
     X(op, u64, U64, uint64_t, uint64_t)
 #define KOE_INTS(X, op) KOE_SIGNED(X, op) KOE_UNSIGNED(X, op)
 #define KOE_NUMBERS(X, op) KOE_FLOATS(X, op) KOE_INTS(X, op)
@@ -63,51 +63,51 @@ const void *koe_as_type(koe_op_ctx *c, const koe_tensor *t, koe_dtype to);
 #define KOE_TYPE_ROW(op, s, S, T, A) [KOE_DTYPE_##S] = op##_##s,
 
 /* static koe_loop_fn name: y = expr of a. */
-#define KOE_UNARY(name, T, O, expr)                                                                             \
-    static void name(void *y_, const void *const *x_, const int *step, size_t n, const void *arg)               \
-    {                                                                                                           \
-        O *y = y_;                                                                                              \
-        const T *x = x_[0];                                                                                     \
-        (void)step, (void)arg;                                                                                  \
-        KOE_INDEPENDENT                                                                                         \
-        for (size_t i = 0; i < n; i++) {                                                                        \
-            const T a = x[i];                                                                                   \
-            y[i] = (O)(expr);                                                                                   \
-        }                                                                                                       \
+#define KOE_UNARY(name, T, O, expr)                                                                                              \
+    static void name(void *y_, const void *const *x_, const int *step, size_t n, const void *arg)                                \
+    {                                                                                                                            \
+        O *y = y_;                                                                                                               \
+        const T *x = x_[0];                                                                                                      \
+        (void)step, (void)arg;                                                                                                   \
+        KOE_INDEPENDENT                                                                                                          \
+        for (size_t i = 0; i < n; i++) {                                                                                         \
+            const T a = x[i];                                                                                                    \
+            y[i] = (O)(expr);                                                                                                    \
+        }                                                                                                                        \
     }
 
 /* static koe_loop_fn name: y = expr of a and b. */
-#define KOE_BINARY(name, T, O, expr)                                                                            \
-    static void name(void *y_, const void *const *x_, const int *step, size_t n, const void *arg)               \
-    {                                                                                                           \
-        O *y = y_;                                                                                              \
-        const T *p = x_[0], *q = x_[1];                                                                         \
-        (void)arg;                                                                                              \
-        if (n == 0) return;                                                                                     \
-        if (step[0] && step[1]) {                                                                               \
-            KOE_INDEPENDENT                                                                                     \
-            for (size_t i = 0; i < n; i++) {                                                                    \
-                const T a = p[i], b = q[i];                                                                     \
-                y[i] = (O)(expr);                                                                               \
-            }                                                                                                   \
-        } else if (step[0]) {                                                                                   \
-            const T b = *q;                                                                                     \
-            KOE_INDEPENDENT                                                                                     \
-            for (size_t i = 0; i < n; i++) {                                                                    \
-                const T a = p[i];                                                                               \
-                y[i] = (O)(expr);                                                                               \
-            }                                                                                                   \
-        } else if (step[1]) {                                                                                   \
-            const T a = *p;                                                                                     \
-            KOE_INDEPENDENT                                                                                     \
-            for (size_t i = 0; i < n; i++) {                                                                    \
-                const T b = q[i];                                                                               \
-                y[i] = (O)(expr);                                                                               \
-            }                                                                                                   \
-        } else {                                                                                                \
-            const T a = *p, b = *q;                                                                             \
-            const O value = (O)(expr);                                                                          \
-            for (size_t i = 0; i < n; i++) y[i] = value;                                                        \
-        }                                                                                                       \
+#define KOE_BINARY(name, T, O, expr)                                                                                             \
+    static void name(void *y_, const void *const *x_, const int *step, size_t n, const void *arg)                                \
+    {                                                                                                                            \
+        O *y = y_;                                                                                                               \
+        const T *p = x_[0], *q = x_[1];                                                                                          \
+        (void)arg;                                                                                                               \
+        if (n == 0) return;                                                                                                      \
+        if (step[0] && step[1]) {                                                                                                \
+            KOE_INDEPENDENT                                                                                                      \
+            for (size_t i = 0; i < n; i++) {                                                                                     \
+                const T a = p[i], b = q[i];                                                                                      \
+                y[i] = (O)(expr);                                                                                                \
+            }                                                                                                                    \
+        } else if (step[0]) {                                                                                                    \
+            const T b = *q;                                                                                                      \
+            KOE_INDEPENDENT                                                                                                      \
+            for (size_t i = 0; i < n; i++) {                                                                                     \
+                const T a = p[i];                                                                                                \
+                y[i] = (O)(expr);                                                                                                \
+            }                                                                                                                    \
+        } else if (step[1]) {                                                                                                    \
+            const T a = *p;                                                                                                      \
+            KOE_INDEPENDENT                                                                                                      \
+            for (size_t i = 0; i < n; i++) {                                                                                     \
+                const T b = q[i];                                                                                                \
+                y[i] = (O)(expr);                                                                                                \
+            }                                                                                                                    \
+        } else {                                                                                                                 \
+            const T a = *p, b = *q;                                                                                              \
+            const O value = (O)(expr);                                                                                           \
+            for (size_t i = 0; i < n; i++) y[i] = value;                                                                         \
+        }                                                                                                                        \
     }
 #endif

@@ -15,42 +15,43 @@ typedef struct row_job {
     double epsilon;
 } row_job;
 
-#define ROWS(op, s, S, T, A)                                                                                    \
-    static void rows_##s(void *arg, size_t from, size_t to)                                                     \
-    {                                                                                                           \
-        const row_job *j = arg;                                                                                 \
-        const size_t n = j->n;                                                                                  \
-        for (size_t r = from; r < to; r++) {                                                                    \
-            const T *x = (const T *)j->x + r * n, *scale = (const T *)j->scale + r * j->scale_step;             \
-            T *y = (T *)j->y + r * n;                                                                           \
-            double center = j->centered ? koe_sum_##s(x, n) / (double)n : 0;                                    \
-            const T mean = (T)center, unit = (T)(1 / sqrt(koe_spread_##s(x, n, center) / (double)n + j->epsilon)); \
-            if (j->mean) ((T *)j->mean)[r] = mean;                                                              \
-            if (j->unit) ((T *)j->unit)[r] = unit;                                                              \
-            if (j->bias) {                                                                                      \
-                const T *bias = (const T *)j->bias + r * j->bias_step;                                          \
-                KOE_INDEPENDENT                                                                                 \
-                for (size_t i = 0; i < n; i++) y[i] = (x[i] - mean) * unit * scale[i] + bias[i];                \
-            } else {                                                                                            \
-                KOE_INDEPENDENT                                                                                 \
-                for (size_t i = 0; i < n; i++) y[i] = (x[i] - mean) * unit * scale[i];                          \
-            }                                                                                                   \
-        }                                                                                                       \
+#define ROWS(op, s, S, T, A)                                                                                                     \
+    static void rows_##s(void *arg, size_t from, size_t to)                                                                      \
+    {                                                                                                                            \
+        const row_job *j = arg;                                                                                                  \
+        const size_t n = j->n;                                                                                                   \
+        for (size_t r = from; r < to; r++) {                                                                                     \
+            const T *x = (const T *)j->x + r * n, *scale = (const T *)j->scale + r * j->scale_step;                              \
+            T *y = (T *)j->y + r * n;                                                                                            \
+            double center = j->centered ? koe_sum_##s(x, n) / (double)n : 0;                                                     \
+            const T mean = (T)center, unit = (T)(1 / sqrt(koe_spread_##s(x, n, center) / (double)n + j->epsilon));               \
+            if (j->mean) ((T *)j->mean)[r] = mean;                                                                               \
+            if (j->unit) ((T *)j->unit)[r] = unit;                                                                               \
+            if (j->bias) {                                                                                                       \
+                const T *bias = (const T *)j->bias + r * j->bias_step;                                                           \
+                KOE_INDEPENDENT                                                                                                  \
+                for (size_t i = 0; i < n; i++) y[i] = (x[i] - mean) * unit * scale[i] + bias[i];                                 \
+            } else {                                                                                                             \
+                KOE_INDEPENDENT                                                                                                  \
+                for (size_t i = 0; i < n; i++) y[i] = (x[i] - mean) * unit * scale[i];                                           \
+            }                                                                                                                    \
+        }                                                                                                                        \
     }
 KOE_FLOATS(ROWS, )
 
-#define REPEAT(op, s, S, T, A)                                                                                  \
-    static void repeat_##s(void *y_, const void *const *x, const int *step, size_t n, const void *arg)          \
-    {                                                                                                           \
-        T *y = y_;                                                                                              \
-        (void)arg;                                                                                              \
-        if (step[0]) memcpy(y, x[0], n * sizeof *y);                                                            \
-        else                                                                                                    \
-            for (size_t i = 0; i < n; i++) y[i] = *(const T *)x[0];                                             \
+#define REPEAT(op, s, S, T, A)                                                                                                   \
+    static void repeat_##s(void *y_, const void *const *x, const int *step, size_t n, const void *arg)                           \
+    {                                                                                                                            \
+        T *y = y_;                                                                                                               \
+        (void)arg;                                                                                                               \
+        if (step[0]) memcpy(y, x[0], n * sizeof *y);                                                                             \
+        else                                                                                                                     \
+            for (size_t i = 0; i < n; i++) y[i] = *(const T *)x[0];                                                              \
     }
 KOE_FLOATS(REPEAT, )
 
-/* Scale or bias of type `type`, brought to the shape of a row (*step 0), or of all of x (*step: a row) when it differs from row to row. */
+/* Scale or bias of type `type`, brought to the shape of a row (*step 0), or of all of x (*step: a row) when it differs from row
+ * to row. */
 static koe_status read_param(const void **out, size_t *step, koe_op_ctx *c, const koe_tensor *t, const koe_tensor *x, int axis,
                              koe_dtype type, koe_error *err)
 {
@@ -85,7 +86,8 @@ static koe_status read_param(const void **out, size_t *step, koe_op_ctx *c, cons
 }
 
 /* Statistics of the rows as output i, with the row's dimensions 1. */
-static koe_status put_stat(koe_op_ctx *c, int i, const void *values, const koe_tensor *x, int axis, koe_dtype type, koe_error *err)
+static koe_status put_stat(koe_op_ctx *c, int i, const void *values, const koe_tensor *x, int axis, koe_dtype type,
+                           koe_error *err)
 {
     koe_tensor *t;
     koe_dtype stash = (koe_dtype)koe_node_int(c->node, "stash_type", KOE_DTYPE_F32);
@@ -110,7 +112,8 @@ static koe_status normalize_rows(koe_op_ctx *c, koe_tensor *y, const koe_tensor 
 {
     koe_dtype type = x->dtype == KOE_DTYPE_F64 ? KOE_DTYPE_F64 : KOE_DTYPE_F32;
     size_t n_row = koe_dim_product(x->dim, 0, axis), size = koe_dtype_size(type);
-    row_job j = { .n = koe_dim_product(x->dim, axis, x->n_dim), .centered = centered,
+    row_job j = { .n = koe_dim_product(x->dim, axis, x->n_dim),
+                  .centered = centered,
                   .epsilon = (double)koe_node_float(c->node, "epsilon", 1e-5f) };
     koe_status st = read_param(&j.scale, &j.scale_step, c, scale, x, axis, type, err);
     if (st == KOE_OK && bias) st = read_param(&j.bias, &j.bias_step, c, bias, x, axis, type, err);
@@ -119,7 +122,8 @@ static koe_status normalize_rows(koe_op_ctx *c, koe_tensor *y, const koe_tensor 
     j.y = y->dtype == type ? y->data : koe_scratch(c, koe_tensor_count(y) * size);
     if (wanted(c, out.mean)) j.mean = koe_scratch(c, n_row * size);
     if (wanted(c, out.unit)) j.unit = koe_scratch(c, n_row * size);
-    if (!j.x || !j.y || (wanted(c, out.mean) && !j.mean) || (wanted(c, out.unit) && !j.unit)) return koe_fail(err, KOE_E_NOMEM, "normalised rows");
+    if (!j.x || !j.y || (wanted(c, out.mean) && !j.mean) || (wanted(c, out.unit) && !j.unit))
+        return koe_fail(err, KOE_E_NOMEM, "normalised rows");
     size_t per_task = j.n < KOE_LOOP_CHUNK ? KOE_LOOP_CHUNK / (j.n ? j.n : 1) : 1;
     koe_for_ranges(c->pool, n_row, per_task, type == KOE_DTYPE_F32 ? rows_f32 : rows_f64, &j);
     if (j.mean) st = put_stat(c, out.mean, j.mean, x, axis, type, err);
@@ -179,7 +183,8 @@ static koe_status skip_layer_norm(koe_op_ctx *c, bool centered, koe_error *err)
     if (st == KOE_OK && wanted(c, 3)) st = koe_out(c, 3, x->dtype, x->n_dim, x->dim, &sum, err);
     if (st != KOE_OK) return st;
     for (int i = 1; i < n_term; i++)
-        koe_loop(c, x->dtype == KOE_DTYPE_F32 ? add_f32 : add_f64, NULL, sum, (const koe_tensor *[]){ i == 1 ? x : sum, term[i] }, 2);
+        koe_loop(c, x->dtype == KOE_DTYPE_F32 ? add_f32 : add_f64, NULL, sum, (const koe_tensor *[]){ i == 1 ? x : sum, term[i] },
+                 2);
     return normalize_rows(c, y, sum, x->n_dim - 1, scale, beta, centered, (stat_outputs){ centered ? 1 : -1, 2 }, err);
 }
 
@@ -193,7 +198,11 @@ static const koe_op ops[] = {
     { .name = "SimplifiedLayerNormalization", .since = 1, .run = run_simplified },
     { .name = "SimplifiedLayerNormalization", .since = 1, .run = run_simplified, .domain = MS },
     { .name = "SkipLayerNormalization", .since = 1, .flags = KOE_OP_WIDEN_HALF, .run = run_skip, .domain = MS },
-    { .name = "SkipSimplifiedLayerNormalization", .since = 1, .flags = KOE_OP_WIDEN_HALF, .run = run_skip_simplified, .domain = MS },
+    { .name = "SkipSimplifiedLayerNormalization",
+      .since = 1,
+      .flags = KOE_OP_WIDEN_HALF,
+      .run = run_skip_simplified,
+      .domain = MS },
 };
 
 koe_op_table koe_ops_layer_norm(void) { return KOE_OP_TABLE(ops); }

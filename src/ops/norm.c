@@ -8,11 +8,11 @@
 #include "ops/stats.h"
 
 /* y = (x - mean) * scale + bias; y may be x. */
-#define AFFINE(op, s, S, T, A)                                                                          \
-    static void affine_##s(T *y, const T *x, size_t n, T mean, T scale, T bias)                         \
-    {                                                                                                   \
-        KOE_INDEPENDENT                                                                                 \
-        for (size_t i = 0; i < n; i++) y[i] = (x[i] - mean) * scale + bias;                             \
+#define AFFINE(op, s, S, T, A)                                                                                                   \
+    static void affine_##s(T *y, const T *x, size_t n, T mean, T scale, T bias)                                                  \
+    {                                                                                                                            \
+        KOE_INDEPENDENT                                                                                                          \
+        for (size_t i = 0; i < n; i++) y[i] = (x[i] - mean) * scale + bias;                                                      \
     }
 KOE_FLOATS(AFFINE, )
 
@@ -49,7 +49,7 @@ static koe_status read_params(const void **out, koe_op_ctx *c, int i, koe_dtype 
     return *out ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "parameters");
 }
 
-/* ---- groups of channels, each normalised with its own mean and variance: Instance- and GroupNormalization ---------------------------- */
+/* ---- groups of channels, each normalised with its own mean and variance: Instance- and GroupNormalization ------------ */
 
 typedef struct group_job {
     const void *x, *scale, *bias;
@@ -59,29 +59,32 @@ typedef struct group_job {
     double epsilon;
 } group_job;
 
-#define GROUPS(op, s, S, T, A)                                                                                  \
-    static void groups_##s(void *arg, size_t from, size_t to)                                                   \
-    {                                                                                                           \
-        const group_job *j = arg;                                                                               \
-        size_t n = j->n_channel * j->n_space;                                                                   \
-        for (size_t i = from; i < to; i++) {                                                                    \
-            const T *x = (const T *)j->x + i * n, *scale = j->scale, *bias = j->bias;                           \
-            T *y = (T *)j->y + i * n;                                                                           \
-            double mean = koe_sum_##s(x, n) / (double)n;                                                        \
-            double unit = 1 / sqrt(koe_spread_##s(x, n, mean) / (double)n + j->epsilon);                        \
-            for (size_t k = 0; k < j->n_channel; k++) {                                                         \
-                size_t group = i % j->n_group, p = j->per_group ? group : group * j->n_channel + k;             \
-                size_t at = k * j->n_space;                                                                     \
-                affine_##s(y + at, x + at, j->n_space, (T)mean, (T)(unit * (double)scale[p]), bias[p]);         \
-            }                                                                                                   \
-        }                                                                                                       \
+#define GROUPS(op, s, S, T, A)                                                                                                   \
+    static void groups_##s(void *arg, size_t from, size_t to)                                                                    \
+    {                                                                                                                            \
+        const group_job *j = arg;                                                                                                \
+        size_t n = j->n_channel * j->n_space;                                                                                    \
+        for (size_t i = from; i < to; i++) {                                                                                     \
+            const T *x = (const T *)j->x + i * n, *scale = j->scale, *bias = j->bias;                                            \
+            T *y = (T *)j->y + i * n;                                                                                            \
+            double mean = koe_sum_##s(x, n) / (double)n;                                                                         \
+            double unit = 1 / sqrt(koe_spread_##s(x, n, mean) / (double)n + j->epsilon);                                         \
+            for (size_t k = 0; k < j->n_channel; k++) {                                                                          \
+                size_t group = i % j->n_group, p = j->per_group ? group : group * j->n_channel + k;                              \
+                size_t at = k * j->n_space;                                                                                      \
+                affine_##s(y + at, x + at, j->n_space, (T)mean, (T)(unit * (double)scale[p]), bias[p]);                          \
+            }                                                                                                                    \
+        }                                                                                                                        \
     }
 KOE_FLOATS(GROUPS, )
 
 static koe_status normalize_groups(koe_op_ctx *c, const shape_ncs *v, size_t n_group, bool per_group, koe_error *err)
 {
     size_t n_param = per_group ? n_group : v->c;
-    group_job j = { .n_group = n_group, .n_channel = v->c / n_group, .n_space = v->s, .per_group = per_group,
+    group_job j = { .n_group = n_group,
+                    .n_channel = v->c / n_group,
+                    .n_space = v->s,
+                    .per_group = per_group,
                     .epsilon = (double)koe_node_float(c->node, "epsilon", 1e-5f) };
     koe_tensor *y;
     koe_status st = read_params(&j.scale, c, 1, v->x->dtype, n_param, err);
@@ -90,7 +93,8 @@ static koe_status normalize_groups(koe_op_ctx *c, const shape_ncs *v, size_t n_g
     if (st != KOE_OK || koe_tensor_count(y) == 0) return st;
     j.x = v->x->data;
     j.y = y->data;
-    koe_for_ranges(c->pool, v->n * n_group, rows_per_task(j.n_channel * v->s), y->dtype == KOE_DTYPE_F32 ? groups_f32 : groups_f64, &j);
+    koe_for_ranges(c->pool, v->n * n_group, rows_per_task(j.n_channel * v->s),
+                   y->dtype == KOE_DTYPE_F32 ? groups_f32 : groups_f64, &j);
     return KOE_OK;
 }
 
@@ -108,14 +112,15 @@ static koe_status group_norm(koe_op_ctx *c, bool per_group, koe_error *err)
     koe_status st = read_x(&v, c, err);
     if (st != KOE_OK) return st;
     int64_t n_group = koe_node_int(c->node, "num_groups", 0);
-    if (n_group <= 0 || v.c == 0 || v.c % (size_t)n_group) return koe_fail(err, KOE_E_FORMAT, "num_groups does not divide the channels");
+    if (n_group <= 0 || v.c == 0 || v.c % (size_t)n_group)
+        return koe_fail(err, KOE_E_FORMAT, "num_groups does not divide the channels");
     return normalize_groups(c, &v, (size_t)n_group, per_group, err);
 }
 
 static koe_status run_group_18(koe_op_ctx *c, koe_error *err) { return group_norm(c, true, err); }
 static koe_status run_group(koe_op_ctx *c, koe_error *err) { return group_norm(c, false, err); }
 
-/* ---- BatchNormalization ------------------------------------------------------------------------------------------------------------- */
+/* ---- BatchNormalization ---------------------------------------------------------------------------------------------- */
 
 typedef struct batch_job {
     const void *x, *scale, *bias;
@@ -124,24 +129,24 @@ typedef struct batch_job {
     size_t c, s;
 } batch_job;
 
-#define BATCH(op, f, F, T, A)                                                                                   \
-    static void batch_rows_##f(void *arg, size_t from, size_t to)                                               \
-    {                                                                                                           \
-        const batch_job *j = arg;                                                                               \
-        const T *scale = j->scale, *bias = j->bias;                                                             \
-        for (size_t i = from; i < to; i++) {                                                                    \
-            size_t k = i % j->c, at = i * j->s;                                                                 \
-            affine_##f((T *)j->y + at, (const T *)j->x + at, j->s, (T)j->mean[k], (T)(j->unit[k] * (double)scale[k]), bias[k]); \
-        }                                                                                                       \
-    }                                                                                                           \
-    /* Mean and variance of channel k over all samples. */                                                      \
-    static void batch_stats_##f(double *mean, double *variance, const T *x, size_t n, size_t c, size_t space, size_t k) \
-    {                                                                                                           \
-        double sum = 0, spread = 0, count = (double)n * (double)space;                                          \
-        for (size_t i = 0; i < n; i++) sum += koe_sum_##f(x + (i * c + k) * space, space);                      \
-        *mean = sum / count;                                                                                    \
-        for (size_t i = 0; i < n; i++) spread += koe_spread_##f(x + (i * c + k) * space, space, *mean);         \
-        *variance = spread / count;                                                                             \
+#define BATCH(op, f, F, T, A)                                                                                                    \
+    static void batch_rows_##f(void *arg, size_t from, size_t to)                                                                \
+    {                                                                                                                            \
+        const batch_job *j = arg;                                                                                                \
+        const T *scale = j->scale, *bias = j->bias;                                                                              \
+        for (size_t i = from; i < to; i++) {                                                                                     \
+            size_t k = i % j->c, at = i * j->s;                                                                                  \
+            affine_##f((T *)j->y + at, (const T *)j->x + at, j->s, (T)j->mean[k], (T)(j->unit[k] * (double)scale[k]), bias[k]);  \
+        }                                                                                                                        \
+    }                                                                                                                            \
+    /* Mean and variance of channel k over all samples. */                                                                       \
+    static void batch_stats_##f(double *mean, double *variance, const T *x, size_t n, size_t c, size_t space, size_t k)          \
+    {                                                                                                                            \
+        double sum = 0, spread = 0, count = (double)n * (double)space;                                                           \
+        for (size_t i = 0; i < n; i++) sum += koe_sum_##f(x + (i * c + k) * space, space);                                       \
+        *mean = sum / count;                                                                                                     \
+        for (size_t i = 0; i < n; i++) spread += koe_spread_##f(x + (i * c + k) * space, space, *mean);                          \
+        *variance = spread / count;                                                                                              \
     }
 KOE_FLOATS(BATCH, )
 
@@ -205,12 +210,15 @@ static koe_status batch_norm(koe_op_ctx *c, bool train, koe_error *err)
 
 /* Before opset 14 a node trains when it has the outputs of training. */
 static koe_status run_batch_7(koe_op_ctx *c, koe_error *err) { return batch_norm(c, c->n_out > 1, err); }
-static koe_status run_batch(koe_op_ctx *c, koe_error *err) { return batch_norm(c, koe_node_int(c->node, "training_mode", 0), err); }
+static koe_status run_batch(koe_op_ctx *c, koe_error *err)
+{
+    return batch_norm(c, koe_node_int(c->node, "training_mode", 0), err);
+}
 
-/* ---- MeanVarianceNormalization --------------------------------------------------------------------------------------------------------- */
+/* ---- MeanVarianceNormalization --------------------------------------------------------------------------------------- */
 
-#define CENTER(op, s, S, T, A)                                          \
-    KOE_BINARY(center_##s, T, T, a - b)                                 \
+#define CENTER(op, s, S, T, A)                                                                                                   \
+    KOE_BINARY(center_##s, T, T, a - b)                                                                                          \
     KOE_BINARY(divide_##s, T, T, a / (T)(sqrt((double)b) + 1e-9))
 KOE_FLOATS(CENTER, )
 
@@ -243,7 +251,7 @@ static koe_status run_mean_variance(koe_op_ctx *c, koe_error *err)
     return st;
 }
 
-/* ---- LpNormalization ----------------------------------------------------------------------------------------------------------------- */
+/* ---- LpNormalization ------------------------------------------------------------------------------------------------- */
 
 typedef struct lp_job {
     const void *x;
@@ -253,23 +261,22 @@ typedef struct lp_job {
 } lp_job;
 
 /* Where the norm is 0, so is the result. */
-#define LP(op, s, S, T, A)                                                                              \
-    static void lp_##s(void *arg, size_t from, size_t to)                                               \
-    {                                                                                                   \
-        const lp_job *j = arg;                                                                          \
-        for (size_t i = from; i < to; i++) {                                                            \
-            size_t at = i / j->n_inner * j->n * j->n_inner + i % j->n_inner;                            \
-            const T *x = (const T *)j->x + at;                                                          \
-            T *y = (T *)j->y + at;                                                                      \
-            double norm = 0;                                                                            \
-            for (size_t k = 0; k < j->n; k++) {                                                         \
-                double a = (double)x[k * j->n_inner];                                                   \
-                norm += j->absolute ? fabs(a) : a * a;                                                  \
-            }                                                                                           \
-            if (!j->absolute) norm = sqrt(norm);                                                        \
-            for (size_t k = 0; k < j->n; k++)                                                           \
-                y[k * j->n_inner] = norm == 0 ? 0 : (T)((double)x[k * j->n_inner] / norm);              \
-        }                                                                                               \
+#define LP(op, s, S, T, A)                                                                                                       \
+    static void lp_##s(void *arg, size_t from, size_t to)                                                                        \
+    {                                                                                                                            \
+        const lp_job *j = arg;                                                                                                   \
+        for (size_t i = from; i < to; i++) {                                                                                     \
+            size_t at = i / j->n_inner * j->n * j->n_inner + i % j->n_inner;                                                     \
+            const T *x = (const T *)j->x + at;                                                                                   \
+            T *y = (T *)j->y + at;                                                                                               \
+            double norm = 0;                                                                                                     \
+            for (size_t k = 0; k < j->n; k++) {                                                                                  \
+                double a = (double)x[k * j->n_inner];                                                                            \
+                norm += j->absolute ? fabs(a) : a * a;                                                                           \
+            }                                                                                                                    \
+            if (!j->absolute) norm = sqrt(norm);                                                                                 \
+            for (size_t k = 0; k < j->n; k++) y[k * j->n_inner] = norm == 0 ? 0 : (T)((double)x[k * j->n_inner] / norm);         \
+        }                                                                                                                        \
     }
 KOE_FLOATS(LP, )
 
@@ -291,7 +298,7 @@ static koe_status run_lp(koe_op_ctx *c, koe_error *err)
     return KOE_OK;
 }
 
-/* ---- LRN: each element by the squares of its neighbours in the channel dimension -------------------------------------------------------- */
+/* ---- LRN: each element by the squares of its neighbours in the channel dimension ------------------------------------- */
 
 typedef struct lrn_job {
     const void *x;
@@ -300,25 +307,25 @@ typedef struct lrn_job {
     double scale, beta, bias; /* scale: alpha / size */
 } lrn_job;
 
-#define LRN(op, s_, S_, T, A)                                                                           \
-    static void lrn_##s_(void *arg, size_t from, size_t to)                                             \
-    {                                                                                                   \
-        enum { BLOCK = 256 };                                                                           \
-        const lrn_job *j = arg;                                                                         \
-        for (size_t i = from; i < to; i++) {                                                            \
-            size_t k = i % j->c, first = k < j->before ? 0 : k - j->before;                             \
-            size_t last = j->c - 1 - k < j->after ? j->c - 1 : k + j->after;                            \
-            const T *x = (const T *)j->x + (i - k) * j->s; /* of the sample */                          \
-            T *y = (T *)j->y + i * j->s;                                                                \
-            for (size_t at = 0; at < j->s; at += BLOCK) {                                               \
-                size_t n = j->s - at < BLOCK ? j->s - at : BLOCK;                                       \
-                double sum[BLOCK] = { 0 };                                                              \
-                for (size_t q = first; q <= last; q++)                                                  \
-                    for (size_t p = 0; p < n; p++) sum[p] += (double)x[q * j->s + at + p] * (double)x[q * j->s + at + p]; \
-                for (size_t p = 0; p < n; p++)                                                          \
-                    y[at + p] = (T)((double)x[k * j->s + at + p] / pow(j->bias + j->scale * sum[p], j->beta)); \
-            }                                                                                           \
-        }                                                                                               \
+#define LRN(op, s_, S_, T, A)                                                                                                    \
+    static void lrn_##s_(void *arg, size_t from, size_t to)                                                                      \
+    {                                                                                                                            \
+        enum { BLOCK = 256 };                                                                                                    \
+        const lrn_job *j = arg;                                                                                                  \
+        for (size_t i = from; i < to; i++) {                                                                                     \
+            size_t k = i % j->c, first = k < j->before ? 0 : k - j->before;                                                      \
+            size_t last = j->c - 1 - k < j->after ? j->c - 1 : k + j->after;                                                     \
+            const T *x = (const T *)j->x + (i - k) * j->s; /* of the sample */                                                   \
+            T *y = (T *)j->y + i * j->s;                                                                                         \
+            for (size_t at = 0; at < j->s; at += BLOCK) {                                                                        \
+                size_t n = j->s - at < BLOCK ? j->s - at : BLOCK;                                                                \
+                double sum[BLOCK] = { 0 };                                                                                       \
+                for (size_t q = first; q <= last; q++)                                                                           \
+                    for (size_t p = 0; p < n; p++) sum[p] += (double)x[q * j->s + at + p] * (double)x[q * j->s + at + p];        \
+                for (size_t p = 0; p < n; p++)                                                                                   \
+                    y[at + p] = (T)((double)x[k * j->s + at + p] / pow(j->bias + j->scale * sum[p], j->beta));                   \
+            }                                                                                                                    \
+        }                                                                                                                        \
     }
 KOE_FLOATS(LRN, )
 
@@ -332,9 +339,15 @@ static koe_status run_lrn(koe_op_ctx *c, koe_error *err)
     if (size < 1) return koe_fail(err, KOE_E_FORMAT, "size must be positive");
     st = koe_out(c, 0, v.x->dtype, v.x->n_dim, v.x->dim, &y, err);
     if (st != KOE_OK) return st;
-    lrn_job j = { .x = v.x->data, .y = y->data, .c = v.c, .s = v.s, .before = (size_t)(size - 1) / 2, .after = (size_t)size / 2,
+    lrn_job j = { .x = v.x->data,
+                  .y = y->data,
+                  .c = v.c,
+                  .s = v.s,
+                  .before = (size_t)(size - 1) / 2,
+                  .after = (size_t)size / 2,
                   .scale = (double)koe_node_float(c->node, "alpha", 1e-4f) / (double)size,
-                  .beta = (double)koe_node_float(c->node, "beta", 0.75f), .bias = (double)koe_node_float(c->node, "bias", 1) };
+                  .beta = (double)koe_node_float(c->node, "beta", 0.75f),
+                  .bias = (double)koe_node_float(c->node, "bias", 1) };
     koe_for_ranges(c->pool, v.n * v.c, rows_per_task(v.s), y->dtype == KOE_DTYPE_F32 ? lrn_f32 : lrn_f64, &j);
     return KOE_OK;
 }

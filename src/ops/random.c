@@ -1,5 +1,5 @@
-/* random.c - RandomNormal, RandomUniform, their Like forms, Bernoulli, Multinomial. The numbers come from the run's streams (op.h), which
- * also take the seed attribute into account. */
+/* random.c - RandomNormal, RandomUniform, their Like forms, Bernoulli, Multinomial. The numbers come from the run's streams
+ * (op.h), which also take the seed attribute into account. */
 #include <math.h>
 
 #include "ops/elementwise.h"
@@ -24,12 +24,14 @@ static koe_status fill(koe_op_ctx *c, int64_t dtype, int n_dim, const int64_t *d
 
 static koe_status normal(koe_op_ctx *c, int64_t dtype, int n_dim, const int64_t *dim, koe_error *err)
 {
-    return fill(c, dtype, n_dim, dim, koe_random_normal, koe_node_float(c->node, "mean", 0), koe_node_float(c->node, "scale", 1), err);
+    return fill(c, dtype, n_dim, dim, koe_random_normal, koe_node_float(c->node, "mean", 0), koe_node_float(c->node, "scale", 1),
+                err);
 }
 
 static koe_status uniform(koe_op_ctx *c, int64_t dtype, int n_dim, const int64_t *dim, koe_error *err)
 {
-    return fill(c, dtype, n_dim, dim, koe_random_uniform, koe_node_float(c->node, "low", 0), koe_node_float(c->node, "high", 1), err);
+    return fill(c, dtype, n_dim, dim, koe_random_uniform, koe_node_float(c->node, "low", 0), koe_node_float(c->node, "high", 1),
+                err);
 }
 
 typedef koe_status draw_fn(koe_op_ctx *c, int64_t dtype, int n_dim, const int64_t *dim, koe_error *err);
@@ -38,8 +40,7 @@ static koe_status of_shape(koe_op_ctx *c, draw_fn *draw, koe_error *err)
 {
     const int64_t *dim;
     size_t n = koe_node_ints(c->node, "shape", &dim);
-    if (n > KOE_MAX_DIM)
-        return koe_fail(err, KOE_E_LIMIT, "%zu dimensions", n);
+    if (n > KOE_MAX_DIM) return koe_fail(err, KOE_E_LIMIT, "%zu dimensions", n);
     return draw(c, koe_node_int(c->node, "dtype", KOE_DTYPE_F32), (int)n, dim, err);
 }
 
@@ -87,7 +88,8 @@ static size_t pick(const double *cumulative, size_t n, double u)
     return i;
 }
 
-static void draw_row(koe_tensor *y, size_t from, size_t n_sample, const float *x, size_t n_class, double *cumulative, const float *u)
+static void draw_row(koe_tensor *y, size_t from, size_t n_sample, const float *x, size_t n_class, double *cumulative,
+                     const float *u)
 {
     float max = x[0];
     double sum = 0;
@@ -95,8 +97,8 @@ static void draw_row(koe_tensor *y, size_t from, size_t n_sample, const float *x
     for (size_t i = 0; i < n_class; i++) cumulative[i] = sum += exp((double)x[i] - (double)max);
     for (size_t i = 0; i < n_sample; i++) {
         size_t class = pick(cumulative, n_class, (double)u[i]);
-        if (y->dtype == KOE_DTYPE_I64) ((int64_t *)y->data)[from + i] = (int64_t)class;
-        else ((int32_t *)y->data)[from + i] = (int32_t)class;
+        if (y->dtype == KOE_DTYPE_I64) ((int64_t *)y->data)[from + i] = (int64_t) class;
+        else ((int32_t *)y->data)[from + i] = (int32_t) class;
     }
 }
 

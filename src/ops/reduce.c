@@ -1,7 +1,8 @@
 /* reduce.c - many elements into one: ReduceSum, ReduceMean, ReduceMax, ..., ArgMax, ArgMin.
  *     shape -> dimensions collapsed into alternating kept and reduced ones -> rows or columns -> accumulator -> finish
- * Where the innermost dimension is reduced, whole rows are folded into one accumulator; where it is kept, a block of columns is folded
- * side by side. The order of the additions depends on the shape alone. Floats are summed in short float lanes that end in a double. */
+ * Where the innermost dimension is reduced, whole rows are folded into one accumulator; where it is kept, a block of columns is
+ * folded side by side. The order of the additions depends on the shape alone. Floats are summed in short float lanes that end in
+ * a double. */
 #include <float.h>
 #include <math.h>
 
@@ -9,7 +10,7 @@
 #include "ops/ops.h"
 #include "ops/reduce.h"
 
-/* ---- accumulators ---------------------------------------------------------------------------------------------------------------- */
+/* ---- accumulators ---------------------------------------------------------------------------------------------------- */
 
 typedef struct reducer {
     size_t acc_size;
@@ -24,34 +25,34 @@ enum { LANES = 16, LANE_BLOCK = 512, COLUMNS = 256, ACC_MAX = 16 };
 
 /* static const reducer name: STEP(L, r, a) takes an element a of T into r, JOIN(r, s) joins two. r is a lane (LANE) or a whole
  * accumulator (ACC). */
-#define REDUCER(name, T, LANE, ACC, start, STEP, JOIN)                                                          \
-    static void name##_init(void *acc_, size_t n)                                                               \
-    {                                                                                                           \
-        ACC *acc = acc_;                                                                                        \
-        for (size_t i = 0; i < n; i++) acc[i] = start;                                                          \
-    }                                                                                                           \
-    static void name##_row(void *acc_, const void *x_, size_t n)                                                \
-    {                                                                                                           \
-        const T *x = x_;                                                                                        \
-        ACC acc = *(ACC *)acc_;                                                                                 \
-        while (n >= LANES) {                                                                                    \
-            size_t m = n < LANE_BLOCK ? n - n % LANES : LANE_BLOCK;                                             \
-            LANE lane[LANES];                                                                                   \
-            for (size_t j = 0; j < LANES; j++) lane[j] = start;                                                 \
-            for (size_t i = 0; i < m; i += LANES)                                                               \
-                for (size_t j = 0; j < LANES; j++) lane[j] = STEP(LANE, lane[j], x[i + j]);                     \
-            for (size_t j = 0; j < LANES; j++) acc = JOIN(acc, (ACC)lane[j]);                                   \
-            x += m, n -= m;                                                                                     \
-        }                                                                                                       \
-        for (size_t i = 0; i < n; i++) acc = STEP(ACC, acc, x[i]);                                              \
-        *(ACC *)acc_ = acc;                                                                                     \
-    }                                                                                                           \
-    static void name##_columns(void *acc_, const void *x_, size_t n)                                            \
-    {                                                                                                           \
-        const T *restrict x = x_;                                                                               \
-        ACC *restrict acc = acc_;                                                                               \
-        for (size_t i = 0; i < n; i++) acc[i] = STEP(ACC, acc[i], x[i]);                                        \
-    }                                                                                                           \
+#define REDUCER(name, T, LANE, ACC, start, STEP, JOIN)                                                                           \
+    static void name##_init(void *acc_, size_t n)                                                                                \
+    {                                                                                                                            \
+        ACC *acc = acc_;                                                                                                         \
+        for (size_t i = 0; i < n; i++) acc[i] = start;                                                                           \
+    }                                                                                                                            \
+    static void name##_row(void *acc_, const void *x_, size_t n)                                                                 \
+    {                                                                                                                            \
+        const T *x = x_;                                                                                                         \
+        ACC acc = *(ACC *)acc_;                                                                                                  \
+        while (n >= LANES) {                                                                                                     \
+            size_t m = n < LANE_BLOCK ? n - n % LANES : LANE_BLOCK;                                                              \
+            LANE lane[LANES];                                                                                                    \
+            for (size_t j = 0; j < LANES; j++) lane[j] = start;                                                                  \
+            for (size_t i = 0; i < m; i += LANES)                                                                                \
+                for (size_t j = 0; j < LANES; j++) lane[j] = STEP(LANE, lane[j], x[i + j]);                                      \
+            for (size_t j = 0; j < LANES; j++) acc = JOIN(acc, (ACC)lane[j]);                                                    \
+            x += m, n -= m;                                                                                                      \
+        }                                                                                                                        \
+        for (size_t i = 0; i < n; i++) acc = STEP(ACC, acc, x[i]);                                                               \
+        *(ACC *)acc_ = acc;                                                                                                      \
+    }                                                                                                                            \
+    static void name##_columns(void *acc_, const void *x_, size_t n)                                                             \
+    {                                                                                                                            \
+        const T *restrict x = x_;                                                                                                \
+        ACC *restrict acc = acc_;                                                                                                \
+        for (size_t i = 0; i < n; i++) acc[i] = STEP(ACC, acc[i], x[i]);                                                         \
+    }                                                                                                                            \
     static const reducer name = { sizeof(ACC), name##_init, name##_row, name##_columns };
 
 #define ADD(r, s) ((r) + (s))
@@ -71,27 +72,27 @@ enum { LANES = 16, LANE_BLOCK = 512, COLUMNS = 256, ACC_MAX = 16 };
 #define MAX_INT_STEP(L, r, a) MAX_INT(r, a)
 #define MIN_INT_STEP(L, r, a) MIN_INT(r, a)
 
-#define FLOAT_REDUCERS(op, s, S, T, A)                                          \
-    REDUCER(sum_##s, T, T, double, 0, ADD_STEP, ADD)                            \
-    REDUCER(abs_sum_##s, T, T, double, 0, ADD_ABS_STEP, ADD)                    \
-    REDUCER(square_sum_##s, T, double, double, 0, ADD_SQUARE_STEP, ADD)         \
-    REDUCER(product_##s, T, double, double, 1, MULTIPLY_STEP, MULTIPLY)         \
-    REDUCER(max_##s, T, T, T, -(T)INFINITY, MAX_FLOAT_STEP, MAX_FLOAT)          \
+#define FLOAT_REDUCERS(op, s, S, T, A)                                                                                           \
+    REDUCER(sum_##s, T, T, double, 0, ADD_STEP, ADD)                                                                             \
+    REDUCER(abs_sum_##s, T, T, double, 0, ADD_ABS_STEP, ADD)                                                                     \
+    REDUCER(square_sum_##s, T, double, double, 0, ADD_SQUARE_STEP, ADD)                                                          \
+    REDUCER(product_##s, T, double, double, 1, MULTIPLY_STEP, MULTIPLY)                                                          \
+    REDUCER(max_##s, T, T, T, -(T)INFINITY, MAX_FLOAT_STEP, MAX_FLOAT)                                                           \
     REDUCER(min_##s, T, T, T, (T)INFINITY, MIN_FLOAT_STEP, MIN_FLOAT)
 KOE_FLOATS(FLOAT_REDUCERS, )
 
-#define INT_REDUCERS(s, T, abs_step)                                            \
-    REDUCER(sum_##s, T, uint64_t, uint64_t, 0, ADD_STEP, ADD)                   \
-    REDUCER(abs_sum_##s, T, uint64_t, uint64_t, 0, abs_step, ADD)               \
-    REDUCER(square_sum_##s, T, uint64_t, uint64_t, 0, ADD_SQUARE_STEP, ADD)     \
+#define INT_REDUCERS(s, T, abs_step)                                                                                             \
+    REDUCER(sum_##s, T, uint64_t, uint64_t, 0, ADD_STEP, ADD)                                                                    \
+    REDUCER(abs_sum_##s, T, uint64_t, uint64_t, 0, abs_step, ADD)                                                                \
+    REDUCER(square_sum_##s, T, uint64_t, uint64_t, 0, ADD_SQUARE_STEP, ADD)                                                      \
     REDUCER(product_##s, T, uint64_t, uint64_t, 1, MULTIPLY_STEP, MULTIPLY)
 INT_REDUCERS(i32, int32_t, ADD_ABS_STEP)
 INT_REDUCERS(i64, int64_t, ADD_ABS_STEP)
 INT_REDUCERS(u32, uint32_t, ADD_UNSIGNED_ABS_STEP)
 INT_REDUCERS(u64, uint64_t, ADD_UNSIGNED_ABS_STEP)
 
-#define EXTREMES(s, T, low, high)                                               \
-    REDUCER(max_##s, T, T, T, low, MAX_INT_STEP, MAX_INT)                       \
+#define EXTREMES(s, T, low, high)                                                                                                \
+    REDUCER(max_##s, T, T, T, low, MAX_INT_STEP, MAX_INT)                                                                        \
     REDUCER(min_##s, T, T, T, high, MIN_INT_STEP, MIN_INT)
 EXTREMES(i8, int8_t, INT8_MIN, INT8_MAX)
 EXTREMES(i16, int16_t, INT16_MIN, INT16_MAX)
@@ -124,58 +125,58 @@ static inline void exp_sum_add(exp_sum *e, double a)
     }
 }
 
-#define EXP_SUM(op, s, S, T, A)                                                                         \
-    static void exp_sum_row_##s(void *acc, const void *x, size_t n)                                     \
-    {                                                                                                   \
-        for (size_t i = 0; i < n; i++) exp_sum_add(acc, (double)((const T *)x)[i]);                     \
-    }                                                                                                   \
-    static void exp_sum_columns_##s(void *acc, const void *x, size_t n)                                 \
-    {                                                                                                   \
-        for (size_t i = 0; i < n; i++) exp_sum_add((exp_sum *)acc + i, (double)((const T *)x)[i]);      \
-    }                                                                                                   \
+#define EXP_SUM(op, s, S, T, A)                                                                                                  \
+    static void exp_sum_row_##s(void *acc, const void *x, size_t n)                                                              \
+    {                                                                                                                            \
+        for (size_t i = 0; i < n; i++) exp_sum_add(acc, (double)((const T *)x)[i]);                                              \
+    }                                                                                                                            \
+    static void exp_sum_columns_##s(void *acc, const void *x, size_t n)                                                          \
+    {                                                                                                                            \
+        for (size_t i = 0; i < n; i++) exp_sum_add((exp_sum *)acc + i, (double)((const T *)x)[i]);                               \
+    }                                                                                                                            \
     static const reducer exp_sum_##s = { sizeof(exp_sum), exp_sum_init, exp_sum_row_##s, exp_sum_columns_##s };
 KOE_FLOATS(EXP_SUM, )
 
-/* ---- from accumulators to results --------------------------------------------------------------------------------------------------- */
+/* ---- from accumulators to results ------------------------------------------------------------------------------------ */
 
-#define FINISH(name, T, ACC, expr)                                                              \
-    static void name(void *y, const void *acc, size_t n, size_t n_group)                        \
-    {                                                                                           \
-        (void)n_group;                                                                          \
-        for (size_t i = 0; i < n; i++) {                                                        \
-            const ACC a = ((const ACC *)acc)[i];                                                \
-            ((T *)y)[i] = (T)(expr);                                                            \
-        }                                                                                       \
+#define FINISH(name, T, ACC, expr)                                                                                               \
+    static void name(void *y, const void *acc, size_t n, size_t n_group)                                                         \
+    {                                                                                                                            \
+        (void)n_group;                                                                                                           \
+        for (size_t i = 0; i < n; i++) {                                                                                         \
+            const ACC a = ((const ACC *)acc)[i];                                                                                 \
+            ((T *)y)[i] = (T)(expr);                                                                                             \
+        }                                                                                                                        \
     }
-#define FLOAT_FINISH(op, s, S, T, A)                                            \
-    FINISH(plain_##s, T, double, a)                                             \
-    FINISH(mean_##s, T, double, a / (double)n_group)                            \
-    FINISH(root_##s, T, double, sqrt(a))                                        \
-    FINISH(log_##s, T, double, log(a))                                          \
+#define FLOAT_FINISH(op, s, S, T, A)                                                                                             \
+    FINISH(plain_##s, T, double, a)                                                                                              \
+    FINISH(mean_##s, T, double, a / (double)n_group)                                                                             \
+    FINISH(root_##s, T, double, sqrt(a))                                                                                         \
+    FINISH(log_##s, T, double, log(a))                                                                                           \
     FINISH(exp_log_##s, T, exp_sum, a.largest + log(a.sum))
 KOE_FLOATS(FLOAT_FINISH, )
 
 /* SUM: the accumulator's bits as a number of the right sign. */
-#define INT_FINISH(s, T, SUM)                                                   \
-    FINISH(plain_##s, T, SUM, a)                                                \
+#define INT_FINISH(s, T, SUM)                                                                                                    \
+    FINISH(plain_##s, T, SUM, a)                                                                                                 \
     FINISH(mean_##s, T, SUM, n_group ? a / (SUM)n_group : 0)
 INT_FINISH(i32, int32_t, int64_t)
 INT_FINISH(i64, int64_t, int64_t)
 INT_FINISH(u32, uint32_t, uint64_t)
 INT_FINISH(u64, uint64_t, uint64_t)
 
-#define COPY(name, T)                                                           \
-    static void name(void *y, const void *acc, size_t n, size_t n_group)        \
-    {                                                                           \
-        (void)n_group;                                                          \
-        memcpy(y, acc, n * sizeof(T));                                          \
+#define COPY(name, T)                                                                                                            \
+    static void name(void *y, const void *acc, size_t n, size_t n_group)                                                         \
+    {                                                                                                                            \
+        (void)n_group;                                                                                                           \
+        memcpy(y, acc, n * sizeof(T));                                                                                           \
     }
 COPY(copy_8, uint8_t)
 COPY(copy_16, uint16_t)
 COPY(copy_32, uint32_t)
 COPY(copy_64, uint64_t)
 
-/* ---- shape --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- shape ----------------------------------------------------------------------------------------------------------- */
 
 /* Dimensions to walk: the element offset of the i-th combination, innermost fastest. */
 typedef struct walk {
@@ -201,7 +202,8 @@ static void walk_add(walk *w, int64_t dim, int64_t stride)
     w->count *= (size_t)dim;
 }
 
-/* kept and reduced are the dimensions outside the innermost run of n_inner elements, which is reduced as a whole or kept as a whole. */
+/* kept and reduced are the dimensions outside the innermost run of n_inner elements, which is reduced as a whole or kept as a
+ * whole. */
 typedef struct reduction {
     const reducer *reducer;
     finish_fn *finish;
@@ -240,7 +242,7 @@ static void split_dims(reduction *r, int n_dim, const int64_t *dim, const bool *
     r->n_block = r->inner_reduced ? 1 : (r->n_inner + COLUMNS - 1) / COLUMNS;
 }
 
-/* ---- the loops ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- the loops ------------------------------------------------------------------------------------------------------- */
 
 static void reduce_row(const reduction *r, size_t item)
 {
@@ -269,10 +271,7 @@ static void reduce_items(void *arg, size_t from, size_t to)
 }
 
 /* Items of at most this much work go into one task. */
-static size_t items_per_task(size_t work)
-{
-    return work >= KOE_LOOP_CHUNK ? 1 : KOE_LOOP_CHUNK / (work ? work : 1);
-}
+static size_t items_per_task(size_t work) { return work >= KOE_LOOP_CHUNK ? 1 : KOE_LOOP_CHUNK / (work ? work : 1); }
 
 static void reduce(koe_pool *pool, reduction *r)
 {
@@ -280,7 +279,7 @@ static void reduce(koe_pool *pool, reduction *r)
     koe_for_ranges(pool, n_items, items_per_task(r->inner_reduced ? r->n_group : r->n_group * columns), reduce_items, r);
 }
 
-/* ---- operators ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- operators ------------------------------------------------------------------------------------------------------- */
 
 typedef struct reduce_op {
     const reducer *reducer[KOE_DTYPES];
@@ -288,23 +287,20 @@ typedef struct reduce_op {
     bool real; /* integers are reduced as doubles, and the result is converted back */
 } reduce_op;
 
-#define FLOAT_ROWS(reducer_, finish_)                                                                            \
-    .reducer = { [KOE_DTYPE_F32] = &reducer_##_f32, [KOE_DTYPE_F64] = &reducer_##_f64 },                         \
+#define FLOAT_ROWS(reducer_, finish_)                                                                                            \
+    .reducer = { [KOE_DTYPE_F32] = &reducer_##_f32, [KOE_DTYPE_F64] = &reducer_##_f64 },                                         \
     .finish = { [KOE_DTYPE_F32] = finish_##_f32, [KOE_DTYPE_F64] = finish_##_f64 }
-#define WIDE_ROWS(reducer_, finish_)                                                                             \
-    .reducer = { [KOE_DTYPE_F32] = &reducer_##_f32, [KOE_DTYPE_F64] = &reducer_##_f64,                           \
-                 [KOE_DTYPE_I32] = &reducer_##_i32, [KOE_DTYPE_I64] = &reducer_##_i64,                           \
-                 [KOE_DTYPE_U32] = &reducer_##_u32, [KOE_DTYPE_U64] = &reducer_##_u64 },                         \
-    .finish = { [KOE_DTYPE_F32] = finish_##_f32, [KOE_DTYPE_F64] = finish_##_f64,                                \
-                [KOE_DTYPE_I32] = finish_##_i32, [KOE_DTYPE_I64] = finish_##_i64,                                \
-                [KOE_DTYPE_U32] = finish_##_u32, [KOE_DTYPE_U64] = finish_##_u64 }
+#define WIDE_ROWS(reducer_, finish_)                                                                                             \
+    .reducer = { [KOE_DTYPE_F32] = &reducer_##_f32, [KOE_DTYPE_F64] = &reducer_##_f64, [KOE_DTYPE_I32] = &reducer_##_i32,        \
+                 [KOE_DTYPE_I64] = &reducer_##_i64, [KOE_DTYPE_U32] = &reducer_##_u32, [KOE_DTYPE_U64] = &reducer_##_u64 },      \
+    .finish = { [KOE_DTYPE_F32] = finish_##_f32, [KOE_DTYPE_F64] = finish_##_f64, [KOE_DTYPE_I32] = finish_##_i32,               \
+                [KOE_DTYPE_I64] = finish_##_i64, [KOE_DTYPE_U32] = finish_##_u32, [KOE_DTYPE_U64] = finish_##_u64 }
 #define EXTREME_ROW(op, s, S, T, A) [KOE_DTYPE_##S] = &op##_##s,
-#define EXTREME_ROWS(reducer_)                                                                                   \
-    .reducer = { KOE_NUMBERS(EXTREME_ROW, reducer_) KOE_BOOL(EXTREME_ROW, reducer_) },                           \
-    .finish = { [KOE_DTYPE_F32] = copy_32, [KOE_DTYPE_F64] = copy_64, [KOE_DTYPE_I8] = copy_8,                   \
-                [KOE_DTYPE_I16] = copy_16, [KOE_DTYPE_I32] = copy_32, [KOE_DTYPE_I64] = copy_64,                 \
-                [KOE_DTYPE_U8] = copy_8,   [KOE_DTYPE_U16] = copy_16, [KOE_DTYPE_U32] = copy_32,                 \
-                [KOE_DTYPE_U64] = copy_64, [KOE_DTYPE_BOOL] = copy_8 }
+#define EXTREME_ROWS(reducer_)                                                                                                   \
+    .reducer = { KOE_NUMBERS(EXTREME_ROW, reducer_) KOE_BOOL(EXTREME_ROW, reducer_) },                                           \
+    .finish = { [KOE_DTYPE_F32] = copy_32, [KOE_DTYPE_F64] = copy_64, [KOE_DTYPE_I8] = copy_8,  [KOE_DTYPE_I16] = copy_16,       \
+                [KOE_DTYPE_I32] = copy_32, [KOE_DTYPE_I64] = copy_64, [KOE_DTYPE_U8] = copy_8,  [KOE_DTYPE_U16] = copy_16,       \
+                [KOE_DTYPE_U32] = copy_32, [KOE_DTYPE_U64] = copy_64, [KOE_DTYPE_BOOL] = copy_8 }
 
 static const reduce_op sum_op = { WIDE_ROWS(sum, plain) }, mean_op = { WIDE_ROWS(sum, mean) };
 static const reduce_op product_op = { WIDE_ROWS(product, plain) }, l1_op = { WIDE_ROWS(abs_sum, plain) };
@@ -324,7 +320,8 @@ static void reduce_as(koe_op_ctx *c, const reduce_op *op, koe_dtype type, void *
     reduce(c->pool, &r);
 }
 
-koe_status koe_reduce_mean(koe_op_ctx *c, koe_tensor *out, const koe_tensor *x, const bool *is_reduced, bool squares, koe_error *err)
+koe_status koe_reduce_mean(koe_op_ctx *c, koe_tensor *out, const koe_tensor *x, const bool *is_reduced, bool squares,
+                           koe_error *err)
 {
     *out = *x;
     for (int i = 0; i < x->n_dim; i++)
@@ -382,24 +379,24 @@ static koe_status run_reduce(koe_op_ctx *c, const reduce_op *op, bool axes_in, k
 }
 
 /* X(operator, its name above, last opset with axes as an attribute) */
-#define REDUCE_OPS(X)                              \
-    X("ReduceSum", sum, 12)                        \
-    X("ReduceMean", mean, 17)                      \
-    X("ReduceMax", max, 17)                        \
-    X("ReduceMin", min, 17)                        \
-    X("ReduceProd", product, 17)                   \
-    X("ReduceL1", l1, 17)                          \
-    X("ReduceL2", l2, 17)                          \
-    X("ReduceLogSum", log_sum, 17)                 \
-    X("ReduceLogSumExp", log_sum_exp, 17)          \
+#define REDUCE_OPS(X)                                                                                                            \
+    X("ReduceSum", sum, 12)                                                                                                      \
+    X("ReduceMean", mean, 17)                                                                                                    \
+    X("ReduceMax", max, 17)                                                                                                      \
+    X("ReduceMin", min, 17)                                                                                                      \
+    X("ReduceProd", product, 17)                                                                                                 \
+    X("ReduceL1", l1, 17)                                                                                                        \
+    X("ReduceL2", l2, 17)                                                                                                        \
+    X("ReduceLogSum", log_sum, 17)                                                                                               \
+    X("ReduceLogSumExp", log_sum_exp, 17)                                                                                        \
     X("ReduceSumSquare", square, 17)
 
-#define DEFINE_RUN(name, op, last)                                                                                        \
-    static koe_status run_##op##_attr(koe_op_ctx *c, koe_error *err) { return run_reduce(c, &op##_op, false, err); }      \
+#define DEFINE_RUN(name, op, last)                                                                                               \
+    static koe_status run_##op##_attr(koe_op_ctx *c, koe_error *err) { return run_reduce(c, &op##_op, false, err); }             \
     static koe_status run_##op(koe_op_ctx *c, koe_error *err) { return run_reduce(c, &op##_op, true, err); }
 REDUCE_OPS(DEFINE_RUN)
 
-/* ---- ArgMax, ArgMin --------------------------------------------------------------------------------------------------------------------- */
+/* ---- ArgMax, ArgMin -------------------------------------------------------------------------------------------------- */
 
 typedef struct arg_job {
     const char *x;
@@ -409,21 +406,21 @@ typedef struct arg_job {
 } arg_job;
 
 /* static koe_range_fn name: results from..to. BETTER(a, b): a is a new best in place of b. */
-#define ARG(name, T, BETTER)                                                                            \
-    static void name(void *arg, size_t from, size_t to)                                                 \
-    {                                                                                                   \
-        const arg_job *j = arg;                                                                         \
-        const bool last = j->last;                                                                      \
-        for (size_t r = from; r < to; r++) {                                                            \
-            const T *x = (const T *)(const void *)j->x + r / j->n_inner * j->n * j->n_inner + r % j->n_inner; \
-            T best = x[0];                                                                              \
-            size_t at = 0;                                                                              \
-            for (size_t i = 1; i < j->n; i++) {                                                         \
-                const T a = x[i * j->n_inner];                                                          \
-                if (BETTER(a, best) || (last && !BETTER(best, a))) best = a, at = i;                    \
-            }                                                                                           \
-            j->y[r] = (int64_t)at;                                                                      \
-        }                                                                                               \
+#define ARG(name, T, BETTER)                                                                                                     \
+    static void name(void *arg, size_t from, size_t to)                                                                          \
+    {                                                                                                                            \
+        const arg_job *j = arg;                                                                                                  \
+        const bool last = j->last;                                                                                               \
+        for (size_t r = from; r < to; r++) {                                                                                     \
+            const T *x = (const T *)(const void *)j->x + r / j->n_inner * j->n * j->n_inner + r % j->n_inner;                    \
+            T best = x[0];                                                                                                       \
+            size_t at = 0;                                                                                                       \
+            for (size_t i = 1; i < j->n; i++) {                                                                                  \
+                const T a = x[i * j->n_inner];                                                                                   \
+                if (BETTER(a, best) || (last && !BETTER(best, a))) best = a, at = i;                                             \
+            }                                                                                                                    \
+            j->y[r] = (int64_t)at;                                                                                               \
+        }                                                                                                                        \
     }
 /* NaN is better than any number, as in NumPy. */
 #define GREATER_FLOAT(a, b) ((a) > (b) || ((a) != (a) && (b) == (b)))
@@ -451,8 +448,7 @@ static koe_status run_arg(koe_op_ctx *c, koe_range_fn *const *table, koe_error *
         if (i != axis || keep) dim[n_dim++] = i == axis ? 1 : x->dim[i];
     st = koe_out(c, 0, KOE_DTYPE_I64, n_dim, dim, &y, err);
     if (st != KOE_OK || koe_tensor_count(y) == 0) return st;
-    if (x->dim[axis] == 0)
-        return koe_fail(err, KOE_E_FORMAT, "axis %d has no elements", axis);
+    if (x->dim[axis] == 0) return koe_fail(err, KOE_E_FORMAT, "axis %d has no elements", axis);
     arg_job j = { x->data, y->data, (size_t)x->dim[axis], koe_dim_product(x->dim, axis + 1, x->n_dim),
                   koe_node_int(c->node, "select_last_index", 0) };
     koe_for_ranges(c->pool, koe_tensor_count(y), items_per_task(j.n), table[x->dtype], &j);
@@ -464,15 +460,13 @@ static koe_range_fn *const argmin_table[KOE_DTYPES] = { KOE_NUMBERS(KOE_TYPE_ROW
 static koe_status run_argmax(koe_op_ctx *c, koe_error *err) { return run_arg(c, argmax_table, err); }
 static koe_status run_argmin(koe_op_ctx *c, koe_error *err) { return run_arg(c, argmin_table, err); }
 
-/* ------------------------------------------------------------------------------------------------------------------------------------------ */
+/* ---------------------------------------------------------------------------------------------------------------------- */
 
-#define REDUCE_ROWS(name_, op_, last)                                                                            \
-    { .name = name_, .since = 1, .until = last, .flags = KOE_OP_WIDEN_HALF, .run = run_##op_##_attr },           \
-    { .name = name_, .since = last + 1, .flags = KOE_OP_WIDEN_HALF, .run = run_##op_ },
-static const koe_op ops[] = {
-    REDUCE_OPS(REDUCE_ROWS)
-    { .name = "ArgMax", .since = 1, .flags = KOE_OP_WIDEN_HALF, .run = run_argmax },
-    { .name = "ArgMin", .since = 1, .flags = KOE_OP_WIDEN_HALF, .run = run_argmin },
-};
+#define REDUCE_ROWS(name_, op_, last)                                                                                            \
+    { .name = name_, .since = 1, .until = last, .flags = KOE_OP_WIDEN_HALF, .run = run_##op_##_attr },                           \
+        { .name = name_, .since = last + 1, .flags = KOE_OP_WIDEN_HALF, .run = run_##op_ },
+static const koe_op ops[] = { { .name = "ArgMax", .since = 1, .flags = KOE_OP_WIDEN_HALF, .run = run_argmax },
+                              { .name = "ArgMin", .since = 1, .flags = KOE_OP_WIDEN_HALF, .run = run_argmin },
+                              REDUCE_OPS(REDUCE_ROWS) };
 
 koe_op_table koe_ops_reduce(void) { return KOE_OP_TABLE(ops); }

@@ -15,7 +15,7 @@ typedef struct softmax_job {
 
 enum { BLOCK = 256 };
 
-/* ---- rows: n_inner is 1 ----------------------------------------------------------------------------------------------------------- */
+/* ---- rows: n_inner is 1 ---------------------------------------------------------------------------------------------- */
 
 static void softmax_row_f32(float *y, const float *x, size_t n)
 {
@@ -58,24 +58,24 @@ static void log_softmax_row_f64(double *y, const double *x, size_t n)
     for (size_t i = 0; i < n; i++) y[i] = x[i] - max - log_sum;
 }
 
-#define HARDMAX_ROW(op, s, S, T, A)                                     \
-    static void hardmax_row_##s(T *y, const T *x, size_t n)             \
-    {                                                                   \
-        size_t best = 0;                                                \
-        for (size_t i = 1; i < n; i++)                                  \
-            if (x[i] > x[best]) best = i;                               \
-        memset(y, 0, n * sizeof *y);                                    \
-        y[best] = 1;                                                    \
+#define HARDMAX_ROW(op, s, S, T, A)                                                                                              \
+    static void hardmax_row_##s(T *y, const T *x, size_t n)                                                                      \
+    {                                                                                                                            \
+        size_t best = 0;                                                                                                         \
+        for (size_t i = 1; i < n; i++)                                                                                           \
+            if (x[i] > x[best]) best = i;                                                                                        \
+        memset(y, 0, n * sizeof *y);                                                                                             \
+        y[best] = 1;                                                                                                             \
     }
 KOE_FLOATS(HARDMAX_ROW, )
 
-/* ---- columns: a block of neighbours at a time, so that memory is read in order ------------------------------------------------------ */
+/* ---- columns: a block of neighbours at a time, so that memory is read in order --------------------------------------- */
 
 /* The largest of each column. */
-#define COLUMN_MAX(T, max, x, n, stride, m)                             \
-    memcpy(max, x, (m) * sizeof(T));                                    \
-    for (size_t i = 1; i < (n); i++)                                    \
-        for (size_t j = 0; j < (m); j++)                                \
+#define COLUMN_MAX(T, max, x, n, stride, m)                                                                                      \
+    memcpy(max, x, (m) * sizeof(T));                                                                                             \
+    for (size_t i = 1; i < (n); i++)                                                                                             \
+        for (size_t j = 0; j < (m); j++)                                                                                         \
             if ((x)[i * (stride) + j] > (max)[j]) (max)[j] = (x)[i * (stride) + j];
 
 static void softmax_columns_f32(float *y, const float *x, size_t n, size_t stride, size_t m)
@@ -132,37 +132,37 @@ static void log_softmax_columns_f64(double *y, const double *x, size_t n, size_t
         for (size_t j = 0; j < m; j++) y[i * stride + j] = x[i * stride + j] - max[j] - sum[j];
 }
 
-#define HARDMAX_COLUMNS(op, s, S, T, A)                                                         \
-    static void hardmax_columns_##s(T *y, const T *x, size_t n, size_t stride, size_t m)        \
-    {                                                                                           \
-        T max[BLOCK];                                                                           \
-        size_t best[BLOCK] = { 0 };                                                             \
-        memcpy(max, x, m * sizeof(T));                                                          \
-        for (size_t i = 1; i < n; i++)                                                          \
-            for (size_t j = 0; j < m; j++)                                                      \
-                if (x[i * stride + j] > max[j]) max[j] = x[i * stride + j], best[j] = i;        \
-        for (size_t i = 0; i < n; i++)                                                          \
-            for (size_t j = 0; j < m; j++) y[i * stride + j] = best[j] == i;                    \
+#define HARDMAX_COLUMNS(op, s, S, T, A)                                                                                          \
+    static void hardmax_columns_##s(T *y, const T *x, size_t n, size_t stride, size_t m)                                         \
+    {                                                                                                                            \
+        T max[BLOCK];                                                                                                            \
+        size_t best[BLOCK] = { 0 };                                                                                              \
+        memcpy(max, x, m * sizeof(T));                                                                                           \
+        for (size_t i = 1; i < n; i++)                                                                                           \
+            for (size_t j = 0; j < m; j++)                                                                                       \
+                if (x[i * stride + j] > max[j]) max[j] = x[i * stride + j], best[j] = i;                                         \
+        for (size_t i = 0; i < n; i++)                                                                                           \
+            for (size_t j = 0; j < m; j++) y[i * stride + j] = best[j] == i;                                                     \
     }
 KOE_FLOATS(HARDMAX_COLUMNS, )
 
-/* ---- operators --------------------------------------------------------------------------------------------------------------------- */
+/* ---- operators ------------------------------------------------------------------------------------------------------- */
 
 /* Items are rows, or blocks of columns. */
-#define RANGES(op, s, S, T, A)                                                                          \
-    static void op##_rows_##s(void *arg, size_t from, size_t to)                                        \
-    {                                                                                                   \
-        const softmax_job *j = arg;                                                                     \
-        for (size_t i = from; i < to; i++) op##_row_##s((T *)j->y + i * j->n, (const T *)j->x + i * j->n, j->n); \
-    }                                                                                                   \
-    static void op##_blocks_##s(void *arg, size_t from, size_t to)                                      \
-    {                                                                                                   \
-        const softmax_job *j = arg;                                                                     \
-        for (size_t i = from; i < to; i++) {                                                            \
-            size_t column = i % j->n_block * BLOCK, at = i / j->n_block * j->n * j->n_inner + column;   \
-            size_t m = j->n_inner - column < BLOCK ? j->n_inner - column : BLOCK;                       \
-            op##_columns_##s((T *)j->y + at, (const T *)j->x + at, j->n, j->n_inner, m);                \
-        }                                                                                               \
+#define RANGES(op, s, S, T, A)                                                                                                   \
+    static void op##_rows_##s(void *arg, size_t from, size_t to)                                                                 \
+    {                                                                                                                            \
+        const softmax_job *j = arg;                                                                                              \
+        for (size_t i = from; i < to; i++) op##_row_##s((T *)j->y + i * j->n, (const T *)j->x + i * j->n, j->n);                 \
+    }                                                                                                                            \
+    static void op##_blocks_##s(void *arg, size_t from, size_t to)                                                               \
+    {                                                                                                                            \
+        const softmax_job *j = arg;                                                                                              \
+        for (size_t i = from; i < to; i++) {                                                                                     \
+            size_t column = i % j->n_block * BLOCK, at = i / j->n_block * j->n * j->n_inner + column;                            \
+            size_t m = j->n_inner - column < BLOCK ? j->n_inner - column : BLOCK;                                                \
+            op##_columns_##s((T *)j->y + at, (const T *)j->x + at, j->n, j->n_inner, m);                                         \
+        }                                                                                                                        \
     }
 KOE_FLOATS(RANGES, softmax)
 KOE_FLOATS(RANGES, log_softmax)
@@ -171,7 +171,10 @@ KOE_FLOATS(RANGES, hardmax)
 typedef struct softmax_op {
     koe_range_fn *rows[2], *blocks[2]; /* float, double */
 } softmax_op;
-#define SOFTMAX_OP(op) { { op##_rows_f32, op##_rows_f64 }, { op##_blocks_f32, op##_blocks_f64 } }
+#define SOFTMAX_OP(op)                                                                                                           \
+    {                                                                                                                            \
+        { op##_rows_f32, op##_rows_f64 }, { op##_blocks_f32, op##_blocks_f64 }                                                   \
+    }
 static const softmax_op soft_op = SOFTMAX_OP(softmax), log_soft_op = SOFTMAX_OP(log_softmax), hard_op = SOFTMAX_OP(hardmax);
 
 static koe_status run_softmax_op(koe_op_ctx *c, const softmax_op *op, bool flatten, koe_error *err)

@@ -44,12 +44,15 @@ static inline void node_ints(node_spec *s, const char *name, const int64_t *v, s
 }
 static inline koe_value node_value(koe_tensor t) { return (koe_value){ .kind = KOE_VALUE_TENSOR, .t = t }; }
 
-/* Inputs are i0, i1, ..., outputs o0, o1, ...; an OWNED node reads c0, c1, ..., copies that Where makes. The model borrows what s points to. */
+/* Inputs are i0, i1, ..., outputs o0, o1, ...; an OWNED node reads c0, c1, ..., copies that Where makes. The model borrows what s
+ * points to. */
 static inline koe_onnx_model *node_model(const node_spec *s, node_feed feed)
 {
-    static const char *const names[][NODE_MAX_VALUES] = { { "i0", "i1", "i2", "i3", "i4", "i5", "i6", "i7", "i8", "i9", "i10", "i11" },
-                                                          { "o0", "o1", "o2", "o3", "o4", "o5", "o6", "o7", "o8", "o9", "o10", "o11" },
-                                                          { "c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "c9", "c10", "c11" } };
+    static const char *const names[][NODE_MAX_VALUES] = {
+        { "i0", "i1", "i2", "i3", "i4", "i5", "i6", "i7", "i8", "i9", "i10", "i11" },
+        { "o0", "o1", "o2", "o3", "o4", "o5", "o6", "o7", "o8", "o9", "o10", "o11" },
+        { "c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "c9", "c10", "c11" }
+    };
     static uint8_t yes = 1;
     koe_onnx_model *m = calloc(1, sizeof *m);
     koe_arena *a = &m->arena;
@@ -85,8 +88,14 @@ static inline koe_onnx_model *node_model(const node_spec *s, node_feed feed)
         graph_out[g->n_out++] = (koe_onnx_value){ .name = out[i], .n_dim = -1 };
     }
     memcpy(attr, s->attr, sizeof s->attr);
-    node[g->n_node++] = (koe_onnx_node){ .op_type = koe_str_of(s->op), .domain = koe_str_of(s->domain), .in = in, .out = out,
-                                         .n_in = s->n_in, .n_out = s->n_out, .attr = attr, .n_attr = s->n_attr };
+    node[g->n_node++] = (koe_onnx_node){ .op_type = koe_str_of(s->op),
+                                         .domain = koe_str_of(s->domain),
+                                         .in = in,
+                                         .out = out,
+                                         .n_in = s->n_in,
+                                         .n_out = s->n_out,
+                                         .attr = attr,
+                                         .n_attr = s->n_attr };
     opset[0] = (koe_onnx_opset){ .version = s->opset };
     opset[1] = (koe_onnx_opset){ .domain = koe_str_of(s->domain), .version = s->opset };
     g->node = node;

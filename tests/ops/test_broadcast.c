@@ -1,4 +1,5 @@
-/* The broadcasting loop and the reductions against naive ones, over many shapes, and their independence of the number of threads. */
+/* The broadcasting loop and the reductions against naive ones, over many shapes, and their independence of the number of threads.
+ */
 #include <math.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -70,7 +71,8 @@ static void check_sub(koe_pool *pool, int n_dim, const int64_t *dim)
             unravel(index, i, y->n_dim, y->dim);
             float a = ((float *)s.in[0].t.data)[naive_offset(&s.in[0].t, y->n_dim, index)];
             float b = ((float *)s.in[1].t.data)[naive_offset(&s.in[1].t, y->n_dim, index)];
-            if (((float *)y->data)[i] != a - b) fail_msg("element %zu: %g, not %g - %g", i, (double)((float *)y->data)[i], (double)a, (double)b);
+            if (((float *)y->data)[i] != a - b)
+                fail_msg("element %zu: %g, not %g - %g", i, (double)((float *)y->data)[i], (double)a, (double)b);
         }
         node_result_free(&r);
     }
@@ -124,7 +126,10 @@ static void test_sums_of_many_shapes(void **state)
             if (reduced[d]) axes[n_axes++] = draw(2) ? d : d - n_dim;
         }
         koe_tensor list = { .dtype = KOE_DTYPE_I64, .n_dim = 1, .dim = { n_axes }, .data = axes };
-        node_spec s = { .op = "ReduceSum", .opset = 13, .n_in = 2, .n_out = 1,
+        node_spec s = { .op = "ReduceSum",
+                        .opset = 13,
+                        .n_in = 2,
+                        .n_out = 1,
                         .in = { node_value(random_tensor(n_dim, dim)), node_value(list) } };
         node_int(&s, "noop_with_empty_axes", 1);
         node_result r;
@@ -144,15 +149,24 @@ static void test_threads_do_not_matter(void **state)
         int opset;
         size_t n_in;
         int64_t dim[3], param;
-    } cases[] = { { "Sin", 17, 1, { 1, 7, 30011 }, 0 },          { "Add", 17, 2, { 3, 70, 1031 }, 1031 },
-                  { "Softmax", 17, 1, { 40, 7, 1031 }, 0 },      { "InstanceNormalization", 17, 3, { 2, 48, 1031 }, 48 },
-                  { "LayerNormalization", 17, 2, { 9, 11, 1031 }, 1031 }, { "ReduceMean", 17, 1, { 9, 1100, 31 }, 0 },
-                  { "ReduceL2", 17, 1, { 700, 3, 50 }, 0 },      { "Where", 17, 0, { 0 }, 0 } };
+    } cases[] = { { "Sin", 17, 1, { 1, 7, 30011 }, 0 },
+                  { "Add", 17, 2, { 3, 70, 1031 }, 1031 },
+                  { "Softmax", 17, 1, { 40, 7, 1031 }, 0 },
+                  { "InstanceNormalization", 17, 3, { 2, 48, 1031 }, 48 },
+                  { "LayerNormalization", 17, 2, { 9, 11, 1031 }, 1031 },
+                  { "ReduceMean", 17, 1, { 9, 1100, 31 }, 0 },
+                  { "ReduceL2", 17, 1, { 700, 3, 50 }, 0 },
+                  { "Where", 17, 0, { 0 }, 0 } };
     (void)state;
     koe_pool *pool;
     assert_int_equal(koe_pool_create(&pool, 4, NULL), KOE_OK);
     for (size_t i = 0; cases[i].n_in; i++) {
-        node_spec s = { .op = cases[i].op, .opset = cases[i].opset, .n_in = cases[i].n_in, .n_out = 1, };
+        node_spec s = {
+            .op = cases[i].op,
+            .opset = cases[i].opset,
+            .n_in = cases[i].n_in,
+            .n_out = 1,
+        };
         s.in[0] = node_value(random_tensor(3, cases[i].dim));
         s.in[1] = node_value(random_tensor(1, &cases[i].param));
         s.in[2] = node_value(random_tensor(1, &cases[i].param));

@@ -6,10 +6,11 @@
  *     RandomNormal@7 shape=[2,3] => f32[2,3] ?
  *     RNN@14 activations=[Relu] ...
  *
- * Operator and opset, attributes, then inputs (- is absent, braces make a sequence); after the arrow the outputs (_ is not wanted, ?
- * leaves the values open), or ! and a part of the error's message. Fewer values than elements repeat. Each case runs with its
- * inputs fed, as the last use of what another node made, and as weights, which folds it; and must leave its inputs as they were. Then
- * again and again with one of its integers replaced by an extreme one: whatever comes of that, it must not crash or hang. */
+ * Operator and opset, attributes, then inputs (- is absent, braces make a sequence); after the arrow the outputs (_ is not
+ * wanted, ? leaves the values open), or ! and a part of the error's message. Fewer values than elements repeat. Each case runs
+ * with its inputs fed, as the last use of what another node made, and as weights, which folds it; and must leave its inputs as
+ * they were. Then again and again with one of its integers replaced by an extreme one: whatever comes of that, it must not crash
+ * or hang. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -30,12 +31,12 @@ typedef struct test_case {
 
 static const char *where; /* line that is being read or run, for messages */
 
-#define REQUIRE(condition)                                       \
-    do {                                                         \
-        if (!(condition)) fail_msg("%s: %s", #condition, where); \
+#define REQUIRE(condition)                                                                                                       \
+    do {                                                                                                                         \
+        if (!(condition)) fail_msg("%s: %s", #condition, where);                                                                 \
     } while (0)
 
-/* ---- reading ---------------------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------------------------------- */
 
 static void skip_space(const char **p)
 {
@@ -47,9 +48,9 @@ static koe_dtype read_dtype(const char **p)
     static const struct {
         const char *name;
         koe_dtype dtype;
-    } types[] = { { "f32", KOE_DTYPE_F32 }, { "f64", KOE_DTYPE_F64 }, { "f16", KOE_DTYPE_F16 }, { "bf16", KOE_DTYPE_BF16 },
-                  { "i64", KOE_DTYPE_I64 }, { "i32", KOE_DTYPE_I32 }, { "i16", KOE_DTYPE_I16 }, { "i8", KOE_DTYPE_I8 },
-                  { "u8", KOE_DTYPE_U8 },   { "u16", KOE_DTYPE_U16 }, { "u32", KOE_DTYPE_U32 }, { "u64", KOE_DTYPE_U64 },
+    } types[] = { { "f32", KOE_DTYPE_F32 },  { "f64", KOE_DTYPE_F64 }, { "f16", KOE_DTYPE_F16 }, { "bf16", KOE_DTYPE_BF16 },
+                  { "i64", KOE_DTYPE_I64 },  { "i32", KOE_DTYPE_I32 }, { "i16", KOE_DTYPE_I16 }, { "i8", KOE_DTYPE_I8 },
+                  { "u8", KOE_DTYPE_U8 },    { "u16", KOE_DTYPE_U16 }, { "u32", KOE_DTYPE_U32 }, { "u64", KOE_DTYPE_U64 },
                   { "bool", KOE_DTYPE_BOOL } };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         size_t n = strlen(types[i].name);
@@ -210,7 +211,7 @@ static void read_case(test_case *t, const char *p)
     REQUIRE(p[-1] == 0);
 }
 
-/* ---- running ---------------------------------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------------------------------- */
 
 /* Integers agree exactly, floats up to the rounding of their type. */
 static bool close_to(koe_dtype dtype, double got, double want)
@@ -256,8 +257,7 @@ static void run_case(const test_case *t, node_feed feed)
     if (t->error[0]) {
         if (st == KOE_OK) fail_msg("no error: %s", where);
         if (!strstr(err.message, t->error)) fail_msg("error '%s': %s", err.message, where);
-    } else if (st != KOE_OK)
-        fail_msg("%s: %s", err.message, where);
+    } else if (st != KOE_OK) fail_msg("%s: %s", err.message, where);
     for (size_t i = 0; i < s->n_out && st == KOE_OK; i++)
         if (!s->unwanted[i]) compare(r.out[i], &t->out[i]);
     for (size_t i = 0; i < s->n_in; i++)
@@ -277,8 +277,19 @@ static void survive(const node_spec *s)
 /* Puts every extreme in the place of one integer after the other. */
 static void run_extremes(node_spec *s)
 {
-    static const int64_t extremes[] = { 0,         1,         -1,            9,         -9,        65536, (int64_t)1 << 31, -((int64_t)1 << 31),
-                                        INT64_MAX, INT64_MIN, INT64_MAX / 2, (int64_t)1 << 61, (int64_t)1 << 40 };
+    static const int64_t extremes[] = { 0,
+                                        1,
+                                        -1,
+                                        9,
+                                        -9,
+                                        65536,
+                                        (int64_t)1 << 31,
+                                        -((int64_t)1 << 31),
+                                        INT64_MAX,
+                                        INT64_MIN,
+                                        INT64_MAX / 2,
+                                        (int64_t)1 << 61,
+                                        (int64_t)1 << 40 };
     for (size_t e = 0; e < sizeof extremes / sizeof *extremes; e++) {
         for (size_t i = 0; i < s->n_in; i++) {
             int64_t *data = s->in[i].t.data;

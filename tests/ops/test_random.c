@@ -69,7 +69,10 @@ static void test_dropout_keeps_the_mean(void **state)
     float *x = malloc(N * sizeof *x), ratio = 0.25f;
     uint8_t train = 1;
     for (size_t i = 0; i < N; i++) x[i] = 3;
-    node_spec s = { .op = "Dropout", .opset = 13, .n_in = 3, .n_out = 2, 
+    node_spec s = { .op = "Dropout",
+                    .opset = 13,
+                    .n_in = 3,
+                    .n_out = 2,
                     .in = { node_value((koe_tensor){ .dtype = KOE_DTYPE_F32, .n_dim = 1, .dim = { N }, .data = x }),
                             node_value((koe_tensor){ .dtype = KOE_DTYPE_F32, .data = &ratio }),
                             node_value((koe_tensor){ .dtype = KOE_DTYPE_BOOL, .data = &train }) } };

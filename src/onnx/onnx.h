@@ -114,8 +114,8 @@ typedef struct koe_onnx_model {
     size_t n_unaligned, cap_unaligned;
 } koe_onnx_model;
 
-/* Opset versions a graph may import from the default domain. */
-enum { KOE_ONNX_OPSET_MIN = 7, KOE_ONNX_OPSET_MAX = 27 };
+/* Opset versions a graph may import from the default domain. Below 7 only operators that have kept their form (ops/ops.c). */
+enum { KOE_ONNX_OPSET_MIN = 1, KOE_ONNX_OPSET_MAX = 27 };
 
 /* *out is set only on success; close with koe_onnx_close(). KOE_E_NOT_FOUND, KOE_E_FORMAT (the message says where), KOE_E_LIMIT. */
 koe_status koe_onnx_open(koe_onnx_model **out, const char *path, koe_error *err);

@@ -14,8 +14,28 @@ static koe_op_table (*const families[])(void) = {
     koe_ops_control,
 };
 
+/* Before opset 7 these took other inputs or attributes (one-sided broadcasting, shapes as attributes, ...), which are not implemented:
+ * the first version with today's form. */
+static const struct {
+    const char *name;
+    int since;
+} old_forms[] = {
+    { "Add", 7 },     { "Sub", 7 },  { "Mul", 7 },  { "Div", 7 },   { "Pow", 7 },  { "And", 7 },       { "Or", 7 },    { "Xor", 7 },
+    { "Equal", 7 },   { "Less", 7 }, { "Gemm", 7 }, { "PRelu", 7 }, { "LSTM", 7 }, { "GRU", 7 },       { "RNN", 7 },   { "Greater", 7 },
+    { "Dropout", 7 }, { "Cast", 6 }, { "Tile", 6 }, { "Pad", 2 },   { "Split", 2 }, { "Reshape", 5 },  { "LpPool", 2 }, { "Concat", 4 },
+    { "GlobalLpPool", 2 }, { "BatchNormalization", 7 }, { "Upsample", 7 },
+};
+
+static bool is_old_form(koe_str name, int64_t opset)
+{
+    for (size_t i = 0; opset < 7 && i < sizeof old_forms / sizeof *old_forms; i++)
+        if (koe_str_is(name, old_forms[i].name)) return opset < old_forms[i].since;
+    return false;
+}
+
 const koe_op *koe_op_find(koe_str domain, koe_str name, int64_t opset)
 {
+    if (domain.n == 0 && is_old_form(name, opset)) return NULL;
     for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
         koe_op_table table = families[f]();
         for (size_t i = 0; i < table.n; i++) {

@@ -627,7 +627,7 @@ static void names_are_defined_once(void **state)
 static void opsets_are_checked(void **state)
 {
     (void)state;
-    expect_refused(pb_model((koe_buf){ 0 }, 6), KOE_E_UNSUPPORTED, "opset 6; koe reads opsets 7 to 27");
+    expect_refused(pb_model((koe_buf){ 0 }, 0), KOE_E_UNSUPPORTED, "opset 0; koe reads opsets 1 to 27");
     expect_refused(pb_model((koe_buf){ 0 }, 28), KOE_E_UNSUPPORTED, "opset 28");
     koe_buf b = { 0 };
     pb_int(&b, 1, 8);

@@ -40,19 +40,34 @@ koe_i8_packed koe_i8_columns(const koe_i8_packed *b, size_t from, size_t n);
 /* c[m][n] (+)= (a - zero) * (b - b_zero); b_zero: one for each column, NULL: 0. c overlaps nothing. One thread. */
 void koe_i8_gemm(int32_t *c, size_t ldc, const koe_i8_rows *a, const koe_i8_packed *b, const int32_t *b_zero, size_t m, bool accumulate);
 
+/* y[i] = round(x[i] / scale) + zero, held to 0..255 (zero too); half to even, NaN gives 0. */
+void koe_f32_quantise_u8(uint8_t *y, const float *x, size_t n, float scale, int32_t zero);
+/* Smallest and largest of x and 0; NaN is passed over. */
+void koe_f32_extremes(const float *x, size_t n, float *low, float *high);
+
+/* ---- variants ---------------------------------------------------------------------------------------------------------- */
+
 /* The inner kernel: c[m][n] += (a ^ flip) * b, where flip is 0x80808080 for signed `a`, else 0. */
 typedef void koe_i8_gemm_fn(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, uint32_t flip, const koe_i8_packed *b, size_t m);
+typedef void koe_f32_quantise_fn(uint8_t *y, const float *x, size_t n, float scale, int32_t zero);
+typedef void koe_f32_extremes_fn(const float *x, size_t n, float *low, float *high);
 typedef struct koe_i8_variant {
     const char *name;
     unsigned needs; /* KOE_CPU_* */
-    koe_i8_gemm_fn *fn;
+    koe_i8_gemm_fn *gemm;
+    koe_f32_quantise_fn *quantise;
+    koe_f32_extremes_fn *extremes;
 } koe_i8_variant;
-/* All variants of the inner kernel, best first; ends with the portable one. */
+/* All variants, best first; the last is the portable one. */
 extern const koe_i8_variant koe_i8_variants[];
 extern const size_t koe_i8_n_variants;
 
 koe_i8_gemm_fn koe_i8_gemm_ref;
+koe_f32_quantise_fn koe_f32_quantise_u8_ref;
+koe_f32_extremes_fn koe_f32_extremes_ref;
 #if defined(__x86_64__)
 koe_i8_gemm_fn koe_i8_gemm_avx2, koe_i8_gemm_vnni;
+koe_f32_quantise_fn koe_f32_quantise_u8_avx2, koe_f32_quantise_u8_avx512;
+koe_f32_extremes_fn koe_f32_extremes_avx2, koe_f32_extremes_avx512;
 #endif
 #endif

@@ -6,20 +6,24 @@
 
 const koe_i8_variant koe_i8_variants[] = {
 #if defined(__x86_64__)
-    { "vnni", KOE_CPU_AVX512 | KOE_CPU_VNNI, koe_i8_gemm_vnni },
-    { "avx2", KOE_CPU_AVX2, koe_i8_gemm_avx2 },
+    { "vnni", KOE_CPU_AVX512 | KOE_CPU_VNNI, koe_i8_gemm_vnni, koe_f32_quantise_u8_avx512, koe_f32_extremes_avx512 },
+    { "avx512", KOE_CPU_AVX512, koe_i8_gemm_avx2, koe_f32_quantise_u8_avx512, koe_f32_extremes_avx512 },
+    { "avx2", KOE_CPU_AVX2, koe_i8_gemm_avx2, koe_f32_quantise_u8_avx2, koe_f32_extremes_avx2 },
 #endif
-    { "ref", 0, koe_i8_gemm_ref },
+    { "ref", 0, koe_i8_gemm_ref, koe_f32_quantise_u8_ref, koe_f32_extremes_ref },
 };
 const size_t koe_i8_n_variants = sizeof koe_i8_variants / sizeof *koe_i8_variants;
 
-static koe_i8_gemm_fn *pick(void)
+static const koe_i8_variant *pick(void)
 {
     unsigned have = koe_cpu_features();
     size_t i = 0;
     while ((have & koe_i8_variants[i].needs) != koe_i8_variants[i].needs) i++;
-    return koe_i8_variants[i].fn;
+    return &koe_i8_variants[i];
 }
+
+void koe_f32_quantise_u8(uint8_t *y, const float *x, size_t n, float scale, int32_t zero) { pick()->quantise(y, x, n, scale, zero); }
+void koe_f32_extremes(const float *x, size_t n, float *low, float *high) { pick()->extremes(x, n, low, high); }
 
 static size_t n_groups(size_t k) { return k / KOE_I8_GROUP + (k % KOE_I8_GROUP != 0); }
 static size_t n_panels(size_t n) { return n / KOE_I8_PANEL + (n % KOE_I8_PANEL != 0); }
@@ -93,7 +97,7 @@ void koe_i8_gemm(int32_t *c, size_t ldc, const koe_i8_rows *a, const koe_i8_pack
         uint32_t sum = need_sums ? row_sum((const uint8_t *)a->data + i * a->ld, flip, b->k) : 0;
         start_row(c + i * ldc, b, b_zero, zero, sum, accumulate);
     }
-    pick()(c, ldc, a->data, a->ld, flip * 0x01010101u, b, m);
+    pick()->gemm(c, ldc, a->data, a->ld, flip * 0x01010101u, b, m);
 }
 
 void koe_i8_gemm_ref(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, uint32_t flip, const koe_i8_packed *b, size_t m)

@@ -94,17 +94,6 @@ koe_status koe_quant_pack(koe_i8_packed *out, void **memory, const koe_tensor *b
 
 /* ---- DynamicQuantizeLinear --------------------------------------------------------------------------------------------- */
 
-static void range_of(const float *x, size_t n, float *low, float *high)
-{
-    float lo = 0, hi = 0;
-    for (size_t i = 0; i < n; i++) {
-        lo = x[i] < lo ? x[i] : lo;
-        hi = x[i] > hi ? x[i] : hi;
-    }
-    *low = lo;
-    *high = hi;
-}
-
 typedef struct range_job {
     const float *x;
     size_t n, part; /* elements per task */
@@ -115,7 +104,7 @@ static void range_task(void *arg, size_t task)
 {
     range_job *j = arg;
     size_t from = task * j->part, n = j->n - from < j->part ? j->n - from : j->part;
-    range_of(j->x + from, n, &j->low[task], &j->high[task]);
+    koe_f32_extremes(j->x + from, n, &j->low[task], &j->high[task]);
 }
 
 koe_quant_param koe_dynamic_param(koe_pool *pool, const float *x, size_t n)
@@ -143,9 +132,8 @@ typedef struct u8_job {
 static void u8_task(void *arg, size_t task)
 {
     const u8_job *j = arg;
-    size_t from = task * CHUNK, to = j->n - from < CHUNK ? j->n : from + CHUNK;
-    float lo = (float)-j->q.zero, hi = (float)(255 - j->q.zero);
-    for (size_t i = from; i < to; i++) j->y[i] = (uint8_t)(koe_quant_round(j->x[i] / j->q.scale, lo, hi) + j->q.zero);
+    size_t from = task * CHUNK, n = j->n - from < CHUNK ? j->n - from : CHUNK;
+    koe_f32_quantise_u8(j->y + from, j->x + from, n, j->q.scale, j->q.zero);
 }
 
 void koe_quantize_u8(koe_pool *pool, uint8_t *y, const float *x, size_t n, koe_quant_param q)

@@ -37,22 +37,40 @@ static float zero_of(const nbits_job *j, size_t col, size_t block)
     return (float)unpack(j->zero_packed + col * row_bytes, block, j->bits);
 }
 
-/* w[k_n][cols] = W transposed, rows k0.. and columns col.. */
-static void widen_tile(const nbits_job *j, float w[TILE_K][TILE_N], size_t k0, size_t k_n, size_t col, size_t cols)
+/* Numbers k0..k0+n of one packed row, n of them in whole bytes. */
+static void unpack_run(float *out, const uint8_t *row, size_t n, size_t bits)
 {
-    for (size_t c = 0; c < cols; c++) {
-        const uint8_t *row = j->b + (col + c) * j->n_block * j->blob;
-        size_t last = SIZE_MAX;
-        float scale = 0, zero = 0;
-        for (size_t p = 0; p < k_n; p++) {
-            size_t at = k0 + p, block = j->group ? (size_t)j->group[at] : at / j->block;
-            if (block != last) {
-                last = block;
-                scale = j->scale[(col + c) * j->n_block + block];
-                zero = zero_of(j, col + c, block);
-            }
-            w[p][c] = ((float)unpack(row + at / j->block * j->blob, at % j->block, j->bits) - zero) * scale;
+    switch (bits) {
+    case 8:
+        for (size_t i = 0; i < n; i++) out[i] = (float)row[i];
+        break;
+    case 4:
+        for (size_t i = 0; i < n / 2; i++) {
+            out[2 * i] = (float)(row[i] & 15);
+            out[2 * i + 1] = (float)(row[i] >> 4);
         }
+        break;
+    default:
+        for (size_t i = 0; i < n; i++) out[i] = (float)(row[i / 4] >> (i % 4 * 2) & 3);
+        break;
+    }
+}
+
+/* W[col][k0..k0+n) as floats; k0 is a multiple of TILE_K, n at most that. Sizes of blocks are powers of two of at least 16, so a block's
+ * part of a tile is whole bytes; `out` has room for the padding of the last block. */
+static void widen_row(const nbits_job *j, float *out, size_t col, size_t k0, size_t n)
+{
+    size_t run = j->block < TILE_K ? j->block : TILE_K;
+    for (size_t p = 0; p < n; p += run) {
+        size_t at = k0 + p, block = at / j->block;
+        unpack_run(out + p, j->b + (col * j->n_block + block) * j->blob + at % j->block * j->bits / 8, run, j->bits);
+        if (j->group) continue;
+        float scale = j->scale[col * j->n_block + block], zero = zero_of(j, col, block);
+        for (size_t i = 0; i < run; i++) out[p + i] = (out[p + i] - zero) * scale;
+    }
+    for (size_t i = 0; j->group && i < n; i++) {
+        size_t block = (size_t)j->group[k0 + i];
+        out[i] = (out[i] - zero_of(j, col, block)) * j->scale[col * j->n_block + block];
     }
 }
 
@@ -61,15 +79,14 @@ static void nbits_task(void *arg, size_t task)
 {
     const nbits_job *j = arg;
     size_t col = task * TILE_N, cols = j->n - col < TILE_N ? j->n - col : TILE_N;
-    float w[TILE_K][TILE_N];
+    float w[TILE_N][TILE_K];
+    koe_f32_epilogue ep = { .bias_col = j->bias ? j->bias + col : NULL, .scale = 1 };
     for (size_t k0 = 0; k0 < j->k; k0 += TILE_K) {
-        size_t k_n = j->k - k0 < TILE_K ? j->k - k0 : TILE_K;
-        widen_tile(j, w, k0, k_n, col, cols);
-        koe_f32_gemm(j->y + col, j->n, j->a + k0, j->k, w[0], TILE_N, j->m, cols, k_n, k0 > 0);
+        size_t n = j->k - k0 < TILE_K ? j->k - k0 : TILE_K;
+        for (size_t c = 0; c < cols; c++) widen_row(j, w[c], col + c, k0, n);
+        koe_f32_gemm_view(j->y + col, j->n, (koe_f32_view){ j->a + k0, j->k, 1 }, (koe_f32_view){ w[0], 1, TILE_K }, j->m, cols, n, k0 > 0,
+                          k0 + n == j->k ? &ep : NULL);
     }
-    if (j->bias)
-        for (size_t i = 0; i < j->m; i++)
-            for (size_t c = 0; c < cols; c++) j->y[i * j->n + col + c] += j->bias[col + c];
 }
 
 static koe_status wrong(const koe_op_ctx *c, const char *what, koe_error *err)

@@ -1,4 +1,5 @@
 /* Every variant of the integer product against the definition, on every size around its tiles. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,7 +37,7 @@ static void check(const koe_i8_variant *v, size_t m, size_t n, size_t k, bool a_
     koe_i8_packed packed;
     koe_i8_pack(&packed, memory, b, b_signed, n, 1, k, n);
     if (v) { /* the inner kernel alone: no zero points */
-        v->fn(c, n, a, k, a_signed ? 0x80808080u : 0, &packed, m);
+        v->gemm(c, n, a, k, a_signed ? 0x80808080u : 0, &packed, m);
         for (size_t i = 0; i < m; i++)
             for (size_t j = 0; j < n; j++) {
                 int32_t want = 0;
@@ -104,6 +105,34 @@ static void test_columns(void **unused)
     free(memory);
 }
 
+static void test_quantise(void **unused)
+{
+    (void)unused;
+    enum { N = 75 };
+    static const float special[] = { 0.25f, 0.75f, 1.25f, -0.25f, 1e30f, -1e30f, INFINITY, -INFINITY, NAN, 127.75f };
+    for (size_t v = 0; v < koe_i8_n_variants; v++) {
+        if ((koe_cpu_features() & koe_i8_variants[v].needs) != koe_i8_variants[v].needs) continue;
+        for (size_t n = 0; n <= N; n++) {
+            float x[N], low, high, want_low = 0, want_high = 0;
+            uint8_t y[N + 1];
+            for (size_t i = 0; i < n; i++) {
+                x[i] = draw() % 4 ? (float)(int)(draw() % 2000) / 16 - 60 : special[draw() % 10];
+                if (x[i] < want_low) want_low = x[i];
+                if (x[i] > want_high) want_high = x[i];
+            }
+            y[n] = 77;
+            koe_i8_variants[v].quantise(y, x, n, 0.5f, 100);
+            koe_i8_variants[v].extremes(x, n, &low, &high);
+            assert_true(low == want_low && high == want_high);
+            for (size_t i = 0; i < n; i++) {
+                double r = nearbyint((double)x[i] / 0.5) + 100, want = r > 255 ? 255 : r > 0 ? r : 0;
+                assert_int_equal(y[i], want);
+            }
+            assert_int_equal(y[n], 77);
+        }
+    }
+}
+
 static void test_overflow(void **unused)
 {
     (void)unused;
@@ -118,6 +147,7 @@ int main(void)
         cmocka_unit_test(test_variants),
         cmocka_unit_test(test_zero_points),
         cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_quantise),
         cmocka_unit_test(test_overflow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -78,7 +78,9 @@ static koe_status add_file(kokoro *k, const char *path, koe_error *err)
     koe_pack_file *f = NULL, **file = realloc(k->file, (k->n_file + 1) * sizeof *file);
     if (!file) return koe_fail(err, KOE_E_NOMEM, "voices");
     k->file = file;
-    if (koe_pack_file_open(&f, path, &why) != KOE_OK) {
+    koe_status st = koe_pack_file_open(&f, path, &why);
+    if (st == KOE_E_NOMEM) return koe_fail(err, st, "%s", why.message);
+    if (st != KOE_OK) {
         koe_log(KOE_LOG_WARN, "voice pack left out: %s", why.message);
         return KOE_OK;
     }

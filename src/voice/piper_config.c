@@ -23,9 +23,10 @@ static koe_status read_sound(koe_piper_config *c, const json_t *root, koe_error 
     if (st == KOE_OK) st = get_number(&c->length_scale, inference, "length_scale", 0.01, 100, 1, err);
     if (st == KOE_OK) st = get_number(&c->noise_w, inference, "noise_w", 0, 100, 0.8, err);
     if (st == KOE_OK) st = get_number(&speakers, root, "num_speakers", 0, KOE_PIPER_MAX_SPEAKERS, 1, err);
+    if (st != KOE_OK) return st;
     c->rate_hz = (int)rate;
     c->n_speakers = speakers > 1 ? (size_t)speakers : 1;
-    return st;
+    return KOE_OK;
 }
 
 static koe_status read_alphabet(koe_piper_config *c, const json_t *root, koe_error *err)

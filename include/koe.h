@@ -45,6 +45,7 @@ typedef struct koe_request {
     bool ssml;
     bool phonemes; /* text is phonemes */
     bool no_normalize;
+    double pause_scale; /* of the pauses between sentences and clauses, up to 10; 0: 1.0 */
     size_t first_segment_phonemes; /* shorter first segment for streaming; 0: off */
     const atomic_bool *cancel; /* set by another thread to stop: KOE_E_CANCELLED; may be NULL */
 } koe_request;
@@ -73,6 +74,19 @@ typedef bool koe_audio_fn(void *user, const koe_audio *audio);
 /* Speaks; returns when all audio has been handed over. Errors: KOE_E_NOT_FOUND (no such voice; names near matches), KOE_E_ENCODING,
  * KOE_E_ARGUMENT, KOE_E_LIMIT, ... Text with nothing to say is KOE_E_ARGUMENT. */
 koe_status koe_speak(koe_engine *e, const koe_request *q, koe_audio_fn *on_audio, void *user, koe_error *err);
+
+/* The same one segment at a time, for a caller with its own idea of who is next (src/server/sched.h).
+ *     koe_speaking_open -> koe_speaking_next until audio.segment + 1 == audio.n_segments, which is at least once -> koe_speaking_close
+ * Threads: one at a time, any. */
+typedef struct koe_speaking koe_speaking;
+/* Finds the voice and reads the text; errors as koe_speak(). Borrows q, its strings and e until koe_speaking_close(). */
+koe_status koe_speaking_open(koe_speaking **out, koe_engine *e, const koe_request *q, koe_error *err);
+/* Who will speak, in how many segments and at what rate; samples and words are empty. */
+void koe_speaking_about(const koe_speaking *s, koe_audio *out);
+/* Speaks the next segment into *out, which is valid until the next call. */
+koe_status koe_speaking_next(koe_speaking *s, koe_audio *out, koe_error *err);
+/* NULL is fine. */
+void koe_speaking_close(koe_speaking *s);
 
 typedef struct koe_voice_info {
     const char *name, *lang, *gender, *grade; /* gender "female", "male" or ""; grade "A-" or "" */

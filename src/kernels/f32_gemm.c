@@ -17,8 +17,12 @@ typedef struct right {
 } right;
 
 /* out[p][i] = a[i][p], m rows of k. */
-static void interleave(float *out, koe_f32_view a, size_t m, size_t k)
+static void interleave(const koe_kernel_set *set, float *out, koe_f32_view a, size_t m, size_t k)
 {
+    if (a.col == 1) {
+        set->join(out, a.p, a.row, k, m);
+        return;
+    }
     for (size_t i = 0; i < m; i++)
         for (size_t p = 0; p < k; p++) out[p * m + i] = a.p[i * a.row + p * a.col];
 }
@@ -63,7 +67,7 @@ static void product(float *c, size_t ldc, koe_f32_view a, const right *b, size_t
             if (mc == 1 && a.col == 1) block = part.p; /* a single row is interleaved as it is */
             else
                 for (size_t i = 0; i < mc; i += mr)
-                    interleave(rows + i * kc, (koe_f32_view){ part.p + i * a.row, a.row, a.col }, mc - i < mr ? mc - i : mr, kc);
+                    interleave(set, rows + i * kc, (koe_f32_view){ part.p + i * a.row, a.row, a.col }, mc - i < mr ? mc - i : mr, kc);
             for (size_t q = from; q < to; q++) {
                 const size_t j = q * nr, nc = n - j < nr ? n - j : nr;
                 const float *x;

@@ -99,6 +99,7 @@ void VARIANT(koe_f32_join)(float *to, const float *from, size_t pitch, size_t n,
     case 4: JOIN(4); break;
     case 5: JOIN(5); break;
     case 6: JOIN(6); break;
+    case 8: JOIN(8); break;
     default: join_rest(to, from, pitch, 0, n, m);
     }
 }

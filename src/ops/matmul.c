@@ -10,7 +10,9 @@
 
 enum {
     TASK_ROWS = 64, /* of c: one cut of the kernel */
-    TASK_WORK = 1 << 21, /* multiply-adds worth a task of their own */
+    TASK_WORK = 1 << 24, /* multiply-adds of a task: enough to pay for interleaving its rows of a, */
+    TASKS = 16, /* unless there would be fewer tasks than this */
+    TASK_PANELS = 4, /* and never below this many panels */
 };
 
 /* c[i][m][n] = a[i][m][k] * b[i][k][n] for every batch index i; strides in elements. c is dense. */
@@ -23,9 +25,8 @@ typedef struct product {
 
 /* A constant b, packed: one after the other for each of its matrices. */
 typedef struct packed_b {
-    float *data;
+    const float *data; /* shared by the nodes that use the same matrix */
     size_t count; /* floats of one matrix */
-    size_t k, n;
 } packed_b;
 
 static koe_status bad(const koe_node *node, koe_error *err, const char *what)
@@ -170,8 +171,10 @@ static void run_f32(koe_op_ctx *c, const product *p, const float *a, const float
     k.panels = (p->n + panel - 1) / panel;
     k.row_tasks = (p->m + TASK_ROWS - 1) / TASK_ROWS;
     const size_t rows = p->m < TASK_ROWS ? p->m : TASK_ROWS;
-    const size_t step = TASK_WORK / panel / (rows ? rows : 1) / (p->k ? p->k : 1);
-    k.panel_step = step < 1 ? 1 : step > k.panels ? k.panels : step;
+    const size_t most = TASK_WORK / panel / (rows ? rows : 1) / (p->k ? p->k : 1), others = p->n_product * k.row_tasks;
+    const size_t fair = k.panels * (others ? others : 1) / TASKS;
+    k.panel_step = most < fair ? most : fair;
+    if (k.panel_step < TASK_PANELS) k.panel_step = TASK_PANELS;
     k.panel_tasks = (k.panels + k.panel_step - 1) / k.panel_step;
     koe_pool_for(c->pool, p->n_product * k.row_tasks * k.panel_tasks, run_task, &k);
 }
@@ -180,29 +183,41 @@ static void release_packed(void *state)
 {
     packed_b *s = state;
     if (!s) return;
-    free(s->data);
+    koe_shared_release(s->data);
     free(s);
 }
 
-/* Packs a constant b, every matrix of it. o: as view_operand() gave it, batch dimensions in the model's order. */
+typedef struct pack_job {
+    const packed_b *s;
+    const float *b;
+    size_t k, n, matrices;
+    bool transposed;
+} pack_job;
+
+static void pack_all(void *arg, float *out)
+{
+    const pack_job *j = arg;
+    for (size_t i = 0; i < j->matrices; i++) {
+        const float *p = j->b + i * j->k * j->n;
+        koe_f32_pack(out + i * j->s->count, j->transposed ? (koe_f32_view){ p, 1, j->k } : (koe_f32_view){ p, j->n, 1 }, j->k, j->n);
+    }
+}
+
+/* Packs a constant b, every matrix of it. */
 static koe_status pack_b(const koe_node *node, const koe_tensor *t, bool transposed, void **state, koe_error *err)
 {
-    const int n = t->n_dim;
-    const int64_t rows = t->dim[n - 2], cols = t->dim[n - 1];
-    const size_t k = (size_t)(transposed ? cols : rows), width = (size_t)(transposed ? rows : cols), each = k * width;
-    const size_t matrices = koe_dim_product(t->dim, 0, n - 2);
+    const size_t rows = (size_t)t->dim[t->n_dim - 2], cols = (size_t)t->dim[t->n_dim - 1];
+    pack_job j = { .b = t->data, .k = transposed ? cols : rows, .n = transposed ? rows : cols,
+        .matrices = koe_dim_product(t->dim, 0, t->n_dim - 2), .transposed = transposed };
     size_t total;
     packed_b *s = calloc(1, sizeof *s);
-    if (!s) return koe_fail(err, KOE_E_NOMEM, "weights of %.*s", KOE_STR_ARG(node->name));
-    s->k = k, s->n = width;
-    s->count = koe_f32_packed_count(k, width);
-    if (__builtin_mul_overflow(s->count, matrices, &total) || !(s->data = koe_weights_alloc(total))) {
+    if (s) s->count = koe_f32_packed_count(j.k, j.n);
+    j.s = s;
+    const koe_form form = { "gemm", transposed, j.k, j.n, koe_f32_panel() };
+    if (s && !__builtin_mul_overflow(s->count, j.matrices, &total)) s->data = koe_shared_acquire(t->data, &form, total, pack_all, &j);
+    if (!s || !s->data) {
         free(s);
         return koe_fail(err, KOE_E_NOMEM, "weights of %.*s", KOE_STR_ARG(node->name));
-    }
-    for (size_t i = 0; i < matrices; i++) {
-        const float *p = (const float *)t->data + i * each;
-        koe_f32_pack(s->data + i * s->count, transposed ? (koe_f32_view){ p, 1, k } : (koe_f32_view){ p, width, 1 }, k, width);
     }
     *state = s;
     return KOE_OK;

@@ -22,7 +22,7 @@ const char *koe_en_tag_name(koe_en_tag_id tag);
 #define KOE_NO_STRESS NAN
 
 typedef struct koe_en_token {
-    size_t at; /* of the normal text */
+    size_t at; /* of koe_english.text */
     koe_str text;
     koe_en_tag_id tag;
     bool space; /* white space follows */
@@ -54,7 +54,7 @@ typedef struct koe_english {
     const koe_lexicon *lexicon;
     bool british;
     koe_arena arena;
-    koe_str text; /* the normal text */
+    koe_str text; /* the stretch of normal text that is read */
     koe_error *err;
     koe_status st;
 } koe_english;

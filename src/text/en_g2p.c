@@ -21,7 +21,10 @@ static bool only(koe_str s, const char *set)
 
 /* ---- the writer's own phonemes and stress: [word](/.../), [word](+1), [2024](#a#) ---- */
 
-static bool inside(const koe_link *l, const koe_en_token *t) { return t->at >= l->at && t->at + t->text.n <= l->at + l->n; }
+static bool inside(const koe_link *l, size_t base, const koe_en_token *t)
+{
+    return base + t->at >= l->at && base + t->at + t->text.n <= l->at + l->n;
+}
 
 static void apply_stress_link(koe_english *e, koe_en_tokens *t, const koe_link *l, size_t from, size_t to)
 {
@@ -39,13 +42,13 @@ static void apply_stress_link(koe_english *e, koe_en_tokens *t, const koe_link *
     for (size_t i = from; i < to; i++) t->token[i].stress = stress, t->token[i].num_flags = flags ? flags : "";
 }
 
-static void apply_links(koe_english *e, koe_en_tokens *t, const koe_link *link, size_t n_link)
+static void apply_links(koe_english *e, koe_en_tokens *t, size_t base, const koe_link *link, size_t n_link)
 {
     size_t out = 0, k = 0;
     for (size_t i = 0; i < t->n;) {
-        while (k < n_link && link[k].at + link[k].n <= t->token[i].at) k++;
+        while (k < n_link && link[k].at + link[k].n <= base + t->token[i].at) k++;
         size_t end = i;
-        while (k < n_link && end < t->n && inside(&link[k], &t->token[end])) end++;
+        while (k < n_link && end < t->n && inside(&link[k], base, &t->token[end])) end++;
         if (end == i) {
             t->token[out++] = t->token[i++];
             continue;
@@ -318,7 +321,7 @@ static void put_final(koe_buf *out, koe_str ph)
     }
 }
 
-static void add_word(koe_block *b, const koe_en_token *t, size_t n, koe_buf *scratch)
+static void add_word(koe_block *b, const koe_en_token *t, size_t n, size_t base, koe_buf *scratch)
 {
     koe_buf_clear(scratch);
     for (size_t i = 0; i < n; i++) {
@@ -326,7 +329,7 @@ static void add_word(koe_block *b, const koe_en_token *t, size_t n, koe_buf *scr
         put_final(scratch, t[i].phonemes);
     }
     koe_str ph = koe_buf_str(scratch);
-    koe_block_add(b, t[0].at, t[n - 1].at + t[n - 1].text.n - t[0].at, ph, sounds(ph), t[n - 1].space);
+    koe_block_add(b, base + t[0].at, t[n - 1].at + t[n - 1].text.n - t[0].at, ph, sounds(ph), t[n - 1].space);
 }
 
 /* Words are runs of unsettled pieces without white space between them; a settled piece, or one that white space follows, stands alone.
@@ -354,7 +357,7 @@ static bool *find_words(const koe_en_tokens *p, bool **list)
     return first;
 }
 
-static void resolve(koe_english *e, koe_block *b, koe_en_tokens *p)
+static void resolve(koe_english *e, koe_block *b, koe_en_tokens *p, size_t base)
 {
     bool *list, *first = find_words(p, &list);
     if (!first) {
@@ -373,7 +376,7 @@ static void resolve(koe_english *e, koe_block *b, koe_en_tokens *p)
     for (size_t i = 0; i < p->n && e->st == KOE_OK;) {
         size_t end = i + 1;
         while (!first[end]) end++;
-        add_word(b, p->token + i, end - i, &scratch);
+        add_word(b, p->token + i, end - i, base, &scratch);
         i = end;
     }
     b->failed |= scratch.failed;
@@ -381,15 +384,15 @@ static void resolve(koe_english *e, koe_block *b, koe_en_tokens *p)
     free(first), free(list);
 }
 
-koe_status koe_phonemise_english(koe_block *b, const koe_lexicon *lexicon, koe_error *err)
+koe_status koe_phonemise_english(koe_block *b, const koe_lexicon *lexicon, bool british, koe_str text, size_t at, koe_error *err)
 {
-    koe_english e = { .t = b->t, .lexicon = lexicon, .british = strcmp(b->lang->tag, "en-gb") == 0, .text = koe_buf_str(&b->normal.text), .err = err };
+    koe_english e = { .t = b->t, .lexicon = lexicon, .british = british, .text = text, .err = err };
     koe_en_tokens tokens = { 0 }, pieces = { 0 };
     koe_en_tokenize(&e, &tokens, e.text);
     koe_en_tag(&e, &tokens);
-    if (b->n_link) apply_links(&e, &tokens, b->link, b->n_link);
+    if (b->n_link) apply_links(&e, &tokens, at, b->link, b->n_link);
     make_pieces(&e, &pieces, &tokens);
-    if (!tokens.failed && !pieces.failed) resolve(&e, b, &pieces);
+    if (!tokens.failed && !pieces.failed) resolve(&e, b, &pieces, at);
     if (e.st == KOE_OK && (tokens.failed || pieces.failed || b->failed)) e.st = koe_fail(err, KOE_E_NOMEM, "phonemes");
     free(tokens.token), free(pieces.token);
     koe_arena_free(&e.arena);

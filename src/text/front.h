@@ -14,12 +14,17 @@
 #include "text/lexicon.h"
 #include "text/text.h"
 
+typedef struct koe_zh koe_zh;
+typedef struct koe_ja koe_ja;
+
 struct koe_text {
     koe_espeak *espeak;
     char *lexicon_dir; /* NULL: none */
     pthread_mutex_t lock; /* guards the opening of what follows */
     koe_lexicon *english[2]; /* US, GB; opened at first use */
-    bool tried[2];
+    koe_zh *zh;
+    koe_ja *ja;
+    bool tried[2], tried_zh, tried_ja;
 };
 
 /* ---- normal text: what is spoken, and where in the input it came from ---- */
@@ -105,10 +110,13 @@ koe_status koe_sentences(koe_buf *out, koe_str text, const koe_lang *lang, koe_e
 /* Fills b->piece from b->normal, by alphabet and language. */
 koe_status koe_phonemise_block(koe_block *b, koe_error *err);
 /* misaki's English. */
-koe_status koe_phonemise_english(koe_block *b, const koe_lexicon *lexicon, koe_error *err);
+koe_status koe_phonemise_english(koe_block *b, const koe_lexicon *lexicon, bool british, koe_str text, size_t at, koe_error *err);
 /* The dictionary of an accent, opened at first use; NULL when it is not installed, which is logged once. */
 const koe_lexicon *koe_text_lexicon(koe_text *t, bool british);
-koe_status koe_phonemise_espeak(koe_block *b, koe_str text, size_t at, koe_error *err);
+const koe_zh *koe_text_zh(koe_text *t);
+const koe_ja *koe_text_ja(koe_text *t);
+/* espeak-ng's `lang`, in the symbols of the voice's alphabet. */
+koe_status koe_phonemise_espeak(koe_block *b, const koe_lang *lang, koe_str text, size_t at, koe_error *err);
 
 /* Whether a word has something to say: letters, digits, or signs with a name. */
 bool koe_has_sound(koe_str s);

@@ -2,7 +2,9 @@
 #include <stdlib.h>
 
 #include "text/clean.h"
+#include "text/ja.h"
 #include "text/utf8.h"
+#include "text/zh.h"
 
 static bool add_link(koe_block *b, koe_link link)
 {
@@ -54,6 +56,19 @@ static void take_links(koe_block *b)
     b->normal = plain;
 }
 
+typedef void rewrite_fn(koe_normal *out, koe_str text);
+
+/* One more pass over the normal text. */
+static void rewrite(koe_block *b, rewrite_fn *fn)
+{
+    koe_normal next = { 0 };
+    fn(&next, koe_buf_str(&b->normal.text));
+    koe_normal_compose(&next, &b->normal);
+    next.failed |= b->normal.failed;
+    koe_normal_free(&b->normal);
+    b->normal = next;
+}
+
 koe_status koe_normalise_block(koe_block *b, koe_error *err)
 {
     bool english = b->lang->way == KOE_LANG_ENGLISH, misaki = b->opt->alphabet == KOE_ALPHABET_MISAKI && !b->opt->phonemes;
@@ -67,5 +82,7 @@ koe_status koe_normalise_block(koe_block *b, koe_error *err)
     b->n_link = 0;
     koe_clean(&b->normal, b->input, b->text_at, b->text_n, &opt);
     if (misaki && english && !b->normal.failed && memmem(b->normal.text.data, b->normal.text.n, "](", 2)) take_links(b);
+    if (!opt.as_written && b->lang->way == KOE_LANG_CHINESE) rewrite(b, koe_zh_normalise);
+    if (!opt.as_written && b->lang->way == KOE_LANG_JAPANESE) rewrite(b, koe_ja_normalise);
     return b->normal.failed ? koe_fail(err, KOE_E_NOMEM, "normalising text") : KOE_OK;
 }

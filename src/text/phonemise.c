@@ -5,7 +5,10 @@
 #include <unicode/ustring.h>
 
 #include "text/front.h"
+#include "text/ja.h"
+#include "text/script.h"
 #include "text/utf8.h"
+#include "text/zh.h"
 
 /* Piper's "text" voices take case-folded, decomposed letters. */
 static bool put_folded(koe_buf *out, koe_str s)
@@ -58,12 +61,41 @@ static koe_status phonemise_written(koe_block *b, koe_error *err)
     return b->failed ? koe_fail(err, KOE_E_NOMEM, "words") : KOE_OK;
 }
 
+/* One stretch in one language. */
+static koe_status phonemise_run(koe_block *b, const koe_lang *lang, koe_str text, size_t at, koe_error *err)
+{
+    if (lang->way == KOE_LANG_ENGLISH) {
+        bool british = strcmp(lang->tag, "en-gb") == 0;
+        const koe_lexicon *lexicon = koe_text_lexicon(b->t, british);
+        if (lexicon) return koe_phonemise_english(b, lexicon, british, text, at, err);
+    }
+    if (lang->way == KOE_LANG_CHINESE) {
+        const koe_zh *zh = koe_text_zh(b->t);
+        if (zh) return koe_zh_phonemise(b, zh, text, at, err);
+    }
+    if (lang->way == KOE_LANG_JAPANESE) {
+        const koe_ja *ja = koe_text_ja(b->t);
+        if (ja) return koe_ja_phonemise(b, ja, text, at, err);
+    }
+    return koe_phonemise_espeak(b, lang, text, at, err);
+}
+
 koe_status koe_phonemise_block(koe_block *b, koe_error *err)
 {
+    koe_str text = koe_buf_str(&b->normal.text);
     if (b->opt->phonemes || b->opt->alphabet == KOE_ALPHABET_TEXT || b->opt->alphabet == KOE_ALPHABET_NONE) return phonemise_written(b, err);
-    if (b->opt->alphabet == KOE_ALPHABET_MISAKI && b->lang->way == KOE_LANG_ENGLISH) {
-        const koe_lexicon *lexicon = koe_text_lexicon(b->t, strcmp(b->lang->tag, "en-gb") == 0);
-        if (lexicon) return koe_phonemise_english(b, lexicon, err);
+    if (b->opt->alphabet == KOE_ALPHABET_ESPEAK) return koe_phonemise_espeak(b, b->lang, text, 0, err);
+    if (koe_script_is_plain(text, b->lang)) return phonemise_run(b, b->lang, text, 0, err);
+    koe_status st = KOE_OK;
+    for (size_t at = 0; at < text.n && st == KOE_OK;) {
+        size_t start = at;
+        const koe_lang *lang;
+        koe_str run = koe_script_run(text, &at, b->lang, &lang);
+        size_t before = b->n;
+        st = phonemise_run(b, lang, run, start, err);
+        /* a space, or a change of language, separates words */
+        if (before && (run.p[0] == ' ' || (lang != b->lang && b->n > before && b->piece[before].voiced))) b->piece[before - 1].space = true;
+        if (b->n > before && at < text.n && (text.p[at - 1] == ' ' || lang != b->lang)) b->piece[b->n - 1].space = true;
     }
-    return koe_phonemise_espeak(b, koe_buf_str(&b->normal.text), 0, err);
+    return st;
 }

@@ -77,12 +77,12 @@ typedef struct manner {
     bool tie, english, british; /* misaki's symbols */
 } manner;
 
-static manner manner_of(const koe_block *b)
+static manner manner_of(const koe_block *b, const koe_lang *lang)
 {
-    manner m = { .voice = koe_str_of(b->lang->espeak), .tie = b->opt->alphabet == KOE_ALPHABET_MISAKI };
+    manner m = { .voice = koe_str_of(lang->espeak), .tie = b->opt->alphabet == KOE_ALPHABET_MISAKI };
     if (!m.tie && b->opt->espeak_voice.n) m.voice = b->opt->espeak_voice;
-    m.english = b->lang->way == KOE_LANG_ENGLISH;
-    m.british = strcmp(b->lang->tag, "en-gb") == 0;
+    m.english = lang->way == KOE_LANG_ENGLISH;
+    m.british = strcmp(lang->tag, "en-gb") == 0;
     return m;
 }
 
@@ -285,9 +285,9 @@ static const char *mark_for(const koe_block *b, koe_str text, size_t at, size_t 
     return "";
 }
 
-koe_status koe_phonemise_espeak(koe_block *b, koe_str text, size_t at, koe_error *err)
+koe_status koe_phonemise_espeak(koe_block *b, const koe_lang *lang, koe_str text, size_t at, koe_error *err)
 {
-    const manner m = manner_of(b);
+    const manner m = manner_of(b, lang);
     bool keeps_all = b->opt->alphabet == KOE_ALPHABET_MISAKI;
     size_t part_at = 0;
     koe_status st = KOE_OK;

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 
 #include "text/assemble.h"
+#include "text/ja.h"
 #include "text/utf8.h"
+#include "text/zh.h"
 
 koe_status koe_text_open(koe_text **out, const koe_text_setup *setup, koe_error *err)
 {
@@ -27,6 +29,8 @@ void koe_text_close(koe_text *t)
     koe_espeak_close(t->espeak);
     koe_lexicon_close(t->english[0]);
     koe_lexicon_close(t->english[1]);
+    koe_zh_close(t->zh);
+    koe_ja_close(t->ja);
     pthread_mutex_destroy(&t->lock);
     free(t->lexicon_dir);
     free(t);
@@ -65,6 +69,38 @@ void koe_block_add(koe_block *b, size_t at, size_t n, koe_str phonemes, bool voi
                                     .n_phonemes = koe_utf8_count(phonemes), .voiced = voiced, .space = space };
     koe_buf_add_str(&b->sound, phonemes);
     b->failed |= b->sound.failed;
+}
+
+const koe_zh *koe_text_zh(koe_text *t)
+{
+    pthread_mutex_lock(&t->lock);
+    if (!t->tried_zh) {
+        koe_error err = { 0 };
+        char *dir = t->lexicon_dir ? koe_path_join(t->lexicon_dir, "zh") : NULL;
+        t->tried_zh = true;
+        koe_status st = dir ? koe_zh_open(&t->zh, dir, &err) : koe_fail(&err, KOE_E_NOT_FOUND, "no folder of dictionaries");
+        if (st != KOE_OK) koe_log(KOE_LOG_WARN, "Chinese is read by espeak-ng: %s (koe pull lexicon)", err.message);
+        free(dir);
+    }
+    const koe_zh *z = t->zh;
+    pthread_mutex_unlock(&t->lock);
+    return z;
+}
+
+const koe_ja *koe_text_ja(koe_text *t)
+{
+    pthread_mutex_lock(&t->lock);
+    if (!t->tried_ja) {
+        koe_error err = { 0 };
+        char *dir = t->lexicon_dir ? koe_path_join(t->lexicon_dir, "ja") : NULL;
+        t->tried_ja = true;
+        koe_status st = dir ? koe_ja_open(&t->ja, dir, &err) : koe_fail(&err, KOE_E_NOT_FOUND, "no folder of dictionaries");
+        if (st != KOE_OK) koe_log(KOE_LOG_WARN, "Japanese is read by espeak-ng: %s (koe pull lexicon)", err.message);
+        free(dir);
+    }
+    const koe_ja *j = t->ja;
+    pthread_mutex_unlock(&t->lock);
+    return j;
 }
 
 static void free_block(koe_block *b)

@@ -1,0 +1,140 @@
+/* ja_number.c - Japanese normalisation: numbers in kana, half-width kana and full-width letters in their usual forms. */
+#include <unicode/unorm2.h>
+#include <unicode/ustring.h>
+
+#include "text/ja.h"
+#include "text/utf8.h"
+
+static const char *const digits_kana[] = { "ぜろ", "いち", "に", "さん", "よん", "ご", "ろく", "なな", "はち", "きゅう" };
+
+static void put_group(koe_buf *out, unsigned v)
+{
+    static const char *const hundreds[] = { "", "ひゃく", "にひゃく", "さんびゃく", "よんひゃく", "ごひゃく", "ろっぴゃく", "ななひゃく", "はっぴゃく", "きゅうひゃく" };
+    static const char *const thousands[] = { "", "せん", "にせん", "さんぜん", "よんせん", "ごせん", "ろくせん", "ななせん", "はっせん", "きゅうせん" };
+    koe_buf_adds(out, thousands[v / 1000]);
+    koe_buf_adds(out, hundreds[v / 100 % 10]);
+    if (v / 10 % 10) {
+        if (v / 10 % 10 > 1) koe_buf_adds(out, digits_kana[v / 10 % 10]);
+        koe_buf_adds(out, "じゅう");
+    }
+    if (v % 10) koe_buf_adds(out, digits_kana[v % 10]);
+}
+
+static void put_digits(koe_buf *out, koe_str s)
+{
+    for (size_t i = 0; i < s.n; i++) koe_buf_adds(out, digits_kana[s.p[i] - '0']);
+}
+
+/* A whole number; from 10^12 on and with a leading zero digit by digit. */
+static void put_whole(koe_buf *out, koe_str s)
+{
+    if (s.n > 12 || (s.n > 1 && s.p[0] == '0')) {
+        put_digits(out, s);
+        return;
+    }
+    unsigned long long v = 0;
+    for (size_t i = 0; i < s.n; i++) v = v * 10 + (unsigned)(s.p[i] - '0');
+    if (v == 0) koe_buf_adds(out, "ぜろ");
+    if (v >= 100000000) put_group(out, (unsigned)(v / 100000000)), koe_buf_adds(out, "おく");
+    if (v / 10000 % 10000) put_group(out, (unsigned)(v / 10000 % 10000)), koe_buf_adds(out, "まん");
+    put_group(out, (unsigned)(v % 10000));
+}
+
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+static size_t digits_at(koe_str s, size_t at)
+{
+    size_t n = 0;
+    while (at + n < s.n && is_digit(s.p[at + n])) n++;
+    return n;
+}
+
+/* A number at `at` with its separators and decimals; returns its length. */
+static size_t put_number(koe_buf *out, koe_str s, size_t at)
+{
+    size_t n = digits_at(s, at);
+    koe_buf whole = { 0 };
+    koe_buf_add(&whole, s.p + at, n);
+    while (at + n < s.n && s.p[at + n] == ',' && digits_at(s, at + n + 1) == 3) {
+        koe_buf_add(&whole, s.p + at + n + 1, 3);
+        n += 4;
+    }
+    koe_buf_adds(out, " ");
+    put_whole(out, koe_buf_str(&whole));
+    koe_buf_free(&whole);
+    size_t decimals = at + n < s.n && s.p[at + n] == '.' ? digits_at(s, at + n + 1) : 0;
+    if (decimals) {
+        koe_buf_adds(out, "てん");
+        put_digits(out, koe_str_sub(s, at + n + 1, decimals));
+        n += 1 + decimals;
+    }
+    if (at + n < s.n && s.p[at + n] == '%') koe_buf_adds(out, "ぱーせんと"), n++;
+    return n;
+}
+
+/* NFKC of a stretch, for full-width and half-width forms. */
+static void put_plain(koe_normal *out, koe_str text, size_t at, size_t n)
+{
+    UChar in[64], plain[256];
+    char utf8[1024];
+    int32_t n_in = 0, n_plain = 0, n_out = 0;
+    UErrorCode e = U_ZERO_ERROR;
+    u_strFromUTF8(in, 64, &n_in, text.p + at, (int32_t)n, &e);
+    if (U_SUCCESS(e)) n_plain = unorm2_normalize(unorm2_getNFKCInstance(&e), in, n_in, plain, 256, &e);
+    if (U_SUCCESS(e)) u_strToUTF8(utf8, sizeof utf8, &n_out, plain, n_plain, &e);
+    if (U_SUCCESS(e)) koe_normal_replace(out, at, n, (koe_str){ utf8, (size_t)n_out });
+    else koe_normal_keep(out, text, at, n);
+}
+
+static bool is_wide_form(uint32_t c) { return (c >= 0xff01 && c <= 0xff9f) || (c >= 0x3300 && c <= 0x33ff) || (c >= 0x2460 && c <= 0x24ff); }
+
+static void widths(koe_normal *out, koe_str text)
+{
+    size_t kept = 0;
+    for (size_t at = 0; at < text.n;) {
+        size_t start = at, n = 0;
+        if (!is_wide_form(koe_utf8_next(text, &at))) continue;
+        while (at < text.n && n++ < 50) { /* a voiced mark belongs to the kana before it */
+            size_t next = at;
+            if (!is_wide_form(koe_utf8_next(text, &next))) break;
+            at = next;
+        }
+        koe_normal_keep(out, text, kept, start - kept);
+        put_plain(out, text, start, at - start);
+        kept = at;
+    }
+    koe_normal_keep(out, text, kept, text.n - kept);
+}
+
+static void numbers(koe_normal *out, koe_str text)
+{
+    koe_buf words = { 0 };
+    size_t kept = 0;
+    for (size_t at = 0; at < text.n;) {
+        bool inside = at > 0 && ((text.p[at - 1] | 32) >= 'a' && (text.p[at - 1] | 32) <= 'z');
+        if (!is_digit(text.p[at]) || inside) {
+            at++;
+            while (inside && at < text.n && is_digit(text.p[at])) at++;
+            continue;
+        }
+        koe_normal_keep(out, text, kept, at - kept);
+        koe_buf_clear(&words);
+        size_t n = put_number(&words, text, at);
+        koe_normal_replace(out, at, n, koe_buf_str(&words));
+        at += n;
+        kept = at;
+    }
+    koe_normal_keep(out, text, kept, text.n - kept);
+    out->failed |= words.failed;
+    koe_buf_free(&words);
+}
+
+void koe_ja_normalise(koe_normal *out, koe_str text)
+{
+    koe_normal plain = { 0 };
+    widths(&plain, text);
+    numbers(out, koe_buf_str(&plain.text));
+    koe_normal_compose(out, &plain);
+    out->failed |= plain.failed;
+    koe_normal_free(&plain);
+}

@@ -21,6 +21,8 @@ typedef struct ja_word {
     size_t at, n; /* bytes of the text */
     koe_str kana; /* in the node's features or the surface */
     unsigned type;
+    bool long_ei, long_ii; /* "ei" and "ii" in it are long vowels, which ipadic does not write */
+    bool lengthens; /* the volitional "u": it lengthens the o before it */
 } ja_word;
 
 /* ---- opening ---- */
@@ -102,17 +104,47 @@ static koe_str kana_of(const mecab_node_t *node)
     return s.n ? s : (koe_str){ node->surface, node->length };
 }
 
+/* Compounds that ipadic has as one word where UniDic has two; how many bytes the first one takes. */
+static const struct {
+    const char *compound;
+    size_t first;
+} compounds[] = { { "に対し", 3 }, { "に対して", 3 }, { "に対する", 3 }, { "によって", 3 }, { "による", 3 }, { "により", 3 }, { "について", 3 }, { "に関する", 3 },
+    { "に関して", 3 }, { "にとって", 3 }, { "ので", 3 }, { "又は", 3 }, { "または", 6 }, { "並びに", 6 }, { "ならびに", 9 }, { "のに", 3 }, { "では", 3 } };
+
+/* Splits the last word when it is one of the compounds; its kana are cut at the same number of kana from the end. */
+static void split_compound(koe_str text, ja_word *w, size_t *n)
+{
+    ja_word *last = &w[*n - 1];
+    koe_str surface = koe_str_sub(text, last->at, last->n);
+    for (size_t i = 0; i < sizeof compounds / sizeof *compounds; i++) {
+        if (!koe_str_is(surface, compounds[i].compound)) continue;
+        size_t first = compounds[i].first, tail = last->n - first;
+        bool ni_first = koe_str_starts(surface, KOE_STR("に")) || koe_str_starts(surface, KOE_STR("の")) || koe_str_starts(surface, KOE_STR("で"));
+        size_t kana_first = ni_first ? 3 : last->kana.n > 3 ? last->kana.n - 3 : last->kana.n;
+        ja_word second = *last;
+        second.at += first, second.n = tail;
+        second.kana = koe_str_sub(last->kana, kana_first, last->kana.n);
+        last->n = first, last->kana.n = kana_first;
+        w[(*n)++] = second;
+        return;
+    }
+}
+
 static ja_word *find_words(const mecab_node_t *node, const char *text, size_t *n)
 {
     size_t cap = 0;
     *n = 0;
     for (const mecab_node_t *k = node; k; k = k->next) cap += k->length > 0;
-    ja_word *w = calloc(cap + 1, sizeof *w);
+    ja_word *w = calloc(2 * cap + 1, sizeof *w);
     for (; w && node; node = node->next) {
         if (!node->length) continue;
         bool known = node->stat != MECAB_UNK_NODE;
         unsigned type = known || node->char_type == KATAKANA_TYPE ? KNOWN_TYPE : node->char_type;
-        w[(*n)++] = (ja_word){ (size_t)(node->surface - text), node->length, kana_of(node), type };
+        koe_str pos = field(node->feature, 0), surface = { node->surface, node->length };
+        bool noun = koe_str_is(pos, "名詞") || koe_str_is(pos, "副詞") || koe_str_is(pos, "接頭詞"), adjective = koe_str_is(pos, "形容詞");
+        bool volitional = koe_str_is(surface, "う") && koe_str_is(pos, "助動詞");
+        w[(*n)++] = (ja_word){ (size_t)(node->surface - text), node->length, kana_of(node), type, noun, adjective, volitional };
+        split_compound((koe_str){ text, (size_t)(node->surface - text) + node->length }, w, n);
     }
     return w;
 }
@@ -123,18 +155,28 @@ static size_t joined(const koe_ja *j, koe_str text, const ja_word *w, size_t i, 
     size_t end = i + 1, best = 1;
     for (; end < n && end - i < MAX_JOIN && w[end].type == w[i].type && w[end].at == w[end - 1].at + w[end - 1].n; end++) {
         koe_str s = koe_str_sub(text, w[i].at, w[end].at + w[end].n - w[i].at);
-        if (koe_table_find(&j->words, s).p) best = end + 1 - i;
+        if (koe_table_find(&j->words, s).p || (w[end].lengthens && best == end - i)) best = end + 1 - i;
     }
     return best;
 }
 
 /* ---- kana to symbols ---- */
 
-static void put_hiragana(koe_buf *out, koe_str s)
+static void put_hiragana(koe_buf *out, const ja_word *w)
 {
-    for (size_t at = 0; at < s.n;) {
-        uint32_t c = koe_utf8_next(s, &at);
-        koe_utf8_put(out, c >= 0x30a1 && c <= 0x30f6 ? c - 0x60 : c);
+    uint32_t before = koe_utf8_last(koe_buf_str(out));
+    if (w->lengthens && koe_utf8_in(before, "おこそとのほもよろごぞどぼぽょ") && before) {
+        koe_buf_adds(out, "ー");
+        return;
+    }
+    before = 0;
+    for (size_t at = 0; at < w->kana.n;) {
+        uint32_t c = koe_utf8_next(w->kana, &at);
+        if (c >= 0x30a1 && c <= 0x30f6) c -= 0x60;
+        bool longer = c == 0x3044 && before && ((w->long_ei && koe_utf8_in(before, "けせてねへめれえげぜでべぺ")) ||
+                                                (w->long_ii && koe_utf8_in(before, "いきしちにひみりぎじぢびぴ")));
+        koe_utf8_put(out, longer ? 0x30fc : c);
+        before = c;
     }
 }
 
@@ -204,7 +246,7 @@ static koe_status add_words(koe_block *b, const koe_ja *j, koe_str text, size_t 
     for (size_t i = 0; i < n && st == KOE_OK;) {
         size_t count = joined(j, text, w, i, n);
         koe_buf_clear(&kana), koe_buf_clear(&sound);
-        for (size_t k = i; k < i + count; k++) put_hiragana(&kana, w[k].kana);
+        for (size_t k = i; k < i + count; k++) put_hiragana(&kana, &w[k]);
         put_symbols(j, &sound, koe_buf_str(&kana));
         size_t end = w[i + count - 1].at + w[i + count - 1].n;
         koe_str surface = koe_str_sub(text, w[i].at, end - w[i].at);

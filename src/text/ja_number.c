@@ -49,6 +49,31 @@ static size_t digits_at(koe_str s, size_t at)
     return n;
 }
 
+/* What is counted, right after a number whose last digit is given (-1: a fraction): its reading, with the few that change by digit.
+ * Returns the bytes taken, 0 when MeCab may read it. */
+static size_t put_counter(koe_buf *out, koe_str s, int last)
+{
+    static const struct {
+        const char *sign, *kana, *four, *seven, *nine; /* the digit's other readings before it, in place of よん なな きゅう */
+    } counters[] = { { "時間", "じかん", "よ", NULL, "く" }, { "歳", "さい", NULL, NULL, NULL }, { "才", "さい", NULL, NULL, NULL },
+        { "時", "じ", "よ", "しち", "く" }, { "月", "がつ", "し", "しち", "く" }, { "年", "ねん", "よ", NULL, NULL }, { "円", "えん", "よ", NULL, NULL },
+        { "人", "にん", "よ", NULL, NULL }, { "度", "ど", NULL, NULL, NULL }, { "秒", "びょう", NULL, NULL, NULL }, { "番", "ばん", NULL, NULL, NULL } };
+    for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {
+        koe_str sign = koe_str_of(counters[i].sign);
+        if (!koe_str_starts(s, sign)) continue;
+        const char *other = last == 4 ? counters[i].four : last == 7 ? counters[i].seven : last == 9 ? counters[i].nine : NULL;
+        if (other) {
+            out->n -= strlen(digits_kana[last]);
+            koe_buf_adds(out, other);
+        }
+        koe_buf_addc(out, ' ');
+        koe_buf_adds(out, counters[i].kana);
+        koe_buf_addc(out, ' ');
+        return sign.n;
+    }
+    return 0;
+}
+
 /* A number at `at` with its separators and decimals; returns its length. */
 static size_t put_number(koe_buf *out, koe_str s, size_t at)
 {
@@ -68,8 +93,8 @@ static size_t put_number(koe_buf *out, koe_str s, size_t at)
         put_digits(out, koe_str_sub(s, at + n + 1, decimals));
         n += 1 + decimals;
     }
-    if (at + n < s.n && s.p[at + n] == '%') koe_buf_adds(out, "ぱーせんと"), n++;
-    return n;
+    if (at + n < s.n && s.p[at + n] == '%') return koe_buf_adds(out, "ぱーせんと"), n + 1;
+    return n + put_counter(out, koe_str_sub(s, at + n, 8), decimals ? -1 : s.p[at + n - 1] - '0');
 }
 
 /* NFKC of a stretch, for full-width and half-width forms. */

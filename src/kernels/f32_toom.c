@@ -90,7 +90,7 @@ bool koe_toom_choose(koe_toom *t, size_t co, size_t rows, size_t taps, size_t st
     if (stride != 1 || taps < 3 || taps > TAPS_MAX || dilation > 32 || rows > ROWS_MAX) return false;
     if (__builtin_mul_overflow(co, rows * taps, &count) || count > WEIGHTS_MAX) return false;
     /* Transforms cost by the channel, products by the pair of channels. */
-    if (co < 48 || rows < 48) return false;
+    if (co < 32 || rows < 32) return false;
     init(t, &schemes[scheme_of[taps]]);
     return true;
 }

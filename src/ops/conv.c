@@ -10,7 +10,7 @@
 #include "ops/ops.h"
 #include "ops/tasks.h"
 
-enum { MAX_SPATIAL = KOE_MAX_DIM - 2 };
+enum { MAX_SPATIAL = KOE_MAX_DIM - 2, PHASES_MAX = 1 << 16 };
 /* Bound on each size, so that sums and products of two of them fit in int64. */
 #define SIZE_BOUND ((int64_t)1 << 30)
 
@@ -145,16 +145,20 @@ static koe_status read_kernel(geometry *g, const koe_node *node, const koe_tenso
     g->group = (size_t)group;
     g->c_in = (size_t)(transposed ? w->dim[0] / group : w->dim[1]);
     g->c_out = (size_t)(transposed ? w->dim[1] : w->dim[0] / group);
+    if (g->c_in == 0) return bad(node, err, "the weights have no input channels");
     koe_status st = spatial_ints(node, "kernel_shape", g->n_spatial, 0, 0, v, err);
     for (int i = 0; st == KOE_OK && i < g->n_spatial; i++) {
         const int64_t k = w->dim[2 + i];
         if (k < 1 || k > SIZE_BOUND) return bad(node, err, "a kernel dimension is out of range");
         if (v[i] && v[i] != k) return bad(node, err, "kernel_shape is not that of the weights");
         g->kernel[i] = (size_t)k;
-        if (i < g->n_spatial - 1) g->outer_kernel *= g->kernel[i];
+        if (i < g->n_spatial - 1 && __builtin_mul_overflow(g->outer_kernel, g->kernel[i], &g->outer_kernel))
+            return bad(node, err, "the kernel is too large");
     }
     if (st == KOE_OK) st = spatial_ints(node, "strides", g->n_spatial, 1, 1, v, err);
     for (int i = 0; st == KOE_OK && i < g->n_spatial; i++) g->stride[i] = (size_t)v[i];
+    /* Each phase of the innermost stride is a convolution of its own. */
+    if (st == KOE_OK && transposed && v[g->n_spatial - 1] > PHASES_MAX) return bad(node, err, "strides are too large");
     if (st == KOE_OK) st = spatial_ints(node, "dilations", g->n_spatial, 1, 1, v, err);
     for (int i = 0; st == KOE_OK && i < g->n_spatial; i++) {
         g->dilation[i] = (size_t)v[i];
@@ -318,7 +322,7 @@ static koe_status prepare(koe_node *node, void **state, bool transposed, koe_err
 {
     const koe_tensor *w = node->n_in > 1 ? node->in_const[1] : NULL;
     geometry g;
-    if (!w || w->dtype != KOE_DTYPE_F32) return KOE_OK;
+    if (!w || w->dtype != KOE_DTYPE_F32 || koe_tensor_count(w) == 0) return KOE_OK;
     koe_status st = read_kernel(&g, node, w, transposed, err);
     return st == KOE_OK ? make_state((conv_state **)state, node, &g, w, choose_lp(node, &g), err) : st;
 }

@@ -34,8 +34,8 @@ static void wrap(const uint8_t *data, size_t n)
     if (!z) abort();
     zip_source_keep(out);
     zip_stat_t s = { 0 };
-    if (!add(z, "a/data.pkl", data, n) || !add(z, "a/data/0", rows, sizeof rows) || zip_close(z) != 0 || zip_source_stat(out, &s) != 0 ||
-        zip_source_open(out) != 0)
+    if (!add(z, "a/data.pkl", data, n) || !add(z, "a/data/0", rows, sizeof rows) || zip_close(z) != 0 ||
+        zip_source_stat(out, &s) != 0 || zip_source_open(out) != 0)
         abort();
     void *bytes = malloc(s.size);
     if (!bytes || zip_source_read(out, bytes, s.size) != (zip_int64_t)s.size) abort();

@@ -1,5 +1,5 @@
-/* failing_alloc.h - allocations that fail on demand, for tests linked with --wrap=malloc,--wrap=calloc,--wrap=aligned_alloc,--wrap=realloc
- * (as tests/voice/meson.build does). Libraries keep theirs. */
+/* failing_alloc.h - allocations that fail on demand, for tests linked with
+ * --wrap=malloc,--wrap=calloc,--wrap=aligned_alloc,--wrap=realloc (as tests/voice/meson.build does). Libraries keep theirs. */
 #ifndef KOE_TESTS_FAILING_ALLOC_H
 #define KOE_TESTS_FAILING_ALLOC_H
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* audio.h - samples between the model and the listener:
  *     segment of speech -> CLEAN -> TRIM -> LIMIT -> FADE -> (pause) -> pcm -> wav.h
- * Works on one segment at a time, so that a text of any length needs the memory of one segment. Every length is exact to the sample.
- * Threads: reentrant. Dependencies: base. */
+ * Works on one segment at a time, so that a text of any length needs the memory of one segment. Every length is exact to the
+ * sample. Threads: reentrant. Dependencies: base. */
 #ifndef KOE_AUDIO_AUDIO_H
 #define KOE_AUDIO_AUDIO_H
 #include <stddef.h>
@@ -17,8 +17,8 @@ typedef struct koe_audio_span {
     size_t at, n; /* samples */
 } koe_audio_span;
 
-/* The part between the first and the last sound: 10 ms windows above -60 dB of the loudest one, plus 40 ms before the first, so that
- * soft onsets live, and 80 ms after the last, so that they ring out. Pure silence gives n == 0. */
+/* The part between the first and the last sound: 10 ms windows above -60 dB of the loudest one, plus 40 ms before the first, so
+ * that soft onsets live, and 80 ms after the last, so that they ring out. Pure silence gives n == 0. */
 koe_audio_span koe_audio_trim(const float *x, size_t n, int rate_hz);
 
 /* The level that limited speech does not exceed: -0.2 dB, so that 16-bit rounding and resampling stay below full scale. */
@@ -28,7 +28,8 @@ koe_audio_span koe_audio_trim(const float *x, size_t n, int rate_hz);
  * up smoothly. The level of everything else is kept, so segments of one voice join without a jump. KOE_E_NOMEM. */
 koe_status koe_audio_limit(float *x, size_t n, int rate_hz, koe_error *err);
 
-/* Raised-cosine ramps over the first and the last `ms` milliseconds (at most half of the samples each): edges start and end at zero. */
+/* Raised-cosine ramps over the first and the last `ms` milliseconds (at most half of the samples each): edges start and end at
+ * zero. */
 void koe_audio_fade(float *x, size_t n, int rate_hz, double ms);
 
 /* Samples of a duration, rounded; 0 for a negative one. */

@@ -82,9 +82,9 @@ static void smooth(float *out, const float *in, size_t n, size_t radius)
     }
 }
 
-/* Blocks of 1 ms. The gain that a block needs is spread over its neighbours (minimum over radius + 1) and then averaged over radius:
- * both the value at a block and at its neighbours are then at most what it needs, so linear interpolation between block centres
- * never lets a sample through. */
+/* Blocks of 1 ms. The gain that a block needs is spread over its neighbours (minimum over radius + 1) and then averaged over
+ * radius: both the value at a block and at its neighbours are then at most what it needs, so linear interpolation between block
+ * centres never lets a sample through. */
 koe_status koe_audio_limit(float *x, size_t n, int rate_hz, koe_error *err)
 {
     if (n == 0 || peak_of(x, n) <= KOE_AUDIO_CEILING) return KOE_OK;

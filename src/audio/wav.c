@@ -154,13 +154,14 @@ static koe_status parse_format(wav_format *f, const unsigned char *p, size_t n, 
     }
     bool pcm = f->format == FORMAT_PCM && (f->bits == 8 || f->bits == 16 || f->bits == 24 || f->bits == 32);
     if (!pcm && !(f->format == FORMAT_FLOAT && (f->bits == 32 || f->bits == 64)))
-        return koe_fail(err, KOE_E_UNSUPPORTED, "%s: format %u with %u bits; PCM of 8, 16, 24 or 32 and float of 32 or 64 are read", what,
-                        f->format, f->bits);
+        return koe_fail(err, KOE_E_UNSUPPORTED,
+                        "%s: format %u with %u bits; PCM of 8, 16, 24 or 32 and float of 32 or 64 are read", what, f->format,
+                        f->bits);
     if (f->n_channels < 1 || f->n_channels > MAX_CHANNELS || f->rate_hz < 1 || f->rate_hz > MAX_RATE_HZ)
         return koe_fail(err, KOE_E_FORMAT, "%s: %u channels at %" PRIu32 " Hz", what, f->n_channels, f->rate_hz);
     if (get16(p + 12) != f->n_channels * f->bits / 8)
-        return koe_fail(err, KOE_E_FORMAT, "%s: frames of %u bytes, %u channels of %u bits are %u", what, get16(p + 12), f->n_channels,
-                        f->bits, f->n_channels * f->bits / 8);
+        return koe_fail(err, KOE_E_FORMAT, "%s: frames of %u bytes, %u channels of %u bits are %u", what, get16(p + 12),
+                        f->n_channels, f->bits, f->n_channels * f->bits / 8);
     return KOE_OK;
 }
 
@@ -186,7 +187,8 @@ static float sample_at(const unsigned char *p, const wav_format *f)
     }
 }
 
-static koe_status decode(koe_wav_pcm *out, const wav_format *f, const unsigned char *p, size_t n_bytes, const char *what, koe_error *err)
+static koe_status decode(koe_wav_pcm *out, const wav_format *f, const unsigned char *p, size_t n_bytes, const char *what,
+                         koe_error *err)
 {
     size_t width = f->bits / 8, n_frames = n_bytes / (width * f->n_channels), n = n_frames * f->n_channels;
     float *samples = malloc(n ? n * sizeof *samples : 1);

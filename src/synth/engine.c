@@ -12,7 +12,10 @@ static koe_status parse_precision(int *out, const char *name, koe_error *err)
     static const struct {
         const char *name;
         int precision;
-    } known[] = { { "f32", KOE_PRECISION_F32 }, { "bf16", KOE_PRECISION_BF16 }, { "int8", KOE_PRECISION_INT8 }, { "auto", KOE_PRECISION_AUTO } };
+    } known[] = { { "f32", KOE_PRECISION_F32 },
+                  { "bf16", KOE_PRECISION_BF16 },
+                  { "int8", KOE_PRECISION_INT8 },
+                  { "auto", KOE_PRECISION_AUTO } };
     if (!name) name = getenv("KOE_PRECISION");
     if (!name || !*name) name = "f32";
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)

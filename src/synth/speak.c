@@ -127,8 +127,10 @@ static koe_status finish_segment(koe_speaking *s, const koe_segment *segment, si
     if (span.n) memcpy(s->audio, speech->samples + span.at, span.n * sizeof *s->audio);
     for (size_t i = 0; i < n_pause; i++) s->audio[span.n + i] = 0;
     for (size_t i = 0; i < segment->n_word; i++)
-        s->word[i] = (koe_timed_word){ .text_at = segment->word[i].text_at, .text_n = segment->word[i].text_n,
-                                       .start_s = place(s, span, speech->word[i].from), .end_s = place(s, span, speech->word[i].to) };
+        s->word[i] = (koe_timed_word){ .text_at = segment->word[i].text_at,
+                                       .text_n = segment->word[i].text_n,
+                                       .start_s = place(s, span, speech->word[i].from),
+                                       .end_s = place(s, span, speech->word[i].to) };
     return KOE_OK;
 }
 
@@ -141,8 +143,11 @@ static void say_who(const koe_speaking *s)
 static void log_result(const koe_speaking *s)
 {
     double took_s = (koe_clock_ms() - s->start_ms) / 1000, spoken_s = s->rate_hz ? (double)s->n_done / s->rate_hz : 0;
-    koe_log(KOE_LOG_INFO, "%s, voice %s: %zu segments, %.2f s of audio in %.2f s", s->voice.engine, s->voice.name, s->segments.n, spoken_s, took_s);
-    if (s->n_bad) koe_log(KOE_LOG_WARN, "the model of voice %s gave %zu samples that are no numbers; they are silent", s->voice.name, s->n_bad);
+    koe_log(KOE_LOG_INFO, "%s, voice %s: %zu segments, %.2f s of audio in %.2f s", s->voice.engine, s->voice.name, s->segments.n,
+            spoken_s, took_s);
+    if (s->n_bad)
+        koe_log(KOE_LOG_WARN, "the model of voice %s gave %zu samples that are no numbers; they are silent", s->voice.name,
+                s->n_bad);
 }
 
 koe_status koe_speaking_open(koe_speaking **out, koe_engine *e, const koe_request *q, koe_error *err)
@@ -163,8 +168,11 @@ koe_status koe_speaking_open(koe_speaking **out, koe_engine *e, const koe_reques
 
 void koe_speaking_about(const koe_speaking *s, koe_audio *out)
 {
-    *out = (koe_audio){ .rate_hz = s->rate_hz ? s->rate_hz : s->voice.rate_hz, .segment = s->next, .n_segments = s->segments.n,
-                        .engine = s->voice.engine, .voice = s->voice.name };
+    *out = (koe_audio){ .rate_hz = s->rate_hz ? s->rate_hz : s->voice.rate_hz,
+                        .segment = s->next,
+                        .n_segments = s->segments.n,
+                        .engine = s->voice.engine,
+                        .voice = s->voice.name };
 }
 
 koe_status koe_speaking_next(koe_speaking *s, koe_audio *out, koe_error *err)
@@ -185,8 +193,17 @@ koe_status koe_speaking_next(koe_speaking *s, koe_audio *out, koe_error *err)
     }
     if (st != KOE_OK) return st;
     *out = (koe_audio){
-        .samples = s->audio, .n_samples = n, .rate_hz = s->rate_hz, .words = s->word, .n_words = segment->n_word, .segment = i,
-        .n_segments = s->segments.n, .text_at = segment->text_at, .text_n = segment->text_n, .engine = s->voice.engine, .voice = s->voice.name,
+        .samples = s->audio,
+        .n_samples = n,
+        .rate_hz = s->rate_hz,
+        .words = s->word,
+        .n_words = segment->n_word,
+        .segment = i,
+        .n_segments = s->segments.n,
+        .text_at = segment->text_at,
+        .text_n = segment->text_n,
+        .engine = s->voice.engine,
+        .voice = s->voice.name,
     };
     s->n_done += n;
     if (++s->next == s->segments.n) log_result(s);

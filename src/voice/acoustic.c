@@ -23,8 +23,8 @@ struct koe_acoustic {
     size_t n_idle, n_busy, max_busy;
 };
 
-koe_status koe_acoustic_create(koe_acoustic **out, const char *path, koe_pool *pool, int precision, koe_acoustic_inspect *inspect, void *user,
-                               koe_error *err)
+koe_status koe_acoustic_create(koe_acoustic **out, const char *path, koe_pool *pool, int precision, koe_acoustic_inspect *inspect,
+                               void *user, koe_error *err)
 {
     koe_acoustic *a = calloc(1, sizeof *a);
     if (!a || !(a->path = koe_str_dup(koe_str_of(path)))) {
@@ -56,8 +56,6 @@ void koe_acoustic_destroy(koe_acoustic *a)
     free(a->path);
     free(a);
 }
-
-const char *koe_acoustic_path(const koe_acoustic *a) { return a->path; }
 
 static koe_status open_session(koe_acoustic *a, koe_error *err)
 {
@@ -163,7 +161,8 @@ static koe_status put_number(const koe_tensor *t, size_t i, double x, koe_error 
     }
 }
 
-koe_status koe_acoustic_set(koe_run *run, const koe_session *s, koe_str name, const double *number, size_t n, koe_arena *arena, koe_error *err)
+koe_status koe_acoustic_set(koe_run *run, const koe_session *s, koe_str name, const double *number, size_t n, koe_arena *arena,
+                            koe_error *err)
 {
     size_t i = 0;
     while (i < koe_session_n_in(s) && !koe_str_eq(koe_session_in(s, i)->name, name)) i++;
@@ -171,7 +170,8 @@ koe_status koe_acoustic_set(koe_run *run, const koe_session *s, koe_str name, co
     const koe_onnx_value *in = koe_session_in(s, i);
     koe_tensor t = { .dtype = in->dtype, .n_dim = in->n_dim >= 0 && in->n_dim <= 2 ? in->n_dim : 1, .dim = { (int64_t)n } };
     if (t.n_dim == 2) t.dim[0] = 1, t.dim[1] = (int64_t)n;
-    if (!(t.data = koe_arena_array(arena, n + 1, sizeof *number))) return koe_fail(err, KOE_E_NOMEM, "input %.*s", KOE_STR_ARG(name));
+    if (!(t.data = koe_arena_array(arena, n + 1, sizeof *number)))
+        return koe_fail(err, KOE_E_NOMEM, "input %.*s", KOE_STR_ARG(name));
     koe_status st = KOE_OK;
     for (size_t k = 0; st == KOE_OK && k < n; k++) st = put_number(&t, k, number[k], err);
     return st == KOE_OK ? koe_run_set_in(run, i, &t, err) : st;
@@ -224,14 +224,15 @@ koe_status koe_acoustic_samples(koe_speech *out, const koe_value *v, koe_error *
     return KOE_OK;
 }
 
-koe_status koe_acoustic_lay_times(const koe_speech *out, int duration_out, const koe_run *run, koe_timeline *t, const koe_tokens *tokens,
-                                  koe_error *err)
+koe_status koe_acoustic_lay_times(const koe_speech *out, int duration_out, const koe_run *run, koe_timeline *t,
+                                  const koe_tokens *tokens, koe_error *err)
 {
     if (duration_out < 0) return koe_timeline_spread(t, tokens, NULL, out->n_samples, err);
     const koe_value *v = koe_run_out(run, (size_t)duration_out);
     koe_status st = check_numbers(v, "durations", err);
     size_t n = st == KOE_OK ? koe_tensor_count(&v->t) : 0;
-    if (st == KOE_OK && n != tokens->n) st = koe_fail(err, KOE_E_FORMAT, "the model gives %zu durations for %zu tokens", n, tokens->n);
+    if (st == KOE_OK && n != tokens->n)
+        st = koe_fail(err, KOE_E_FORMAT, "the model gives %zu durations for %zu tokens", n, tokens->n);
     if (st != KOE_OK) return st;
     double *duration = calloc(n + 1, sizeof *duration);
     if (!duration) return koe_fail(err, KOE_E_NOMEM, "%zu durations", n);
@@ -243,7 +244,10 @@ koe_status koe_acoustic_lay_times(const koe_speech *out, int duration_out, const
 
 bool koe_acoustic_is(const koe_onnx_node *node, const char *op_type) { return node && koe_str_is(node->op_type, op_type); }
 
-static bool is_transparent(const koe_onnx_node *node) { return koe_acoustic_is(node, "Cast") || koe_acoustic_is(node, "Identity"); }
+static bool is_transparent(const koe_onnx_node *node)
+{
+    return koe_acoustic_is(node, "Cast") || koe_acoustic_is(node, "Identity");
+}
 
 const koe_onnx_node *koe_acoustic_maker(const koe_onnx_graph *g, koe_str tensor)
 {

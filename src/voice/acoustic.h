@@ -22,10 +22,9 @@ typedef koe_status koe_acoustic_inspect(void *user, koe_acoustic_plan *plan, koe
 typedef struct koe_acoustic koe_acoustic;
 
 /* Opens nothing yet. path is copied. */
-koe_status koe_acoustic_create(koe_acoustic **out, const char *path, koe_pool *pool, int precision, koe_acoustic_inspect *inspect, void *user,
-                               koe_error *err);
+koe_status koe_acoustic_create(koe_acoustic **out, const char *path, koe_pool *pool, int precision, koe_acoustic_inspect *inspect,
+                               void *user, koe_error *err);
 void koe_acoustic_destroy(koe_acoustic *a);
-const char *koe_acoustic_path(const koe_acoustic *a);
 /* The session, loaded when it is not yet. */
 koe_status koe_acoustic_load(koe_acoustic *a, koe_session **out, koe_error *err);
 /* A run of the session, to be given back. Waits while as many as the pool has threads are at work. */
@@ -34,16 +33,18 @@ void koe_acoustic_give_back(koe_acoustic *a, koe_run *run);
 
 /* The first declared input of one of these names (ended by NULL); NULL when there is none. */
 const koe_onnx_value *koe_acoustic_input(const koe_onnx_graph *g, const char *const *names);
-/* Sets the input of that name from [1, n] numbers (or [n], or a scalar, as the model declares), converted to its type; the tensor lives in
- * the arena. */
-koe_status koe_acoustic_set(koe_run *run, const koe_session *s, koe_str name, const double *number, size_t n, koe_arena *arena, koe_error *err);
+/* Sets the input of that name from [1, n] numbers (or [n], or a scalar, as the model declares), converted to its type; the tensor
+ * lives in the arena. */
+koe_status koe_acoustic_set(koe_run *run, const koe_session *s, koe_str name, const double *number, size_t n, koe_arena *arena,
+                            koe_error *err);
 /* Sets every element. */
 void koe_acoustic_fill(koe_tensor *t, double x);
 /* The samples of a float tensor of any shape. */
 koe_status koe_acoustic_samples(koe_speech *out, const koe_value *v, koe_error *err);
-/* Lays the durations that output `duration_out` holds, one for each token, over the samples; -1: there are none, all last equally long. */
-koe_status koe_acoustic_lay_times(const koe_speech *out, int duration_out, const koe_run *run, koe_timeline *t, const koe_tokens *tokens,
-                                  koe_error *err);
+/* Lays the durations that output `duration_out` holds, one for each token, over the samples; -1: there are none, all last equally
+ * long. */
+koe_status koe_acoustic_lay_times(const koe_speech *out, int duration_out, const koe_run *run, koe_timeline *t,
+                                  const koe_tokens *tokens, koe_error *err);
 
 /* ---- looking through a graph, by what nodes do and not by their names ---- */
 

@@ -1,7 +1,7 @@
 /* blend.h - a voice as a client spells it -> parts and weights. All of these are in use:
  *     af_bella   af_bella+af_sky   af_bella(2)+af_sky(1)   af_sky.4+af_nicole.5   a:60,b:40   a*0.6+b*0.4   a,b   a-b
- * A part is a name and a weight, 1 when it has none; `-` subtracts. Weights are divided by the sum of their sizes, so a-b is half of a
- * less half of b, as in Kokoro-FastAPI. */
+ * A part is a name and a weight, 1 when it has none; `-` subtracts. Weights are divided by the sum of their sizes, so a-b is half
+ * of a less half of b, as in Kokoro-FastAPI. */
 #ifndef KOE_VOICE_BLEND_H
 #define KOE_VOICE_BLEND_H
 #include "base/status.h"

@@ -57,9 +57,15 @@ static void builtin_list(void *state, koe_voice_table *t)
 {
     builtin *b = state;
     for (size_t i = 0; i < b->n; i++)
-        koe_voice_table_add(t, &(koe_voice_entry){ .info = { .name = b->name[i], .lang = lang_of(i)->tag, .gender = "", .grade = "",
-                                                             .engine = "builtin", .rate_hz = RATE_HZ },
-                                                   .provider = &koe_provider_builtin, .state = b, .id = i });
+        koe_voice_table_add(t, &(koe_voice_entry){ .info = { .name = b->name[i],
+                                                             .lang = lang_of(i)->tag,
+                                                             .gender = "",
+                                                             .grade = "",
+                                                             .engine = "builtin",
+                                                             .rate_hz = RATE_HZ },
+                                                   .provider = &koe_provider_builtin,
+                                                   .state = b,
+                                                   .id = i });
 }
 
 static void builtin_describe(void *state, size_t id, koe_voice *out)
@@ -82,7 +88,8 @@ static bool builtin_find(void *state, size_t *id, koe_str spelling, koe_status *
     size_t n;
     if (lang) *id = (size_t)(lang - koe_lang_table(&n)) + 1;
     *st = lang ? KOE_OK
-               : koe_fail(err, KOE_E_NOT_FOUND, "the built-in voice has no language '%.*s'; `koe voices` lists them", KOE_STR_ARG(tag));
+               : koe_fail(err, KOE_E_NOT_FOUND, "the built-in voice has no language '%.*s'; `koe voices` lists them",
+                          KOE_STR_ARG(tag));
     return true;
 }
 

@@ -1,8 +1,8 @@
 /* kokoro.c - Kokoro-82M (StyleTTS 2): one network, and packs of style vectors that make its voices.
  *     phonemes -> [0, ids, 0], style row for their number, speed --network--> samples at 24 kHz, a duration for each token
- * The first release, v0.19, has 511 rows in a pack and takes espeak-ng's phonemes. Exports differ: the first input is `tokens` or `input_ids`; `speed` is float or an integer; the durations are an output or not. Where
- * they are none, and where an integer speed must be 0.9, the engine is asked to tap the tensors inside, which are found by what the nodes
- * around them do:
+ * The first release, v0.19, has 511 rows in a pack and takes espeak-ng's phonemes. Exports differ: the first input is `tokens` or
+ * `input_ids`; `speed` is float or an integer; the durations are an output or not. Where they are none, and where an integer
+ * speed must be 0.9, the engine is asked to tap the tensors inside, which are found by what the nodes around them do:
  *     duration_proj -> Sigmoid -> ReduceSum -> Div <- (Cast <-) speed;  Div -> Round -> Clip: frames of 600 samples */
 #include <dirent.h>
 #include <pthread.h>
@@ -188,7 +188,8 @@ static koe_status find_parts(kokoro *k, const koe_voices_setup *setup, koe_error
     if (st == KOE_OK && k->n_voice == 0 && given) st = scan_voices(k, home, err);
     k->is_v019 = find_v019(k);
     if (st == KOE_OK) st = read_vocab(k, k->dir, err);
-    if (st == KOE_OK && k->model) st = koe_acoustic_create(&k->acoustic, k->model, setup->pool, setup->precision, inspect, k, err);
+    if (st == KOE_OK && k->model)
+        st = koe_acoustic_create(&k->acoustic, k->model, setup->pool, setup->precision, inspect, k, err);
     free(home);
     return st;
 }
@@ -220,9 +221,12 @@ static koe_status kokoro_open(void **state, const koe_voices_setup *setup, koe_e
         return st;
     }
     if (k->model && !k->n_voice)
-        koe_log(KOE_LOG_WARN, "Kokoro has a model, %s, but no voices: put NAME.bin files into %s/voices, or run `koe pull kokoro`", k->model, k->dir);
+        koe_log(KOE_LOG_WARN,
+                "Kokoro has a model, %s, but no voices: put NAME.bin files into %s/voices, or run `koe pull kokoro`", k->model,
+                k->dir);
     if (!k->model && k->n_voice)
-        koe_log(KOE_LOG_WARN, "Kokoro has %zu voices but no model: put model.onnx into %s, or run `koe pull kokoro`", k->n_voice, k->dir);
+        koe_log(KOE_LOG_WARN, "Kokoro has %zu voices but no model: put model.onnx into %s, or run `koe pull kokoro`", k->n_voice,
+                k->dir);
     *state = k;
     return KOE_OK;
 }
@@ -239,9 +243,15 @@ static void kokoro_list(void *state, koe_voice_table *t)
     kokoro *k = state;
     for (size_t i = 0; k->model && i < k->n_voice; i++) {
         const char *name = k->voice[i].name;
-        koe_voice_table_add(t, &(koe_voice_entry){ .info = { .name = name, .lang = koe_kokoro_lang(name), .gender = koe_kokoro_gender(name),
-                                                             .grade = grade_of(name), .engine = "kokoro", .rate_hz = RATE_HZ },
-                                                   .provider = &koe_provider_kokoro, .state = k, .id = i });
+        koe_voice_table_add(t, &(koe_voice_entry){ .info = { .name = name,
+                                                             .lang = koe_kokoro_lang(name),
+                                                             .gender = koe_kokoro_gender(name),
+                                                             .grade = grade_of(name),
+                                                             .engine = "kokoro",
+                                                             .rate_hz = RATE_HZ },
+                                                   .provider = &koe_provider_kokoro,
+                                                   .state = k,
+                                                   .id = i });
     }
 }
 
@@ -264,12 +274,14 @@ static koe_status kokoro_missing(void *state, koe_str name, koe_error *err)
     for (size_t i = 0; i < k->n_voice; i++) here |= koe_str_is(name, k->voice[i].name);
     if (!known && !here) return KOE_OK;
     if (here)
-        return koe_fail(err, KOE_E_NOT_FOUND, "voice '%.*s' is in %s, but Kokoro's model is not: run `koe pull kokoro`", KOE_STR_ARG(name), k->dir);
+        return koe_fail(err, KOE_E_NOT_FOUND, "voice '%.*s' is in %s, but Kokoro's model is not: run `koe pull kokoro`",
+                        KOE_STR_ARG(name), k->dir);
     if (k->model)
-        return koe_fail(err, KOE_E_NOT_FOUND, "Kokoro's voice '%.*s' is not installed: put %.*s.bin into %s/voices, or run `koe pull kokoro`",
+        return koe_fail(err, KOE_E_NOT_FOUND,
+                        "Kokoro's voice '%.*s' is not installed: put %.*s.bin into %s/voices, or run `koe pull kokoro`",
                         KOE_STR_ARG(name), KOE_STR_ARG(name), k->dir);
-    return koe_fail(err, KOE_E_NOT_FOUND, "voice '%.*s' needs Kokoro, which is not installed in %s: run `koe pull kokoro`", KOE_STR_ARG(name),
-                    k->dir);
+    return koe_fail(err, KOE_E_NOT_FOUND, "voice '%.*s' needs Kokoro, which is not installed in %s: run `koe pull kokoro`",
+                    KOE_STR_ARG(name), k->dir);
 }
 
 /* ---- the network ---------------------------------------------------------------------------------------------------------- */
@@ -331,7 +343,9 @@ static koe_status inspect(void *user, koe_acoustic_plan *plan, koe_onnx_model *m
     for (size_t i = 0; i < g->n_in; i++) {
         bool weight = &g->in[i] == tokens || &g->in[i] == style || &g->in[i] == speed;
         for (size_t w = 0; w < g->n_initializer && !weight; w++) weight = koe_str_eq(g->in[i].name, g->initializer[w].name);
-        if (!weight) return koe_fail(err, KOE_E_UNSUPPORTED, "input %.*s is not one of a Kokoro model for speech", KOE_STR_ARG(g->in[i].name));
+        if (!weight)
+            return koe_fail(err, KOE_E_UNSUPPORTED, "input %.*s is not one of a Kokoro model for speech",
+                            KOE_STR_ARG(g->in[i].name));
     }
     k->duration_out = k->speed_tap = -1;
     plan_duration(k, plan, m);
@@ -347,7 +361,8 @@ static koe_status make_tokens(koe_tokens *out, const kokoro *k, const koe_timeli
     koe_status st = koe_tokens_add(out, 0, KOE_OWNER_LEAD, err);
     for (size_t i = 0; st == KOE_OK && i < t->n; i++) {
         const koe_symbol *symbol = koe_symbols_find(&k->symbols, t->cp[i]);
-        for (size_t j = 0; symbol && st == KOE_OK && j < symbol->n; j++) st = koe_tokens_add(out, k->symbols.id[symbol->first + j], i, err);
+        for (size_t j = 0; symbol && st == KOE_OK && j < symbol->n; j++)
+            st = koe_tokens_add(out, k->symbols.id[symbol->first + j], i, err);
     }
     if (st == KOE_OK) st = koe_tokens_add(out, 0, KOE_OWNER_TAIL, err);
     if (st == KOE_OK && out->n > MAX_PHONEMES + 2)
@@ -384,8 +399,8 @@ static koe_status set_speed(void *user, size_t tap, koe_tensor *t, koe_error *er
     return KOE_OK;
 }
 
-static koe_status set_inputs(koe_run *run, const koe_session *s, kokoro *k, const koe_tokens *tokens, const double *style, double speed,
-                             koe_arena *arena, koe_error *err)
+static koe_status set_inputs(koe_run *run, const koe_session *s, kokoro *k, const koe_tokens *tokens, const double *style,
+                             double speed, koe_arena *arena, koe_error *err)
 {
     const koe_onnx_graph *g = &koe_session_model(s)->graph;
     double *id = koe_arena_array(arena, tokens->n, sizeof *id);

@@ -18,7 +18,8 @@ const char koe_kokoro_vocab[] =
     "\"↓\":169,\"→\":171,\"↗\":172,\"↘\":173,\"ᵻ\":177"
     "}";
 
-/* v0.19 numbers its symbols in order. It takes espeak-ng's phonemes with r, x, ɬ and ʲ written as ɹ, k, l and j: here they have those ids. */
+/* v0.19 numbers its symbols in order. It takes espeak-ng's phonemes with r, x, ɬ and ʲ written as ɹ, k, l and j: here they have
+ * those ids. */
 const char koe_kokoro_vocab_v019[] =
     "{"
     "\";\":1,\":\":2,\",\":3,\".\":4,\"!\":5,\"?\":6,\"¡\":7,\"¿\":8,\"—\":9,\"…\":10,\"\\\"\":11,\"«\":12,\"»\":13,"
@@ -40,16 +41,17 @@ const char koe_kokoro_vocab_v019[] =
 
 /* The grades are hexgrad's own, for the quality of the training data. */
 const koe_kokoro_voice koe_kokoro_voices[] = {
-    { "af_alloy", "C" }, { "af_aoede", "C+" }, { "af_bella", "A-" }, { "af_heart", "A" }, { "af_jessica", "D" },
-    { "af_kore", "C+" }, { "af_nicole", "B-" }, { "af_nova", "C" }, { "af_river", "D" }, { "af_sarah", "C+" },
-    { "af_sky", "C-" }, { "am_adam", "F+" }, { "am_echo", "D" }, { "am_eric", "D" }, { "am_fenrir", "C+" }, { "am_liam", "D" },
-    { "am_michael", "C+" }, { "am_onyx", "D" }, { "am_puck", "C+" }, { "am_santa", "D-" }, { "bf_alice", "D" },
-    { "bf_emma", "B-" }, { "bf_isabella", "C" }, { "bf_lily", "D" }, { "bm_daniel", "D" }, { "bm_fable", "C" },
-    { "bm_george", "C" }, { "bm_lewis", "D+" }, { "ef_dora", "" }, { "em_alex", "" }, { "em_santa", "" }, { "ff_siwis", "" },
-    { "hf_alpha", "" }, { "hf_beta", "" }, { "hm_omega", "" }, { "hm_psi", "" }, { "if_sara", "" }, { "im_nicola", "" },
-    { "jf_alpha", "" }, { "jf_gongitsune", "" }, { "jf_nezumi", "" }, { "jf_tebukuro", "" }, { "jm_kumo", "" },
-    { "pf_dora", "" }, { "pm_alex", "" }, { "pm_santa", "" }, { "zf_xiaobei", "" }, { "zf_xiaoni", "" }, { "zf_xiaoxiao", "" },
-    { "zf_xiaoyi", "" }, { "zm_yunjian", "" }, { "zm_yunxi", "" }, { "zm_yunxia", "" }, { "zm_yunyang", "" },
+    { "af_alloy", "C" },  { "af_aoede", "C+" },   { "af_bella", "A-" },   { "af_heart", "A" },   { "af_jessica", "D" },
+    { "af_kore", "C+" },  { "af_nicole", "B-" },  { "af_nova", "C" },     { "af_river", "D" },   { "af_sarah", "C+" },
+    { "af_sky", "C-" },   { "am_adam", "F+" },    { "am_echo", "D" },     { "am_eric", "D" },    { "am_fenrir", "C+" },
+    { "am_liam", "D" },   { "am_michael", "C+" }, { "am_onyx", "D" },     { "am_puck", "C+" },   { "am_santa", "D-" },
+    { "bf_alice", "D" },  { "bf_emma", "B-" },    { "bf_isabella", "C" }, { "bf_lily", "D" },    { "bm_daniel", "D" },
+    { "bm_fable", "C" },  { "bm_george", "C" },   { "bm_lewis", "D+" },   { "ef_dora", "" },     { "em_alex", "" },
+    { "em_santa", "" },   { "ff_siwis", "" },     { "hf_alpha", "" },     { "hf_beta", "" },     { "hm_omega", "" },
+    { "hm_psi", "" },     { "if_sara", "" },      { "im_nicola", "" },    { "jf_alpha", "" },    { "jf_gongitsune", "" },
+    { "jf_nezumi", "" },  { "jf_tebukuro", "" },  { "jm_kumo", "" },      { "pf_dora", "" },     { "pm_alex", "" },
+    { "pm_santa", "" },   { "zf_xiaobei", "" },   { "zf_xiaoni", "" },    { "zf_xiaoxiao", "" }, { "zf_xiaoyi", "" },
+    { "zm_yunjian", "" }, { "zm_yunxi", "" },     { "zm_yunxia", "" },    { "zm_yunyang", "" },
 };
 const size_t koe_kokoro_n_voices = sizeof koe_kokoro_voices / sizeof *koe_kokoro_voices;
 
@@ -57,7 +59,8 @@ const size_t koe_kokoro_n_voices = sizeof koe_kokoro_voices / sizeof *koe_kokoro
 const char *koe_kokoro_lang(const char *name)
 {
     static const char *const langs[] = {
-        ['a'] = "en-us", ['b'] = "en-gb", ['e'] = "es", ['f'] = "fr", ['h'] = "hi", ['i'] = "it", ['j'] = "ja", ['p'] = "pt-br", ['z'] = "zh",
+        ['a'] = "en-us", ['b'] = "en-gb", ['e'] = "es",    ['f'] = "fr", ['h'] = "hi",
+        ['i'] = "it",    ['j'] = "ja",    ['p'] = "pt-br", ['z'] = "zh",
     };
     unsigned char c = (unsigned char)name[0];
     return *koe_kokoro_gender(name) && c < sizeof langs / sizeof *langs && langs[c] ? langs[c] : "en-us";

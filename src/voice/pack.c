@@ -37,11 +37,12 @@ koe_status koe_pack_from_tensor(pack_entry *e, koe_arena *arena, const koe_tenso
     char shape[128];
     bool fits = (t->n_dim == 3 && t->dim[1] == 1 && t->dim[2] == KOE_STYLE_DIM) || (t->n_dim == 2 && t->dim[1] == KOE_STYLE_DIM);
     if (!fits || t->dim[0] < 1 || t->dim[0] > KOE_PACK_MAX_ROWS || !koe_dtype_is_float(t->dtype))
-        return koe_fail(err, KOE_E_FORMAT, "%s: a voice pack is float [n,1,256] with n up to %d, this is %s", what, KOE_PACK_MAX_ROWS,
-                        koe_tensor_describe(t, shape, sizeof shape));
+        return koe_fail(err, KOE_E_FORMAT, "%s: a voice pack is float [n,1,256] with n up to %d, this is %s", what,
+                        KOE_PACK_MAX_ROWS, koe_tensor_describe(t, shape, sizeof shape));
     size_t n = koe_tensor_count(t);
     const char *from = t->data;
-    float *row = (uintptr_t)from % sizeof(float) == 0 && t->dtype == KOE_DTYPE_F32 ? t->data : koe_arena_array(arena, n, sizeof *row);
+    float *row =
+        (uintptr_t)from % sizeof(float) == 0 && t->dtype == KOE_DTYPE_F32 ? t->data : koe_arena_array(arena, n, sizeof *row);
     if (!row) return koe_fail(err, KOE_E_NOMEM, "%s", what);
     for (size_t i = 0; (void *)row != t->data && i < n; i++) {
         uint16_t half;
@@ -62,13 +63,15 @@ koe_status koe_pack_from_tensor(pack_entry *e, koe_arena *arena, const koe_tenso
     return KOE_OK;
 }
 
-koe_status koe_pack_unzip(koe_str *out, koe_arena *arena, zip_t *zip, uint64_t index, size_t max_bytes, const char *what, koe_error *err)
+koe_status koe_pack_unzip(koe_str *out, koe_arena *arena, zip_t *zip, uint64_t index, size_t max_bytes, const char *what,
+                          koe_error *err)
 {
     zip_stat_t s;
     if (zip_stat_index(zip, index, 0, &s) != 0 || !(s.valid & ZIP_STAT_SIZE) || !(s.valid & ZIP_STAT_NAME))
         return koe_fail(err, KOE_E_FORMAT, "%s: cannot read the zip's entry %" PRIu64, what, index);
     if (s.size > max_bytes)
-        return koe_fail(err, KOE_E_LIMIT, "%s: entry %s has %" PRIu64 " bytes, the limit is %zu", what, s.name, (uint64_t)s.size, max_bytes);
+        return koe_fail(err, KOE_E_LIMIT, "%s: entry %s has %" PRIu64 " bytes, the limit is %zu", what, s.name, (uint64_t)s.size,
+                        max_bytes);
     char *p = koe_arena_alloc(arena, (size_t)s.size + 1);
     if (!p) return koe_fail(err, KOE_E_NOMEM, "%s: entry %s", what, s.name);
     zip_file_t *f = zip_fopen_index(zip, index, 0);
@@ -126,7 +129,8 @@ static koe_status list_raw(koe_pack_file *f, koe_error *err)
     size_t n = f->bytes.n;
     if (n == 0) return koe_fail(err, KOE_E_FORMAT, "%s is empty", f->what);
     if (n % ROW_BYTES != 0 || n / ROW_BYTES > KOE_PACK_MAX_ROWS)
-        return koe_fail(err, KOE_E_FORMAT, "%s is not a voice pack: %zu bytes; a raw one has 1024 for each length of utterance, 522240 as a rule",
+        return koe_fail(err, KOE_E_FORMAT,
+                        "%s is not a voice pack: %zu bytes; a raw one has 1024 for each length of utterance, 522240 as a rule",
                         f->what, n);
     if (!(f->entry = koe_arena_array(&f->arena, 1, sizeof *f->entry))) return koe_fail(err, KOE_E_NOMEM, "%s", f->what);
     return add_entry(f, stem_of(f->what), 0, err);
@@ -139,9 +143,11 @@ static koe_status list_packs(koe_pack_file *f, koe_error *err)
     if (koe_str_starts(text, KOE_STR("{")) && (f->bytes.n % ROW_BYTES != 0 || memchr(text.p, '"', text.n)))
         return koe_pack_read_json(&f->entry, &f->n_entry, &f->arena, f->bytes, f->what, err);
     if (koe_str_starts(text, KOE_STR("version https://git-lfs")))
-        return koe_fail(err, KOE_E_FORMAT, "%s is a git-lfs pointer, not the voice pack itself: fetch it with `git lfs pull`", f->what);
+        return koe_fail(err, KOE_E_FORMAT, "%s is a git-lfs pointer, not the voice pack itself: fetch it with `git lfs pull`",
+                        f->what);
     if (koe_str_starts(f->bytes, KOE_STR("\200\2")) && f->bytes.n % ROW_BYTES != 0)
-        return koe_fail(err, KOE_E_UNSUPPORTED, "%s is a PyTorch file from before version 1.6; save it again with a newer one", f->what);
+        return koe_fail(err, KOE_E_UNSUPPORTED, "%s is a PyTorch file from before version 1.6; save it again with a newer one",
+                        f->what);
     return list_raw(f, err);
 }
 

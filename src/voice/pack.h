@@ -1,6 +1,6 @@
 /* pack.h - Kokoro voice packs: a file -> named tables of style vectors.
- * A pack has one row of 256 numbers for each length of utterance: row n-1 is the style of n phonemes; in the packs of v0.19, which have
- * 511 rows, it is row n. Read are
+ * A pack has one row of 256 numbers for each length of utterance: row n-1 is the style of n phonemes; in the packs of v0.19,
+ * which have 511 rows, it is row n. Read are
  *     NAME.bin        raw little-endian float32, no header
  *     *.npz, *.bin    a zip of NAME.npy arrays, stored or deflated (voices-v1.0.bin)
  *     *.json          {"NAME": [[[256 numbers]] ...], ...} (Kokoro v0.19)
@@ -24,8 +24,8 @@ typedef struct koe_pack {
 typedef struct koe_pack_file koe_pack_file;
 
 koe_status koe_pack_file_open(koe_pack_file **out, const char *path, koe_error *err);
-/* The same from memory, which stays the caller's and must outlive the file. `what` names it in messages, and names the voice where the
- * bytes do not: the last part of the path, without its ending. */
+/* The same from memory, which stays the caller's and must outlive the file. `what` names it in messages, and names the voice
+ * where the bytes do not: the last part of the path, without its ending. */
 koe_status koe_pack_file_parse(koe_pack_file **out, const void *bytes, size_t n_bytes, const char *what, koe_error *err);
 void koe_pack_file_close(koe_pack_file *f);
 

@@ -38,7 +38,8 @@ static koe_status read_voice(pack_entry *e, koe_arena *arena, const char *name, 
 
 koe_status koe_pack_read_json(pack_entry **out, size_t *n, koe_arena *arena, koe_str bytes, const char *what, koe_error *err)
 {
-    if (bytes.n > MAX_JSON_BYTES) return koe_fail(err, KOE_E_LIMIT, "%s has %zu bytes, the limit is %d", what, bytes.n, MAX_JSON_BYTES);
+    if (bytes.n > MAX_JSON_BYTES)
+        return koe_fail(err, KOE_E_LIMIT, "%s has %zu bytes, the limit is %d", what, bytes.n, MAX_JSON_BYTES);
     json_error_t jerr;
     json_t *root = json_loadb(bytes.p, bytes.n, JSON_REJECT_DUPLICATES, &jerr);
     if (!root) return koe_fail(err, KOE_E_FORMAT, "%s, line %d, column %d: %s", what, jerr.line, jerr.column, jerr.text);
@@ -51,13 +52,14 @@ koe_status koe_pack_read_json(pack_entry **out, size_t *n, koe_arena *arena, koe
     const char *name;
     json_t *rows;
     size_t i = 0;
-    if (st == KOE_OK) json_object_foreach(root, name, rows) {
-        st = read_voice(&entry[i++], arena, name, rows, err);
-        if (st != KOE_OK) {
-            st = koe_error_wrap(err, st, "%s", what);
-            break;
+    if (st == KOE_OK) json_object_foreach(root, name, rows)
+        {
+            st = read_voice(&entry[i++], arena, name, rows, err);
+            if (st != KOE_OK) {
+                st = koe_error_wrap(err, st, "%s", what);
+                break;
+            }
         }
-    }
     json_decref(root);
     if (st != KOE_OK) return st;
     *out = entry;

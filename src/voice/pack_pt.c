@@ -2,8 +2,8 @@
  *     PREFIX/data.pkl     a pickle (protocol 2) that says how to rebuild the object
  *     PREFIX/data/KEY     the bytes of storage KEY
  *     PREFIX/byteorder    "little", in newer files
- * A pickle is a program for a stack machine that may call anything. This reader knows only the instructions that torch.save() writes
- * for a tensor or for a dict with one tensor, and instead of calling, it recognises five names:
+ * A pickle is a program for a stack machine that may call anything. This reader knows only the instructions that torch.save()
+ * writes for a tensor or for a dict with one tensor, and instead of calling, it recognises five names:
  *     torch._utils._rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)   a tensor
  *     torch.FloatStorage, HalfStorage, BFloat16Storage, DoubleStorage                         a type of storage
  *     collections.OrderedDict()                                                               a dict
@@ -81,7 +81,8 @@ static value *pop(unpickler *u, value_kind kind)
     }
     value *v = &u->stack[--u->n_stack];
     if (v->kind == kind) return v;
-    koe_fail(u->err, KOE_E_FORMAT, "%s: pickle, byte %zu: a %s where a %s belongs", u->what, u->at, kind_names[v->kind], kind_names[kind]);
+    koe_fail(u->err, KOE_E_FORMAT, "%s: pickle, byte %zu: a %s where a %s belongs", u->what, u->at, kind_names[v->kind],
+             kind_names[kind]);
     return NULL;
 }
 
@@ -121,8 +122,8 @@ static koe_status push_global(unpickler *u)
     for (size_t i = 0; i < sizeof globals / sizeof *globals; i++)
         if (koe_str_is(module, globals[i].module) && koe_str_is(name, globals[i].name))
             return push(u, (value){ .kind = V_GLOBAL, .i = (int64_t)i });
-    return koe_fail(u->err, KOE_E_UNSUPPORTED, "%s asks for %.*s.%.*s; only tensors of numbers are read from PyTorch files", u->what,
-                    (int)(module.n < 80 ? module.n : 80), module.p, (int)(name.n < 80 ? name.n : 80), name.p);
+    return koe_fail(u->err, KOE_E_UNSUPPORTED, "%s asks for %.*s.%.*s; only tensors of numbers are read from PyTorch files",
+                    u->what, (int)(module.n < 80 ? module.n : 80), module.p, (int)(name.n < 80 ? name.n : 80), name.p);
 }
 
 /* Moves the values above stack[from] to the pool. */
@@ -187,7 +188,8 @@ static koe_status read_ints(unpickler *u, int64_t *out, int *n, const value *tup
 static koe_status push_tensor(unpickler *u, const value *args)
 {
     const value *a = &u->item[args->at];
-    if (args->n < 4 || a[0].kind != V_STORAGE || a[1].kind != V_INT || a[1].i < 0) return bad(u, "_rebuild_tensor_v2 with other arguments");
+    if (args->n < 4 || a[0].kind != V_STORAGE || a[1].kind != V_INT || a[1].i < 0)
+        return bad(u, "_rebuild_tensor_v2 with other arguments");
     if (u->n_tensor == MAX_TENSORS) return bad(u, "too many tensors");
     pt_tensor *t = &u->tensor[u->n_tensor];
     *t = (pt_tensor){ .dtype = a[0].dtype, .key = a[0].s, .n_elements = a[0].i, .offset = a[1].i };
@@ -214,7 +216,8 @@ static koe_status reduce(unpickler *u)
 /* Key and value pairs above stack[from] go into the dict below `from` (below the mark, when there is one). */
 static koe_status set_items(unpickler *u, size_t from, size_t dict_top)
 {
-    if (dict_top == 0 || u->stack[dict_top - 1].kind != V_DICT || (u->n_stack - from) % 2 != 0) return bad(u, "no dict to put items in");
+    if (dict_top == 0 || u->stack[dict_top - 1].kind != V_DICT || (u->n_stack - from) % 2 != 0)
+        return bad(u, "no dict to put items in");
     value *dict = &u->stack[dict_top - 1];
     for (size_t i = from; i < u->n_stack; i += 2)
         if (u->stack[i + 1].kind == V_TENSOR) {
@@ -311,8 +314,9 @@ static koe_status step(unpickler *u, unsigned char op)
     case 'Q': return push_storage(u);
     case 'R': return reduce(u);
     default:
-        return koe_fail(u->err, KOE_E_UNSUPPORTED, "%s: pickle, byte %zu: instruction 0x%02x is not one that torch.save() uses for a tensor",
-                        u->what, u->at - 1, op);
+        return koe_fail(u->err, KOE_E_UNSUPPORTED,
+                        "%s: pickle, byte %zu: instruction 0x%02x is not one that torch.save() uses for a tensor", u->what,
+                        u->at - 1, op);
     }
 }
 
@@ -342,10 +346,13 @@ static koe_status check_layout(const pt_tensor *t, size_t *n_bytes, const char *
     koe_status st = koe_shape_bytes(n_bytes, t->dtype, t->n_dim, t->dim, err);
     if (st != KOE_OK) return koe_error_wrap(err, st, "%s", what);
     for (int i = 0; i < t->n_dim; i++)
-        if (t->dim[i] == 0 || __builtin_mul_overflow(t->dim[i] - 1, t->stride[i], &step_n) || __builtin_add_overflow(last, step_n, &last))
-            return koe_fail(err, KOE_E_FORMAT, "%s: dimension %d of %" PRId64 " with stride %" PRId64, what, i, t->dim[i], t->stride[i]);
+        if (t->dim[i] == 0 || __builtin_mul_overflow(t->dim[i] - 1, t->stride[i], &step_n) ||
+            __builtin_add_overflow(last, step_n, &last))
+            return koe_fail(err, KOE_E_FORMAT, "%s: dimension %d of %" PRId64 " with stride %" PRId64, what, i, t->dim[i],
+                            t->stride[i]);
     if (last >= t->n_elements)
-        return koe_fail(err, KOE_E_FORMAT, "%s: the tensor reaches element %" PRId64 " of a storage of %" PRId64, what, last, t->n_elements);
+        return koe_fail(err, KOE_E_FORMAT, "%s: the tensor reaches element %" PRId64 " of a storage of %" PRId64, what, last,
+                        t->n_elements);
     return KOE_OK;
 }
 
@@ -364,14 +371,15 @@ static void gather(char *out, const char *storage, const pt_tensor *t, size_t el
     }
 }
 
-static koe_status read_tensor(koe_tensor *out, koe_arena *arena, koe_arena *scratch, zip_t *zip, koe_str prefix, const pt_tensor *t,
-                              const char *what, koe_error *err)
+static koe_status read_tensor(koe_tensor *out, koe_arena *arena, koe_arena *scratch, zip_t *zip, koe_str prefix,
+                              const pt_tensor *t, const char *what, koe_error *err)
 {
     size_t n_bytes, elem = koe_dtype_size(t->dtype);
     const size_t max_bytes = (size_t)KOE_PACK_MAX_ROWS * KOE_STYLE_DIM * 8;
     koe_status st = check_layout(t, &n_bytes, what, err);
     if (st != KOE_OK) return st;
-    if (n_bytes > max_bytes) return koe_fail(err, KOE_E_LIMIT, "%s: a tensor of %zu bytes, the limit is %zu", what, n_bytes, max_bytes);
+    if (n_bytes > max_bytes)
+        return koe_fail(err, KOE_E_LIMIT, "%s: a tensor of %zu bytes, the limit is %zu", what, n_bytes, max_bytes);
     char name[512];
     int n_name = snprintf(name, sizeof name, "%.*sdata/%.*s", KOE_STR_ARG(prefix), KOE_STR_ARG(t->key));
     zip_int64_t index = n_name > 0 && (size_t)n_name < sizeof name ? zip_name_locate(zip, name, 0) : -1;
@@ -380,8 +388,8 @@ static koe_status read_tensor(koe_tensor *out, koe_arena *arena, koe_arena *scra
     st = koe_pack_unzip(&storage, scratch, zip, (uint64_t)index, max_bytes, what, err);
     if (st != KOE_OK) return st;
     if (t->n_elements < 0 || storage.n / elem < (uint64_t)t->n_elements)
-        return koe_fail(err, KOE_E_FORMAT, "%s: storage %s has %zu bytes, %" PRId64 " elements of %zu bytes are expected", what, name, storage.n,
-                        t->n_elements, elem);
+        return koe_fail(err, KOE_E_FORMAT, "%s: storage %s has %zu bytes, %" PRId64 " elements of %zu bytes are expected", what,
+                        name, storage.n, t->n_elements, elem);
     *out = (koe_tensor){ .dtype = t->dtype, .n_dim = t->n_dim, .data = koe_arena_alloc(arena, n_bytes) };
     if (!out->data) return koe_fail(err, KOE_E_NOMEM, "%s", what);
     memcpy(out->dim, t->dim, (size_t)t->n_dim * sizeof *t->dim);

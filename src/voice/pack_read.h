@@ -18,7 +18,8 @@ typedef struct pack_entry {
 koe_status koe_pack_from_tensor(pack_entry *e, koe_arena *arena, const koe_tensor *t, const char *what, koe_error *err);
 
 /* One whole entry of a zip, unpacked into the arena. KOE_E_LIMIT beyond max_bytes. */
-koe_status koe_pack_unzip(koe_str *out, koe_arena *arena, zip_t *zip, uint64_t index, size_t max_bytes, const char *what, koe_error *err);
+koe_status koe_pack_unzip(koe_str *out, koe_arena *arena, zip_t *zip, uint64_t index, size_t max_bytes, const char *what,
+                          koe_error *err);
 
 /* pack_json.c: all voices of a voices.json. *out and the rows are in the arena. */
 koe_status koe_pack_read_json(pack_entry **out, size_t *n, koe_arena *arena, koe_str bytes, const char *what, koe_error *err);

@@ -1,7 +1,7 @@
 /* piper.c - Piper's voices (VITS): a network for each, NAME.onnx, with its settings beside it, NAME.onnx.json.
  *     phonemes -> ids with pads between, scales (noise, length, noise of durations), speaker --network--> samples
- * The ids are  ^ _ p1 _ p2 _ ... $ ; a symbol may stand for several. How many frames each id gets is inside the graph, in what Ceil hands
- * to CumSum; there the engine is asked to tap it. */
+ * The ids are  ^ _ p1 _ p2 _ ... $ ; a symbol may stand for several. How many frames each id gets is inside the graph, in what
+ * Ceil hands to CumSum; there the engine is asked to tap it. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,7 +172,8 @@ static koe_status piper_open(void **state, const koe_voices_setup *setup, koe_er
     koe_status st = KOE_OK;
     if (setup->model && koe_piper_is_model(setup->model)) {
         st = add_model(p, setup->model, setup, err);
-        if (st == KOE_OK && !p->n_model) st = koe_fail(err, KOE_E_FORMAT, "%s.json cannot be read as a Piper voice's settings", setup->model);
+        if (st == KOE_OK && !p->n_model)
+            st = koe_fail(err, KOE_E_FORMAT, "%s.json cannot be read as a Piper voice's settings", setup->model);
     }
     if (st == KOE_OK) st = scan(p, setup, err);
     if (st != KOE_OK) {
@@ -187,13 +188,22 @@ static void piper_list(void *state, koe_voice_table *t)
 {
     piper *p = state;
     for (size_t i = 0; i < p->n_voice; i++)
-        koe_voice_table_add(t, &(koe_voice_entry){ .info = { .name = p->voice[i].name, .lang = p->voice[i].model->config.lang, .gender = "", .grade = "",
-                                                             .engine = "piper", .rate_hz = p->voice[i].model->config.rate_hz },
-                                                   .provider = &koe_provider_piper, .state = p, .id = i });
+        koe_voice_table_add(t, &(koe_voice_entry){ .info = { .name = p->voice[i].name,
+                                                             .lang = p->voice[i].model->config.lang,
+                                                             .gender = "",
+                                                             .grade = "",
+                                                             .engine = "piper",
+                                                             .rate_hz = p->voice[i].model->config.rate_hz },
+                                                   .provider = &koe_provider_piper,
+                                                   .state = p,
+                                                   .id = i });
 }
 
 /* Ids beyond the listed voices are NAME#NUMBER: model and speaker in one number. */
-static size_t numbered_id(const piper *p, size_t model, size_t speaker) { return p->n_voice + model * KOE_PIPER_MAX_SPEAKERS + speaker; }
+static size_t numbered_id(const piper *p, size_t model, size_t speaker)
+{
+    return p->n_voice + model * KOE_PIPER_MAX_SPEAKERS + speaker;
+}
 
 static piper_model *model_of(const piper *p, size_t id, size_t *speaker)
 {
@@ -229,7 +239,8 @@ static bool piper_find(void *state, size_t *id, koe_str spelling, koe_status *st
     for (size_t i = 0; i < p->n_model; i++) {
         if (!koe_str_is(name, p->model[i]->name)) continue;
         size_t number = 0, n = 0;
-        while (n < digits.n && n < 9 && digits.p[n] >= '0' && digits.p[n] <= '9') number = number * 10 + (size_t)(digits.p[n++] - '0');
+        while (n < digits.n && n < 9 && digits.p[n] >= '0' && digits.p[n] <= '9')
+            number = number * 10 + (size_t)(digits.p[n++] - '0');
         bool ok = n && n == digits.n && number < p->model[i]->config.n_speakers;
         *id = numbered_id(p, i, ok ? number : 0);
         *st = ok ? KOE_OK
@@ -249,7 +260,8 @@ static koe_status piper_missing(void *state, koe_str name, koe_error *err)
     bool usable = !model.failed && !config.failed && !memchr(name.p, '/', name.n);
     bool has_model = usable && koe_file_exists(model.data), has_config = usable && koe_file_exists(config.data);
     koe_status st = KOE_OK;
-    if (has_model && has_config) st = koe_fail(err, KOE_E_FORMAT, "voice '%.*s': %s cannot be read; the log says why", KOE_STR_ARG(name), config.data);
+    if (has_model && has_config)
+        st = koe_fail(err, KOE_E_FORMAT, "voice '%.*s': %s cannot be read; the log says why", KOE_STR_ARG(name), config.data);
     else if (has_model || has_config)
         st = koe_fail(err, KOE_E_NOT_FOUND, "voice '%.*s' lacks its %s, %s: run `koe pull piper:%.*s`", KOE_STR_ARG(name),
                       has_model ? "settings" : "model", has_model ? config.data : model.data, KOE_STR_ARG(name));
@@ -267,7 +279,8 @@ static koe_status inspect(void *user, koe_acoustic_plan *plan, koe_onnx_model *m
     const koe_onnx_graph *g = &model->graph;
     for (size_t i = 0; i < (m->config.n_speakers > 1 ? 4 : 3); i++)
         if (!koe_acoustic_input(g, (const char *const[]){ inputs[i], NULL }))
-            return koe_fail(err, KOE_E_FORMAT, "not a Piper voice%s: it has no input %s", i == 3 ? " with several speakers" : "", inputs[i]);
+            return koe_fail(err, KOE_E_FORMAT, "not a Piper voice%s: it has no input %s", i == 3 ? " with several speakers" : "",
+                            inputs[i]);
     m->duration_out = -1;
     for (size_t i = 0; i < g->n_node && m->duration_out < 0; i++) {
         const koe_onnx_node *ceil = &g->node[i];
@@ -285,7 +298,8 @@ static koe_status add_symbol(koe_tokens *out, const piper_model *m, uint32_t cp,
 {
     const koe_symbol *s = koe_symbols_find(&m->config.symbols, cp);
     koe_status st = KOE_OK;
-    for (size_t i = 0; s && st == KOE_OK && i < s->n; i++) st = koe_tokens_add(out, m->config.symbols.id[s->first + i], owner, err);
+    for (size_t i = 0; s && st == KOE_OK && i < s->n; i++)
+        st = koe_tokens_add(out, m->config.symbols.id[s->first + i], owner, err);
     return st;
 }
 
@@ -303,8 +317,8 @@ static koe_status make_tokens(koe_tokens *out, size_t *n_spoken, const piper_mod
     return st == KOE_OK ? add_symbol(out, m, '$', KOE_OWNER_TAIL, err) : st;
 }
 
-static koe_status set_inputs(koe_run *run, const koe_session *s, const piper_model *m, const koe_tokens *tokens, size_t speaker, double speed,
-                             koe_arena *arena, koe_error *err)
+static koe_status set_inputs(koe_run *run, const koe_session *s, const piper_model *m, const koe_tokens *tokens, size_t speaker,
+                             double speed, koe_arena *arena, koe_error *err)
 {
     const double scales[3] = { m->config.noise_scale, m->config.length_scale / speed, m->config.noise_w };
     const double n = (double)tokens->n, sid = (double)speaker;

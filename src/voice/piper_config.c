@@ -5,7 +5,8 @@
 #include "text/lang.h"
 
 /* A number within limits; `otherwise` when it is absent. */
-static koe_status get_number(double *out, const json_t *object, const char *key, double least, double most, double otherwise, koe_error *err)
+static koe_status get_number(double *out, const json_t *object, const char *key, double least, double most, double otherwise,
+                             koe_error *err)
 {
     const json_t *v = json_object_get(object, key);
     *out = json_is_number(v) ? json_number_value(v) : otherwise;
@@ -48,7 +49,8 @@ static koe_status read_alphabet(koe_piper_config *c, const json_t *root, koe_err
     if (!c->espeak_voice) return koe_fail(err, KOE_E_NOMEM, "settings");
     if (!json_is_object(ids)) return koe_fail(err, KOE_E_FORMAT, "no \"phoneme_id_map\": {\"symbol\": [id, ...], ...}");
     koe_status st = koe_symbols_read(&c->symbols, ids, "phoneme_id_map", err);
-    if (st == KOE_OK && (!koe_symbols_find(&c->symbols, '^') || !koe_symbols_find(&c->symbols, '_') || !koe_symbols_find(&c->symbols, '$')))
+    if (st == KOE_OK &&
+        (!koe_symbols_find(&c->symbols, '^') || !koe_symbols_find(&c->symbols, '_') || !koe_symbols_find(&c->symbols, '$')))
         st = koe_fail(err, KOE_E_FORMAT, "phoneme_id_map needs ^, _ and $");
     return st;
 }
@@ -60,7 +62,8 @@ static koe_status read_speakers(koe_piper_config *c, const json_t *root, koe_err
     json_t *number;
     if (c->n_speakers < 2 || json_object_size(map) == 0) return KOE_OK;
     if (!(c->named = calloc(json_object_size(map), sizeof *c->named))) return koe_fail(err, KOE_E_NOMEM, "speakers");
-    json_object_foreach((json_t *)(uintptr_t)map, name, number) {
+    json_object_foreach((json_t *)(uintptr_t)map, name, number)
+    {
         json_int_t i = json_is_integer(number) ? json_integer_value(number) : -1;
         if (i < 0 || (size_t)i >= c->n_speakers)
             return koe_fail(err, KOE_E_FORMAT, "speaker '%s' has no number from 0 to %zu", name, c->n_speakers - 1);

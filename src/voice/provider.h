@@ -63,9 +63,10 @@ typedef struct koe_tokens {
 koe_status koe_tokens_add(koe_tokens *t, int64_t id, size_t owner, koe_error *err);
 void koe_tokens_deinit(koe_tokens *t);
 
-/* Lays the durations of tokens (any unit) over n_samples. duration NULL: every code point lasts equally long. A code point without a token
- * takes no time. */
-koe_status koe_timeline_spread(koe_timeline *t, const koe_tokens *tokens, const double *duration, size_t n_samples, koe_error *err);
+/* Lays the durations of tokens (any unit) over n_samples. duration NULL: every code point lasts equally long. A code point
+ * without a token takes no time. */
+koe_status koe_timeline_spread(koe_timeline *t, const koe_tokens *tokens, const double *duration, size_t n_samples,
+                               koe_error *err);
 /* The words' times; a space between two words belongs half to each. */
 koe_status koe_timeline_words(koe_speech *out, const koe_timeline *t, const koe_segment *segment, koe_error *err);
 

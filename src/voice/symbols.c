@@ -17,7 +17,8 @@ static int by_cp(const void *a, const void *b)
 static koe_status add_id(koe_symbols *s, const json_t *v, const char *what, const char *key, koe_error *err)
 {
     json_int_t id = json_is_integer(v) ? json_integer_value(v) : -1;
-    if (id < 0 || id > MAX_ID) return koe_fail(err, KOE_E_FORMAT, "%s: the id of '%s' is no number from 0 to %d", what, key, MAX_ID);
+    if (id < 0 || id > MAX_ID)
+        return koe_fail(err, KOE_E_FORMAT, "%s: the id of '%s' is no number from 0 to %d", what, key, MAX_ID);
     s->id[s->n_id++] = id;
     return KOE_OK;
 }
@@ -37,13 +38,15 @@ koe_status koe_symbols_read(koe_symbols *out, const json_t *object, const char *
 {
     *out = (koe_symbols){ 0 };
     size_t n = json_object_size(object), n_long = 0;
-    if (n < 1 || n > MAX_SYMBOLS) return koe_fail(err, KOE_E_FORMAT, "%s holds %zu symbols, 1 to %d are read", what, n, MAX_SYMBOLS);
+    if (n < 1 || n > MAX_SYMBOLS)
+        return koe_fail(err, KOE_E_FORMAT, "%s holds %zu symbols, 1 to %d are read", what, n, MAX_SYMBOLS);
     out->symbol = calloc(n, sizeof *out->symbol);
     out->id = calloc(n * MAX_IDS, sizeof *out->id);
     koe_status st = out->symbol && out->id ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "%s", what);
     const char *key;
     json_t *v;
-    json_object_foreach((json_t *)(uintptr_t)object, key, v) {
+    json_object_foreach((json_t *)(uintptr_t)object, key, v)
+    {
         if (st != KOE_OK) break;
         if (koe_utf8_count(koe_str_of(key)) == 1) st = add_symbol(out, key, v, what, err);
         else n_long++;
@@ -63,8 +66,9 @@ koe_status koe_symbols_parse(koe_symbols *out, koe_str json, const char *key, co
     json_t *root = json_loadb(json.p ? json.p : "", json.n, 0, &jerr);
     if (!root) return koe_fail(err, KOE_E_FORMAT, "%s, line %d: %s", what, jerr.line, jerr.text);
     const json_t *object = key ? json_object_get(root, key) : root;
-    koe_status st = json_is_object(object) ? koe_symbols_read(out, object, what, err)
-                                           : koe_fail(err, KOE_E_FORMAT, "%s has no \"%s\": {\"symbol\": id, ...}", what, key ? key : "");
+    koe_status st = json_is_object(object)
+                        ? koe_symbols_read(out, object, what, err)
+                        : koe_fail(err, KOE_E_FORMAT, "%s has no \"%s\": {\"symbol\": id, ...}", what, key ? key : "");
     json_decref(root);
     return st;
 }

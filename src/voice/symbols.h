@@ -18,8 +18,8 @@ typedef struct koe_symbols {
     size_t n, n_id;
 } koe_symbols;
 
-/* From {"symbol": id, ...} or {"symbol": [id, ...], ...}. Keys of more than one code point cannot occur in phonemes; they are left out, once
- * in the log. `what` names the source in messages. */
+/* From {"symbol": id, ...} or {"symbol": [id, ...], ...}. Keys of more than one code point cannot occur in phonemes; they are
+ * left out, once in the log. `what` names the source in messages. */
 koe_status koe_symbols_read(koe_symbols *out, const json_t *object, const char *what, koe_error *err);
 /* The same from JSON text; the object is the member `key` of the root, or the root itself when key is NULL. */
 koe_status koe_symbols_parse(koe_symbols *out, koe_str json, const char *key, const char *what, koe_error *err);

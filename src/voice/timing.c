@@ -49,7 +49,8 @@ void koe_tokens_deinit(koe_tokens *t)
     *t = (koe_tokens){ 0 };
 }
 
-koe_status koe_timeline_spread(koe_timeline *t, const koe_tokens *tokens, const double *duration, size_t n_samples, koe_error *err)
+koe_status koe_timeline_spread(koe_timeline *t, const koe_tokens *tokens, const double *duration, size_t n_samples,
+                               koe_error *err)
 {
     double *length = calloc(t->n + 1, sizeof *length), lead = 0, total = 0;
     if (!length) return koe_fail(err, KOE_E_NOMEM, "%zu phonemes", t->n);

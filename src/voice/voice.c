@@ -60,7 +60,8 @@ static koe_status make_lists(koe_voices *v, const koe_voices_setup *setup, koe_e
 
 koe_status koe_voices_open(koe_voices **out, const koe_voices_setup *setup, koe_error *err)
 {
-    if (setup->model && koe_file_is_dir(setup->model)) return koe_fail(err, KOE_E_FORMAT, "%s is a folder, not a model", setup->model);
+    if (setup->model && koe_file_is_dir(setup->model))
+        return koe_fail(err, KOE_E_FORMAT, "%s is a folder, not a model", setup->model);
     if (setup->model && !koe_file_exists(setup->model)) return koe_fail(err, KOE_E_NOT_FOUND, "no model %s", setup->model);
     koe_voices *v = calloc(1, sizeof *v);
     if (!v) return koe_fail(err, KOE_E_NOMEM, "voices");
@@ -111,12 +112,18 @@ static koe_status bind_blend(koe_voice *out, const koe_voices *v, const koe_blen
         const koe_voice_entry *e = &v->table.entry[b->part[i].voice];
         double weight = b->part[i].weight;
         if (b->n > 1 && !e->provider->can_blend)
-            return koe_fail(err, KOE_E_ARGUMENT, "voice '%s' is %s's; only Kokoro's voices can be blended", e->info.name, e->provider->name);
+            return koe_fail(err, KOE_E_ARGUMENT, "voice '%s' is %s's; only Kokoro's voices can be blended", e->info.name,
+                            e->provider->name);
         out->id[i] = e->id;
         out->weight[i] = weight;
         if (b->n == 1) continue;
-        int n = snprintf(out->name + at, sizeof out->name - at, "%s%s(%.3g)", weight < 0 ? "-" : i ? "+" : "", e->info.name, fabs(weight));
-        if (n < 0 || (size_t)n >= sizeof out->name - at) return koe_fail(err, KOE_E_LIMIT, "the blend %s... has too long a name", out->name);
+        int n = snprintf(out->name + at, sizeof out->name - at, "%s%s(%.3g)",
+                         weight < 0 ? "-"
+                         : i        ? "+"
+                                    : "",
+                         e->info.name, fabs(weight));
+        if (n < 0 || (size_t)n >= sizeof out->name - at)
+            return koe_fail(err, KOE_E_LIMIT, "the blend %s... has too long a name", out->name);
         at += (size_t)n;
     }
     return KOE_OK;

@@ -1,9 +1,9 @@
 /* voice.h - what a voice is, and who can speak with it.
  *     name or blend --FIND--> koe_voice      koe_voice + segment of phonemes --SPEAK--> samples and the times of the words
- * Three providers stand behind one table (provider.h): `kokoro` (a network and packs of style vectors, voice/pack.h), `piper` (a network
- * for each voice) and `builtin` (espeak-ng's own synthesiser, always there). What is installed is found once, when the room is opened; a
- * network is loaded at the first use of one of its voices. Nothing is substituted: a voice that is missing is an error saying what to
- * install.
+ * Three providers stand behind one table (provider.h): `kokoro` (a network and packs of style vectors, voice/pack.h), `piper` (a
+ * network for each voice) and `builtin` (espeak-ng's own synthesiser, always there). What is installed is found once, when the
+ * room is opened; a network is loaded at the first use of one of its voices. Nothing is substituted: a voice that is missing is
+ * an error saying what to install.
  * Threads: a koe_voices is shared; find and speak may run any number at a time. */
 #ifndef KOE_VOICE_VOICE_H
 #define KOE_VOICE_VOICE_H
@@ -23,7 +23,8 @@ typedef struct koe_voices_setup {
     koe_espeak *espeak; /* borrowed; speaks the built-in voice */
 } koe_voices_setup;
 
-/* Missing parts (a model without voices, voices without a model) are a line in the log, not an error; a `model` that is not there is. */
+/* Missing parts (a model without voices, voices without a model) are a line in the log, not an error; a `model` that is not there
+ * is. */
 koe_status koe_voices_open(koe_voices **out, const koe_voices_setup *setup, koe_error *err);
 void koe_voices_close(koe_voices *v);
 /* The voices that can speak, the default one marked. Lives as long as `v`. */
@@ -45,8 +46,8 @@ typedef struct koe_voice {
     int rate_hz;
 } koe_voice;
 
-/* spelling: a name, a blend (voice/blend.h), NAME:SPEAKER or NAME#NUMBER of a Piper voice with several speakers, builtin:LANGUAGE; empty: the
- * default voice. KOE_E_NOT_FOUND names near matches, or says what to install. */
+/* spelling: a name, a blend (voice/blend.h), NAME:SPEAKER or NAME#NUMBER of a Piper voice with several speakers,
+ * builtin:LANGUAGE; empty: the default voice. KOE_E_NOT_FOUND names near matches, or says what to install. */
 koe_status koe_voice_find(koe_voice *out, const koe_voices *v, koe_str spelling, koe_error *err);
 
 /* How to speak one segment. */
@@ -72,6 +73,7 @@ typedef struct koe_speech {
 } koe_speech;
 
 void koe_speech_free(koe_speech *s);
-/* KOE_E_CANCELLED when job->cancel was set. The words' times come from the model's own durations: their sum is the audio's length. */
+/* KOE_E_CANCELLED when job->cancel was set. The words' times come from the model's own durations: their sum is the audio's
+ * length. */
 koe_status koe_voice_speak(koe_speech *out, const koe_voice *voice, const koe_voice_job *job, koe_error *err);
 #endif

@@ -91,14 +91,8 @@ static void test_formats(void **state)
         unsigned format, bits;
         const void *data;
     } cases[] = {
-        { 1, 8, "\300\100" },
-        { 1, 16, "\0\100\0\300" },
-        { 1, 24, "\0\0\100\0\0\300" },
-        { 1, 32, "\0\0\0\100\0\0\0\300" },
-        { 3, 32, half },
-        { 3, 64, half64 },
-        { 0xFFFE, 16, "\0\100\0\300" },
-        { 0xFFFE, 32, half },
+        { 1, 8, "\300\100" }, { 1, 16, "\0\100\0\300" }, { 1, 24, "\0\0\100\0\0\300" },  { 1, 32, "\0\0\0\100\0\0\0\300" },
+        { 3, 32, half },      { 3, 64, half64 },         { 0xFFFE, 16, "\0\100\0\300" }, { 0xFFFE, 32, half },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         size_t n = make(f, cases[i].format, cases[i].bits, cases[i].data, cases[i].bits / 4);

@@ -42,6 +42,7 @@ static bool listen(void *user, const koe_audio *a)
         assert_true(w->text_at >= a->text_at && w->text_at + w->text_n <= a->text_at + a->text_n);
     }
     for (size_t i = 0; i < a->n_samples; i++) assert_true(fabsf(a->samples[i]) < 1);
+    if (a->n_samples) assert_true(fabsf(a->samples[0]) + fabsf(a->samples[a->n_samples - 1]) < 1e-6f); /* no click at a joint */
     koe_buf_add(&h->samples, a->samples, a->n_samples * sizeof(float));
     koe_buf_add(&h->words, a->words, a->n_words * sizeof *a->words);
     return h->n_segments != h->stop_after;
@@ -82,8 +83,9 @@ static void check_words(const char *text, const heard *h)
     }
 }
 
-static const char story[] = "Dr. Ito paid $3 for it, and left. Was it worth it? Yes!\n\nA new paragraph begins here; it is a little longer than "
-                            "the others, so that there is something to time. 1,234 words - or more \xe2\x80\x94 follow...";
+static const char story[] =
+    "Dr. Ito paid $3 for it, and left. Was it worth it? Yes!\n\nA new paragraph begins here; it is a little longer than "
+    "the others, so that there is something to time. 1,234 words - or more \xe2\x80\x94 follow...";
 
 static void test_kokoro(void **state)
 {
@@ -152,7 +154,10 @@ static void test_errors(void **state)
     expect_error(e, &(koe_request){ .text = "" }, KOE_E_ARGUMENT, "nothing to say");
     expect_error(e, &(koe_request){ .text = " \n\t " }, KOE_E_ARGUMENT, "nothing to say");
     expect_error(e, &(koe_request){ 0 }, KOE_E_ARGUMENT, "text");
-    expect_error(e, &(koe_request){ .text = "ab\xff" "cd" }, KOE_E_ENCODING, "2");
+    expect_error(e,
+                 &(koe_request){ .text = "ab\xff"
+                                         "cd" },
+                 KOE_E_ENCODING, "2");
     expect_error(e, &(koe_request){ .text = "Hi.", .speed = 5 }, KOE_E_ARGUMENT, "0.25 to 4");
     expect_error(e, &(koe_request){ .text = "Hi.", .speed = NAN }, KOE_E_ARGUMENT, "0.25 to 4");
     expect_error(e, &(koe_request){ .text = "Hi.", .lang = "tlh" }, KOE_E_ARGUMENT, "tlh");
@@ -178,7 +183,9 @@ static void test_phonemes(void **state)
     make_home("kokoro_float.onnx");
     koe_engine *e = open_engine(1);
     char *p = NULL;
-    assert_int_equal(koe_phonemes(e, &(koe_request){ .text = "Hello, this is the first one of them.\n\nAnd here goes the second." }, &p, NULL), KOE_OK);
+    assert_int_equal(
+        koe_phonemes(e, &(koe_request){ .text = "Hello, this is the first one of them.\n\nAnd here goes the second." }, &p, NULL),
+        KOE_OK);
     assert_non_null(strchr(p, '\n'));
     assert_non_null(strstr(p, "h\xc9\x99l\xcb\x88O"));
     heard text = { 0 }, phonemes = { 0 };

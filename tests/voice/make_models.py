@@ -68,7 +68,7 @@ def piper(name, speakers):
     save(name, nodes + t, inputs, [("output", T.FLOAT, ["b", 1, 1, "samples"])], w, 15)
     symbols = "_^$ !',-.:;?abcdefhijklmnopqrstuvwxyzæçðøħŋœǀǁǂǃɐɑɒɓɔɕɖɗɘəɚɛɜɞɟɠɡɢɣɤɥɦɧɨɪɫɬɭɮɯɰɱɲɳɴɵɶɸɹɺɻɽɾʀʁʂʃʄʈʉʊʋʌʍʎʏʐʑʒʔʕʘʙʛʜʝʟʡʢˈˌːˑ˞"
     config = {"audio": {"sample_rate": 22050}, "espeak": {"voice": "en-us"}, "phoneme_type": "espeak", "num_speakers": speakers,
-              "inference": {"noise_scale": 0.667, "length_scale": 1, "noise_w": 0.8}, "phoneme_id_map": {c: [i] for i, c in enumerate(symbols)},
+              "inference": {"noise_scale": 0.667, "length_scale": 1, "noise_w": 0.8}, "phoneme_id_map": {c: [i] for i, c in enumerate(symbols)} | {"æ": [14, 18]},
               "speaker_id_map": {f"spk{i}": i for i in range(speakers)} if speakers > 1 else {}}
     json.dump(config, open(FOLDER + name + ".onnx.json", "w"), ensure_ascii=False)
 

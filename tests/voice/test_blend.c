@@ -24,7 +24,8 @@ static void check_case(size_t line, koe_str spelling, koe_str want)
     koe_status st = koe_blend_parse(&b, spelling, names, N_INSTALLED, &err);
     if (want.p[0] == '!') {
         char *piece = koe_str_dup(koe_str_trim(koe_str_sub(want, 1, want.n)));
-        if (st == KOE_OK || !strstr(err.message, piece)) fail_msg("line %zu: message '%s' without '%s'", line, err.message, piece);
+        if (st == KOE_OK || !strstr(err.message, piece))
+            fail_msg("line %zu: message '%s' without '%s'", line, err.message, piece);
         free(piece);
         return;
     }

@@ -1,4 +1,5 @@
 /* Who is installed, who is meant, and what is said when somebody is not there; then each network speaks. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +8,7 @@
 #include <cmocka.h>
 
 #include "home.h"
+#include "onnx/onnx.h"
 #include "voice/voice.h"
 
 static koe_voices *open_voices(const char *model)
@@ -108,14 +110,17 @@ static void test_missing_parts(void **state)
     expect_error(v, "three", KOE_E_NOT_FOUND, "lacks its model");
     koe_voices_close(v);
     koe_error err = { 0 };
-    assert_int_equal(koe_voices_open(&v, &(koe_voices_setup){ .home = home, .model = in_home("none.onnx") }, &err), KOE_E_NOT_FOUND);
+    assert_int_equal(koe_voices_open(&v, &(koe_voices_setup){ .home = home, .model = in_home("none.onnx") }, &err),
+                     KOE_E_NOT_FOUND);
     assert_int_equal(koe_voices_open(&v, &(koe_voices_setup){ .home = home, .model = home }, &err), KOE_E_FORMAT);
     remove_home();
 }
 
 /* "həlˈO wˈɜɹld" and its two words. */
 static const koe_word two_words[] = { { 0, 5, 0, 5 }, { 6, 5, 6, 6 } };
-static const koe_segment hello = { .phonemes = { "h\xc9\x99l\xcb\x88O w\xcb\x88\xc9\x9c\xc9\xb9ld", 17 }, .word = two_words, .n_word = 2 };
+static const koe_segment hello = { .phonemes = { "h\xc9\x99l\xcb\x88O w\xcb\x88\xc9\x9c\xc9\xb9ld", 17 },
+                                   .word = two_words,
+                                   .n_word = 2 };
 
 static size_t speak(const koe_voices *v, const char *spelling, double speed, koe_speech *out)
 {
@@ -193,6 +198,37 @@ static void test_kokoro_v019(void **state)
     remove_home();
 }
 
+/* ^ _ a _ x x' _ $: the ids as Piper lays them out, read off the frames that the network gives to each. */
+static void test_piper_ids(void **state)
+{
+    (void)state;
+    static const int64_t ids[] = {
+        1, 0, 14, 0, 14, 18, 0, 2
+    }; /* of "a", of what has no id (0x1F600), and of "æ", which has two */
+    const koe_segment segment = { .phonemes = KOE_STR("a\xf0\x9f\x98\x80\xc3\xa6") };
+    make_home("kokoro_float.onnx");
+    koe_onnx_model *m = NULL;
+    assert_int_equal(koe_onnx_open(&m, in_home("piper/one.onnx"), NULL), KOE_OK);
+    size_t frames = 0;
+    for (size_t i = 0; i < m->graph.n_initializer; i++)
+        for (size_t k = 0; koe_str_is(m->graph.initializer[i].name, "embedding") && k < sizeof ids / sizeof *ids; k++) {
+            float w;
+            memcpy(&w, (const char *)m->graph.initializer[i].t.data + 4 * ids[k], 4);
+            frames += (size_t)ceilf(w);
+        }
+    koe_onnx_close(m);
+    koe_voices *v = open_voices(NULL);
+    koe_voice voice;
+    koe_speech s = { 0 };
+    koe_error err = { 0 };
+    assert_int_equal(koe_voice_find(&voice, v, KOE_STR("one"), &err), KOE_OK);
+    assert_int_equal(koe_voice_speak(&s, &voice, &(koe_voice_job){ .segment = &segment, .speed = 1 }, &err), KOE_OK);
+    assert_int_equal(s.n_samples, frames * 256);
+    koe_speech_free(&s);
+    koe_voices_close(v);
+    remove_home();
+}
+
 static void test_piper(void **state)
 {
     (void)state;
@@ -234,8 +270,9 @@ static void test_wrong_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_find),  cmocka_unit_test(test_missing_parts), cmocka_unit_test(test_kokoro),
-        cmocka_unit_test(test_kokoro_v019), cmocka_unit_test(test_piper), cmocka_unit_test(test_wrong_model),
+        cmocka_unit_test(test_find),        cmocka_unit_test(test_missing_parts), cmocka_unit_test(test_kokoro),
+        cmocka_unit_test(test_kokoro_v019), cmocka_unit_test(test_piper_ids),     cmocka_unit_test(test_piper),
+        cmocka_unit_test(test_wrong_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

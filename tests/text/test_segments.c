@@ -87,7 +87,7 @@ static const char *const nasty[] = {
     "supercalifragilisticexpialidocious-well-known/and/or_snake_case camelCase",
     "<b>bold</b> & &amp; [link](http://x.y) `code` {braces} ~tilde~ ^caret^ |pipe|",
     "don't can't won't it's y'all rock'n'roll 'tis",
-    "Z\xcc\xb6\xcc\xb6\xcc\xb6\xcc\xb6\xcc\xb6\xcc\xb6\xcc\xb6\xcc\xb6\xcc\xb6\xcc\xb6\xcc\xb6" "algo text",
+    "Z\u0336\u0336\u0336\u0336\u0336\u0336\u0336\u0336\u0336\u0336\u0336algo text",
     "ＦＵＬＬ ｗｉｄｔｈ ﬁne",
     "สวัสดีชาวโลก ภาษาไทย",
     "one,two;three:four.five!six?seven",

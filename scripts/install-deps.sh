@@ -6,16 +6,18 @@
 set -eu
 
 # What to look for, and the Debian package that brings it. A name with "pc:" is a pkg-config module, with "py:" a module of
-# /usr/bin/python3, others are programs.
+# /usr/bin/python3, with a slash a file or folder, others are programs.
 needs='gcc=gcc gcc=libc6-dev pkg-config=pkg-config meson=meson ninja=ninja-build
   pc:cmocka=libcmocka-dev pc:espeak-ng=libespeak-ng-dev pc:icu-uc=libicu-dev pc:icu-i18n=libicu-dev
-  pc:jansson=libjansson-dev pc:libcurl=libcurl4-openssl-dev pc:libzip=libzip-dev'
+  pc:jansson=libjansson-dev pc:libcurl=libcurl4-openssl-dev pc:libzip=libzip-dev
+  mecab-config=libmecab-dev /var/lib/mecab/dic/ipadic-utf8=mecab-ipadic-utf8'
 [ "${1:-}" = ci ] && needs="$needs clang=clang python3=python3 py:onnx=python3-onnx py:numpy=python3-numpy"
 
 is_here() {
   case $1 in
     pc:*) command -v pkg-config >/dev/null && pkg-config --exists "${1#pc:}" ;;
     py:*) /usr/bin/python3 -c "import importlib.util, sys; sys.exit(not importlib.util.find_spec('${1#py:}'))" 2>/dev/null ;;
+    /*) [ -e "$1" ] ;;
     *) command -v "$1" >/dev/null ;;
   esac
 }

@@ -164,8 +164,10 @@ static void refusals(void **state)
     assert_non_null(strstr(err.message, "byte 6"));
     assert_int_equal(koe_text_segments(&s, text_room, KOE_STR(""), &opt, &err), KOE_OK);
     assert_int_equal(s.n, 0);
+    koe_segments_free(&s);
     assert_int_equal(koe_text_segments(&s, text_room, KOE_STR(" *** \n"), &opt, &err), KOE_OK);
     assert_int_equal(s.n, 0);
+    koe_segments_free(&s);
 }
 
 static void given_phonemes(void **state)

@@ -17,11 +17,16 @@ typedef struct koe_session_options {
     const char *passes; /* e.g. "-snake,-fold": passes to leave out; NULL: all */
     const char *const *taps; /* names of inner tensors to keep as extra outputs after the graph's own */
     size_t n_taps;
+    const char *packed; /* a file of packed weights, used when it fits the model, this machine and the options; NULL: none */
 } koe_session_options;
 
 /* Takes the model in every case (closes it on failure). opt may be NULL. KOE_E_UNSUPPORTED names operator, domain, opset and node. */
 koe_status koe_session_create(koe_session **out, koe_onnx_model *model, const koe_session_options *opt, koe_error *err);
 void koe_session_destroy(koe_session *s);
+/* True when all packed weights come from the file that the options named. */
+bool koe_session_is_packed(const koe_session *s);
+/* Writes the packed weights to `path`, atomically, for the next session's options. */
+koe_status koe_session_save_packed(const koe_session *s, const char *path, koe_error *err);
 const koe_onnx_model *koe_session_model(const koe_session *s);
 size_t koe_session_n_in(const koe_session *s); /* graph inputs that are not initialisers come first, in order; the others follow */
 size_t koe_session_n_out(const koe_session *s); /* the graph's outputs, then the taps */

@@ -4,6 +4,7 @@
  *     pass_*.c   one pattern each
  *     precision.c  which nodes may use low precision
  *     plan.c     last readers, prepared operators
+ *     weights.c  what operators pack, and the file it is kept in
  *     session.c  the public face of a loaded graph
  *     run.c      executes a plan; what an operator may ask of a run
  *     control.c  If, Loop, Scan, SequenceMap */
@@ -11,6 +12,7 @@
 #define KOE_GRAPH_INTERNAL_H
 #include "graph/graph.h"
 #include "graph/memory.h"
+#include "graph/weights.h"
 
 /* A graph or subgraph, ready to run: nodes in order. */
 typedef struct koe_plan {
@@ -46,6 +48,9 @@ struct koe_session {
     bool *in_optional; /* has an initialiser as default */
     int n_in;
     int n_graph_out; /* outputs of the graph; taps follow */
+    koe_weights *weights;
+    int *n_reads; /* [n_slot] while nodes are prepared: readers that have not packed the value */
+    unsigned char key[32]; /* of the packed file that would fit */
     koe_arena arena; /* nodes, slots' lists, folded constants */
 };
 

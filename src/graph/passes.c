@@ -57,6 +57,7 @@ static koe_status fold_node(koe_session *s, koe_run *r, koe_node *node, koe_erro
         if (node->in[i] >= 0) r->value[node->in[i]] = s->slot[node->in[i]].constant;
     if (st == KOE_OK) st = koe_run_node(r, node, err);
     koe_graph_release(node);
+    koe_weights_drop(s->weights, node->pack_id);
     for (int i = 0; i < node->n_out && st == KOE_OK; i++)
         if (node->out[i] >= 0) st = keep(s, &s->slot[node->out[i]].constant, &r->value[node->out[i]], err);
     for (int i = 0; i < node->n_out; i++)

@@ -2,6 +2,8 @@
 #include "graph/internal.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* Every slot that a subgraph reads, its own among them. */
 static void plan_reads(const koe_plan *plan, void (*fn)(void *, int), void *arg)
@@ -23,24 +25,123 @@ void koe_graph_reads(const koe_node *node, void (*fn)(void *arg, int slot), void
     for (int k = 0; k < node->n_body; k++) plan_reads(node->body[k], fn, arg);
 }
 
-/* Constants that an operator of the "widen" kind would widen at every run are widened here, once. */
-static koe_status widen_constants(koe_session *s, koe_node *node, koe_error *err)
+/* ---- constants of a node ----------------------------------------------------------------------------------------------------- */
+
+static bool is_half(koe_dtype d) { return d == KOE_DTYPE_F16 || d == KOE_DTYPE_BF16; }
+static bool is_aligned(const koe_tensor *t) { return (uintptr_t)t->data % koe_dtype_size(t->dtype) == 0; }
+
+/* Moves the elements of *t to memory of the session, aligned. */
+static koe_status align_constant(koe_session *s, koe_tensor *t, koe_error *err)
 {
-    if (!(node->op->flags & KOE_OP_WIDEN_HALF)) return KOE_OK;
-    for (int i = 0; i < node->n_in; i++) {
-        const koe_tensor *t = node->in_const[i];
-        if (!t || (t->dtype != KOE_DTYPE_F16 && t->dtype != KOE_DTYPE_BF16)) continue;
-        size_t n = koe_tensor_count(t);
-        koe_tensor *wide = koe_arena_alloc(&s->arena, sizeof *wide);
-        float *f = koe_arena_array(&s->arena, n ? n : 1, sizeof *f);
-        if (!wide || !f) return koe_fail(err, KOE_E_NOMEM, "widened weights");
-        *wide = *t;
-        wide->dtype = KOE_DTYPE_F32;
-        wide->data = f;
-        koe_widen(f, t);
-        node->in_const[i] = wide;
-    }
+    size_t n = koe_tensor_bytes(t);
+    void *p = koe_arena_alloc(&s->arena, n ? n : 1);
+    if (!p) return koe_fail(err, KOE_E_NOMEM, "a constant of %zu bytes", n);
+    memcpy(p, t->data, n);
+    t->data = p;
     return KOE_OK;
+}
+
+/* Input i as prepare() and run() may read it: aligned, and for an operator of the "widen" kind widened, once instead of at every run. */
+static koe_status settle(koe_session *s, koe_node *node, int i, koe_error *err)
+{
+    koe_tensor *t = &s->slot[node->in[i]].constant.t;
+    koe_status st = KOE_OK;
+    if (!is_aligned(t)) st = align_constant(s, t, err);
+    if (st != KOE_OK || !is_half(t->dtype) || !(node->op->flags & KOE_OP_WIDEN_HALF)) {
+        node->in_const[i] = t;
+        return st;
+    }
+    size_t n = koe_tensor_count(t);
+    koe_tensor *wide = koe_arena_alloc(&s->arena, sizeof *wide);
+    float *f = koe_arena_array(&s->arena, n ? n : 1, sizeof *f);
+    if (!wide || !f) return koe_fail(err, KOE_E_NOMEM, "widened weights");
+    *wide = *t;
+    wide->dtype = KOE_DTYPE_F32;
+    wide->data = f;
+    koe_widen(f, t);
+    node->in_const[i] = wide;
+    return KOE_OK;
+}
+
+/* Type and shape alone, until it is known whether the operator packs the input. */
+static koe_status describe(koe_session *s, koe_node *node, int i, koe_error *err)
+{
+    koe_tensor *shape = koe_arena_alloc(&s->arena, sizeof *shape);
+    if (!shape) return koe_fail(err, KOE_E_NOMEM, "node '%.*s'", KOE_STR_ARG(node->name));
+    *shape = s->slot[node->in[i]].constant.t;
+    shape->data = NULL;
+    if (is_half(shape->dtype) && (node->op->flags & KOE_OP_WIDEN_HALF)) shape->dtype = KOE_DTYPE_F32;
+    node->in_const[i] = shape;
+    return KOE_OK;
+}
+
+const void *koe_node_data(koe_node *node, int i)
+{
+    koe_session *s = node->session;
+    const koe_tensor *t = &s->slot[node->in[i]].constant.t, *want = node->in_const[i];
+    if (want->data) return want->data;
+    if (want->dtype == t->dtype && is_aligned(t)) return t->data;
+    void *p = koe_weights_temp(s->weights, koe_tensor_bytes(want));
+    if (p && want->dtype == t->dtype) memcpy(p, t->data, koe_tensor_bytes(t));
+    else if (p) koe_widen(p, t);
+    return p;
+}
+
+koe_status koe_node_pack(koe_node *node, int i, unsigned part, size_t n_bytes, void **out, bool *ready, koe_error *err)
+{
+    node->packed |= 1u << i;
+    return koe_weights_get(node->session->weights, node->pack_id, part, n_bytes, out, ready, err);
+}
+
+/* ---- nodes that are the same --------------------------------------------------------------------------------------------- */
+
+static bool same_attr(const koe_onnx_attr *a, const koe_onnx_attr *b)
+{
+    if (!koe_str_eq(a->name, b->name) || a->type != b->type || a->n != b->n || a->t != b->t || a->g != b->g) return false;
+    if (a->type == KOE_ATTR_FLOAT && a->f != b->f) return false;
+    if (a->type == KOE_ATTR_INT && a->i != b->i) return false;
+    if (a->type == KOE_ATTR_STRING && !koe_str_eq(a->s, b->s)) return false;
+    if (a->type == KOE_ATTR_FLOATS && memcmp(a->floats, b->floats, a->n * sizeof *a->floats) != 0) return false;
+    if (a->type == KOE_ATTR_INTS && memcmp(a->ints, b->ints, a->n * sizeof *a->ints) != 0) return false;
+    return a->type != KOE_ATTR_STRINGS;
+}
+
+static const void *constant_data(const koe_session *s, const koe_node *n, int i)
+{
+    const koe_value *v = n->in[i] >= 0 ? &s->slot[n->in[i]].constant : NULL;
+    return v && v->kind == KOE_VALUE_TENSOR ? v->t.data : NULL;
+}
+
+static bool same_work(const koe_session *s, const koe_node *a, const koe_node *b)
+{
+    if (a->op != b->op || a->precision != b->precision || a->n_in != b->n_in || a->n_attr != b->n_attr) return false;
+    for (int i = 0; i < a->n_in; i++)
+        if (constant_data(s, a, i) != constant_data(s, b, i)) return false;
+    for (size_t i = 0; i < a->n_attr; i++)
+        if (!same_attr(&a->attr[i], &b->attr[i])) return false;
+    return true;
+}
+
+/* The pack_id of an earlier node with the same weight input and everything else, or the node's own. Networks that share layers
+ * (ALBERT's twelve) share their tensors. */
+static unsigned shared_id(const koe_session *s, const koe_node *node)
+{
+    enum { LOOK_BACK = 10000 }; /* nodes: bounds the work on a hostile model */
+    for (size_t i = s->n_all, end = i > LOOK_BACK ? i - LOOK_BACK : 0; i-- > end;) {
+        const koe_node *other = s->all[i];
+        if (other->op == node->op && other != node && other->packed && same_work(s, node, other)) return other->pack_id;
+    }
+    return node->id;
+}
+
+/* Weights that every reader has packed are not read again: their pages of the model file go back to the system, which would read them
+ * again from the file should anything ask. */
+static void release_pages(const koe_session *s, const koe_tensor *t)
+{
+    const koe_mapping *f = &s->model->file;
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = (uintptr_t)t->data, map = (uintptr_t)f->p;
+    const uintptr_t from = (first + page - 1) / page * page, to = (first + koe_tensor_bytes(t)) / page * page;
+    if (from < to && map <= from && to <= map + f->n) madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
 koe_status koe_graph_prepare(koe_session *s, koe_node *node, koe_error *err)
@@ -49,12 +150,24 @@ koe_status koe_graph_prepare(koe_session *s, koe_node *node, koe_error *err)
         node->in_const = koe_arena_array(&s->arena, (size_t)node->n_in, sizeof *node->in_const);
         if (!node->in_const) return koe_fail(err, KOE_E_NOMEM, "node '%.*s'", KOE_STR_ARG(node->name));
     }
-    for (int i = 0; i < node->n_in; i++) {
-        const koe_value *v = node->in[i] >= 0 ? &s->slot[node->in[i]].constant : NULL;
-        node->in_const[i] = v && v->kind == KOE_VALUE_TENSOR ? &v->t : NULL;
+    const bool packs = (node->op->flags & KOE_OP_PACKS) && node->n_in <= 32;
+    koe_status st = KOE_OK;
+    node->session = s;
+    node->packed = 0;
+    node->pack_id = packs ? shared_id(s, node) : node->id;
+    for (int i = 0; i < node->n_in && st == KOE_OK; i++) {
+        node->in_const[i] = NULL;
+        if (node->in[i] >= 0 && s->slot[node->in[i]].constant.kind == KOE_VALUE_TENSOR)
+            st = packs ? describe(s, node, i, err) : settle(s, node, i, err);
     }
-    koe_status st = widen_constants(s, node, err);
     if (st == KOE_OK && node->op->prepare) st = node->op->prepare(node, &node->state, err);
+    for (int i = 0; i < node->n_in && st == KOE_OK && packs; i++) {
+        if (!node->in_const[i]) continue;
+        if (!(node->packed & 1u << i)) st = settle(s, node, i, err);
+        else if (s->n_reads && --s->n_reads[node->in[i]] == 0) release_pages(s, &s->slot[node->in[i]].constant.t);
+    }
+    koe_weights_end(s->weights);
+    node->session = NULL;
     if (st != KOE_OK)
         return koe_error_wrap(err, st, "node '%.*s' (%.*s)", KOE_STR_ARG(node->name), KOE_STR_ARG(node->op_type));
     return KOE_OK;
@@ -169,9 +282,21 @@ static koe_status find_last(koe_session *s, koe_plan *plan, int *last, koe_error
     return st;
 }
 
+static void count_read(void *arg, int slot) { ((int *)arg)[slot]++; }
+
 koe_status koe_graph_finish(koe_session *s, koe_error *err)
 {
+    s->n_reads = calloc((size_t)s->n_slot + 1, sizeof *s->n_reads);
+    if (!s->n_reads) return koe_fail(err, KOE_E_NOMEM, "plan");
+    for (int i = 0; i < s->plan->n_node; i++) koe_graph_reads(s->plan->node[i], count_read, s->n_reads);
+    for (int i = 0; i < s->plan->n_out; i++) s->n_reads[s->plan->out[i]]++;
     koe_status st = prepare_all(s, s->plan, err);
+    free(s->n_reads);
+    s->n_reads = NULL;
+    for (int i = 0; i < s->plan->n_out && st == KOE_OK; i++) {
+        koe_value *v = &s->slot[s->plan->out[i]].constant;
+        if (v->kind == KOE_VALUE_TENSOR && !is_aligned(&v->t)) st = align_constant(s, &v->t, err);
+    }
     if (st != KOE_OK) return st;
     int *last = calloc((size_t)s->n_slot + 1, sizeof *last);
     if (!last) return koe_fail(err, KOE_E_NOMEM, "plan");

@@ -2,6 +2,31 @@
 #include "graph/internal.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
+
+#include "base/cpu.h"
+#include "base/digest.h"
+
+/* What packed weights depend on. The model file is known by its size, its time and samples of its content: reading all of it would take
+ * longer than packing. */
+static void make_key(koe_session *s, const koe_session_options *opt)
+{
+    enum { PACKING_VERSION = 1, SAMPLE = 4096, N_SAMPLES = 64 };
+    const koe_mapping *f = &s->model->file;
+    struct stat info = { 0 };
+    koe_buf about = { 0 };
+    koe_digest d;
+    stat(s->model->path, &info);
+    koe_buf_printf(&about, "%d %zu %lld.%09ld %s %x %d %s", PACKING_VERSION, f->n, (long long)info.st_mtim.tv_sec, info.st_mtim.tv_nsec,
+                   koe_cpu_name(), koe_cpu_features(), s->precision, opt && opt->passes ? opt->passes : "");
+    koe_digest_init(&d, KOE_DIGEST_SHA256);
+    koe_digest_add(&d, about.data, about.n);
+    for (size_t i = 0; i < N_SAMPLES && f->n > SAMPLE; i++) koe_digest_add(&d, f->p + (f->n - SAMPLE) / (N_SAMPLES - 1) * i, SAMPLE);
+    char text[KOE_DIGEST_TEXT];
+    koe_digest_text(&d, text);
+    memcpy(s->key, text, sizeof s->key); /* half of the digits are enough */
+    koe_buf_free(&about);
+}
 
 koe_status koe_session_create(koe_session **out, koe_onnx_model *model, const koe_session_options *opt, koe_error *err)
 {
@@ -13,7 +38,9 @@ koe_status koe_session_create(koe_session **out, koe_onnx_model *model, const ko
     s->model = model;
     s->pool = opt ? opt->pool : NULL;
     s->precision = opt ? opt->precision : KOE_PRECISION_F32;
-    koe_status st = koe_onnx_align(model, err);
+    koe_status st = koe_weights_create(&s->weights, err);
+    if (st == KOE_OK && model->path) make_key(s, opt);
+    if (st == KOE_OK && model->path && opt && opt->packed) koe_weights_map(s->weights, opt->packed, s->key);
     if (st == KOE_OK) st = koe_graph_build(s, opt, err);
     if (st == KOE_OK) st = koe_graph_passes(s, opt ? opt->passes : NULL, err);
     if (st == KOE_OK) st = koe_graph_set_precision(s, err);
@@ -33,9 +60,18 @@ void koe_session_destroy(koe_session *s)
     for (size_t i = 0; i < s->n_all; i++) koe_graph_release(s->all[i]);
     free(s->all);
     free(s->slot);
+    koe_weights_destroy(s->weights);
     koe_arena_free(&s->arena);
     koe_onnx_close(s->model);
     free(s);
+}
+
+bool koe_session_is_packed(const koe_session *s) { return koe_weights_all_mapped(s->weights); }
+
+koe_status koe_session_save_packed(const koe_session *s, const char *path, koe_error *err)
+{
+    if (!s->model->path) return koe_fail(err, KOE_E_ARGUMENT, "a model that is not a file cannot be packed");
+    return koe_weights_save(s->weights, path, s->key, err);
 }
 
 const koe_onnx_model *koe_session_model(const koe_session *s) { return s->model; }

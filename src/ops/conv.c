@@ -44,6 +44,7 @@ typedef struct conv_state {
     int32_t *sum; /* int8: [group][phase][channel] */
     float *scale;
     size_t group_words;
+    bool owned; /* the weights are this state's, not the session's */
 } conv_state;
 
 /* ---- shapes ------------------------------------------------------------------------------------------------------------ */
@@ -210,10 +211,12 @@ static void release_state(void *state)
 {
     conv_state *s = state;
     if (!s) return;
-    free(s->packed);
-    free(s->words);
-    free(s->sum);
-    free(s->scale);
+    if (s->owned) {
+        free(s->packed);
+        free(s->words);
+        free(s->sum);
+        free(s->scale);
+    }
     free(s->tap);
     free(s->pos);
     free(s->phase);
@@ -283,37 +286,54 @@ static const koe_lp_set *choose_lp(const koe_node *node, const geometry *g)
     return koe_lp_kernels(node->precision == KOE_PRECISION_INT8 ? KOE_LP_INT8 : KOE_LP_BF16);
 }
 
-static koe_status make_state(conv_state **out, const koe_node *node, const geometry *g, const koe_tensor *w, const koe_lp_set *lp,
+static koe_status make_rooms(conv_state *s, const geometry *g, koe_node *preparing, bool *ready, koe_error *err)
+{
+    const size_t k = g->kernel[g->n_spatial - 1], n_sum = g->group * s->n_phase * g->c_out;
+    bool all[3] = { true, true, true };
+    koe_status st;
+    s->owned = !preparing;
+    if (s->lp) {
+        s->group_words = lp_words(s, g, k);
+        st = koe_weights_room(preparing, 1, 0, s->group_words * g->group, (void **)&s->words, &all[0], err);
+        if (st == KOE_OK) st = koe_weights_room(preparing, 1, 1, n_sum, (void **)&s->sum, &all[1], err);
+        if (st == KOE_OK) st = koe_weights_room(preparing, 1, 2, n_sum, (void **)&s->scale, &all[2], err);
+    } else {
+        const int last = g->n_spatial - 1;
+        const size_t rows = g->c_in * g->outer_kernel;
+        if (!g->transposed) koe_f32_conv_choose(&s->toom, g->c_out, rows, k, g->stride[last], g->dilation[last]);
+        s->packed_count = koe_f32_conv_count(&s->toom, g->c_out, rows, k);
+        st = koe_weights_room(preparing, 1, 0, s->packed_count * g->group, (void **)&s->packed, &all[0], err);
+    }
+    *ready = all[0] && all[1] && all[2];
+    return st;
+}
+
+/* Packs the weights w (type and shape: `of`). preparing: the node, in prepare(); NULL in run(), for weights that were computed. */
+static koe_status make_state(conv_state **out, const geometry *g, const koe_tensor *of, koe_node *preparing, const koe_lp_set *lp,
                              koe_error *err)
 {
     const int last = g->n_spatial - 1;
-    const size_t k = g->kernel[last], count = koe_tensor_count(w), n_phase = g->transposed ? g->stride[last] : 1, rows = g->c_in * g->outer_kernel;
-    const size_t n_sum = g->group * n_phase * g->c_out;
+    const size_t k = g->kernel[last], n_phase = g->transposed ? g->stride[last] : 1;
+    bool ready = false;
     conv_state *s = calloc(1, sizeof *s);
-    if (s) {
-        s->n_phase = n_phase;
-        s->group_count = count / g->group;
-        s->lp = lp;
-        if (lp) {
-            s->group_words = lp_words(s, g, k);
-            s->words = (uint32_t *)(void *)koe_weights_alloc(s->group_words * g->group);
-            s->sum = calloc(n_sum, sizeof *s->sum);
-            s->scale = calloc(n_sum, sizeof *s->scale);
-        } else {
-            if (!g->transposed) koe_f32_conv_choose(&s->toom, g->c_out, rows, k, g->stride[last], g->dilation[last]);
-            s->packed_count = koe_f32_conv_count(&s->toom, g->c_out, rows, k);
-            s->packed = koe_weights_alloc(s->packed_count * g->group);
-        }
-        s->tap = calloc(k, sizeof *s->tap);
-        s->pos = calloc(k, sizeof *s->pos);
-        s->phase = calloc(n_phase, sizeof *s->phase);
+    if (!s) return koe_fail(err, KOE_E_NOMEM, "weights");
+    s->n_phase = n_phase;
+    s->group_count = koe_tensor_count(of) / g->group;
+    s->lp = lp;
+    s->tap = calloc(k, sizeof *s->tap);
+    s->pos = calloc(k, sizeof *s->pos);
+    s->phase = calloc(n_phase, sizeof *s->phase);
+    koe_status st = s->tap && s->pos && s->phase ? make_rooms(s, g, preparing, &ready, err) : koe_fail(err, KOE_E_NOMEM, "weights");
+    if (st == KOE_OK) list_taps(s, g);
+    if (st == KOE_OK && !ready) {
+        const float *w = preparing ? koe_node_data(preparing, 1) : of->data;
+        if (w) pack_weights(s, g, w);
+        else st = koe_fail(err, KOE_E_NOMEM, "weights");
     }
-    if (!s || (lp ? !s->words || !s->sum || !s->scale : !s->packed) || !s->tap || !s->pos || !s->phase) {
+    if (st != KOE_OK) {
         release_state(s);
-        return koe_fail(err, KOE_E_NOMEM, "weights of %.*s", KOE_STR_ARG(node->name));
+        return st;
     }
-    list_taps(s, g);
-    pack_weights(s, g, w->data);
     *out = s;
     return KOE_OK;
 }
@@ -324,7 +344,7 @@ static koe_status prepare(koe_node *node, void **state, bool transposed, koe_err
     geometry g;
     if (!w || w->dtype != KOE_DTYPE_F32 || koe_tensor_count(w) == 0) return KOE_OK;
     koe_status st = read_kernel(&g, node, w, transposed, err);
-    return st == KOE_OK ? make_state((conv_state **)state, node, &g, w, choose_lp(node, &g), err) : st;
+    return st == KOE_OK ? make_state((conv_state **)state, &g, w, node, choose_lp(node, &g), err) : st;
 }
 
 static koe_status prepare_conv(koe_node *node, void **state, koe_error *err) { return prepare(node, state, false, err); }
@@ -617,7 +637,7 @@ static koe_status run(koe_op_ctx *c, bool transposed, koe_error *err)
     ep.residual = same && !transposed ? sum->data : NULL;
     st = read_prologue(&pre, c, &g, err);
     conv_state *made = NULL;
-    if (st == KOE_OK && !c->state) st = make_state(&made, c->node, &g, w, NULL, err);
+    if (st == KOE_OK && !c->state) st = make_state(&made, &g, w, NULL, NULL, err);
     if (st == KOE_OK) st = run_f32(c, &g, made ? made : c->state, x, &pre, &ep, y, err);
     release_state(made);
     if (st == KOE_OK && sum && !ep.residual) st = add_broadcast(c, y, sum, &whole, err);
@@ -628,11 +648,11 @@ static koe_status run_conv(koe_op_ctx *c, koe_error *err) { return run(c, false,
 static koe_status run_transposed(koe_op_ctx *c, koe_error *err) { return run(c, true, err); }
 
 static const koe_op ops[] = {
-    { "Conv", 1, 0, KOE_OP_WIDEN_HALF, prepare_conv, release_state, run_conv, NULL },
-    { "ConvTranspose", 1, 0, KOE_OP_WIDEN_HALF, prepare_transposed, release_state, run_transposed, NULL },
-    { "FusedConv", 1, 0, KOE_OP_WIDEN_HALF, prepare_conv, release_state, run_conv, "com.microsoft" },
-    { "Conv", 1, 0, KOE_OP_WIDEN_HALF, prepare_conv, release_state, run_conv, "koe" },
-    { "ConvTranspose", 1, 0, KOE_OP_WIDEN_HALF, prepare_transposed, release_state, run_transposed, "koe" },
+    { "Conv", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_conv, release_state, run_conv, NULL },
+    { "ConvTranspose", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_transposed, release_state, run_transposed, NULL },
+    { "FusedConv", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_conv, release_state, run_conv, "com.microsoft" },
+    { "Conv", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_conv, release_state, run_conv, "koe" },
+    { "ConvTranspose", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_transposed, release_state, run_transposed, "koe" },
 };
 
 koe_op_table koe_ops_conv(void) { return KOE_OP_TABLE(ops); }

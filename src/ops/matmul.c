@@ -25,7 +25,7 @@ typedef struct product {
 
 /* A constant b, packed: one after the other for each of its matrices. */
 typedef struct packed_b {
-    const float *data; /* shared by the nodes that use the same matrix */
+    const float *data; /* the session's */
     size_t count; /* floats of one matrix */
 } packed_b;
 
@@ -179,45 +179,27 @@ static void run_f32(koe_op_ctx *c, const product *p, const float *a, const float
     koe_pool_for(c->pool, p->n_product * k.row_tasks * k.panel_tasks, run_task, &k);
 }
 
-static void release_packed(void *state)
+/* Packs a constant b, input 1, every matrix of it. */
+static koe_status pack_b(koe_node *node, const koe_tensor *t, bool transposed, void **state, koe_error *err)
 {
-    packed_b *s = state;
-    if (!s) return;
-    koe_shared_release(s->data);
-    free(s);
-}
-
-typedef struct pack_job {
-    const packed_b *s;
-    const float *b;
-    size_t k, n, matrices;
-    bool transposed;
-} pack_job;
-
-static void pack_all(void *arg, float *out)
-{
-    const pack_job *j = arg;
-    for (size_t i = 0; i < j->matrices; i++) {
-        const float *p = j->b + i * j->k * j->n;
-        koe_f32_pack(out + i * j->s->count, j->transposed ? (koe_f32_view){ p, 1, j->k } : (koe_f32_view){ p, j->n, 1 }, j->k, j->n);
-    }
-}
-
-/* Packs a constant b, every matrix of it. */
-static koe_status pack_b(const koe_node *node, const koe_tensor *t, bool transposed, void **state, koe_error *err)
-{
-    const size_t rows = (size_t)t->dim[t->n_dim - 2], cols = (size_t)t->dim[t->n_dim - 1];
-    pack_job j = { .b = t->data, .k = transposed ? cols : rows, .n = transposed ? rows : cols,
-        .matrices = koe_dim_product(t->dim, 0, t->n_dim - 2), .transposed = transposed };
+    const int n = t->n_dim;
+    const int64_t rows = t->dim[n - 2], cols = t->dim[n - 1];
+    const size_t k = (size_t)(transposed ? cols : rows), width = (size_t)(transposed ? rows : cols), each = k * width;
+    const size_t matrices = koe_dim_product(t->dim, 0, n - 2), count = koe_f32_packed_count(k, width);
     size_t total;
-    packed_b *s = calloc(1, sizeof *s);
-    if (s) s->count = koe_f32_packed_count(j.k, j.n);
-    j.s = s;
-    const koe_form form = { "gemm", transposed, j.k, j.n, koe_f32_panel() };
-    if (s && !__builtin_mul_overflow(s->count, j.matrices, &total)) s->data = koe_shared_acquire(t->data, &form, total, pack_all, &j);
-    if (!s || !s->data) {
-        free(s);
-        return koe_fail(err, KOE_E_NOMEM, "weights of %.*s", KOE_STR_ARG(node->name));
+    void *room;
+    bool ready;
+    if (__builtin_mul_overflow(count, matrices, &total) || total > SIZE_MAX / sizeof(float))
+        return koe_fail(err, KOE_E_LIMIT, "the weights are too large");
+    koe_status st = koe_node_pack(node, 1, 0, total * sizeof(float), &room, &ready, err);
+    if (st != KOE_OK) return st;
+    const float *data = ready ? NULL : koe_node_data(node, 1);
+    packed_b *s = ready || data ? calloc(1, sizeof *s) : NULL;
+    if (!s) return koe_fail(err, KOE_E_NOMEM, "weights");
+    *s = (packed_b){ .data = room, .count = count };
+    for (size_t i = 0; data && i < matrices; i++) {
+        const float *p = data + i * each;
+        koe_f32_pack((float *)room + i * count, transposed ? (koe_f32_view){ p, 1, k } : (koe_f32_view){ p, width, 1 }, k, width);
     }
     *state = s;
     return KOE_OK;
@@ -394,10 +376,10 @@ static koe_status run_gemm(koe_op_ctx *c, koe_error *err)
 }
 
 static const koe_op ops[] = {
-    { "MatMul", 1, 0, KOE_OP_WIDEN_HALF, prepare_matmul, release_packed, run_matmul, NULL },
-    { "Gemm", 1, 0, KOE_OP_WIDEN_HALF, prepare_gemm, release_packed, run_gemm, NULL },
-    { "FusedMatMul", 1, 0, KOE_OP_WIDEN_HALF, prepare_matmul, release_packed, run_matmul, "com.microsoft" },
-    { "FusedGemm", 1, 0, KOE_OP_WIDEN_HALF, prepare_gemm, release_packed, run_gemm, "com.microsoft" },
+    { "MatMul", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_matmul, free, run_matmul, NULL },
+    { "Gemm", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_gemm, free, run_gemm, NULL },
+    { "FusedMatMul", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_matmul, free, run_matmul, "com.microsoft" },
+    { "FusedGemm", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_gemm, free, run_gemm, "com.microsoft" },
 };
 
 koe_op_table koe_ops_matmul(void) { return KOE_OP_TABLE(ops); }

@@ -35,6 +35,9 @@ enum {
     KOE_OP_WIDEN_HALF = 1,
     /* Depends on more than its inputs (random numbers): never folded, never shared. */
     KOE_OP_IMPURE = 2,
+    /* prepare() reads large constant inputs by koe_node_data() only, and those it has packed (koe_node_pack()) are not read by run():
+     * their in_const has type and shape, and no data. */
+    KOE_OP_PACKS = 4,
 };
 
 typedef struct koe_op {
@@ -72,6 +75,9 @@ struct koe_node {
     const koe_tensor **in_const; /* [n_in]; not NULL where the input never changes (weights, folded constants) */
     void *state;
     unsigned id; /* unique in the model; keys random streams */
+    unsigned pack_id; /* id of the first node with the same operator, attributes and constants: what they pack is shared */
+    unsigned packed; /* bit i: constant input i was packed */
+    struct koe_session *session; /* while prepare() runs */
     int precision; /* KOE_PRECISION_*: what prepare() should pack weights for */
     struct koe_plan **body; /* compiled subgraphs, in the order of the graph attributes */
     int n_body;
@@ -80,6 +86,13 @@ struct koe_node {
     bool tapped; /* an output is one of the session's taps */
     const bool *in_dies; /* [n_in]; the input is read here for the last time, and nowhere else in this node */
 };
+
+/* For prepare() only. Memory of n_bytes (64-byte aligned) that the session owns, for what input i is packed into; parts are numbered by the
+ * operator. *ready: it holds the packed data already - from an identical node or from a packed file - and must not be written. */
+koe_status koe_node_pack(koe_node *node, int i, unsigned part, size_t n_bytes, void **out, bool *ready, koe_error *err);
+/* Elements of constant input i in the type that in_const[i] has (half precision widened, for operators that ask for it), aligned; valid
+ * until prepare() returns. NULL when out of memory. */
+const void *koe_node_data(koe_node *node, int i);
 
 const koe_onnx_attr *koe_node_attr(const koe_node *node, const char *name); /* NULL when absent */
 int64_t koe_node_int(const koe_node *node, const char *name, int64_t missing);

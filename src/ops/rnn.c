@@ -25,15 +25,18 @@ typedef struct packed_side {
 typedef struct rnn_state {
     koe_rnn_config cfg;
     bool packed; /* W and R are constant and packed in `side` */
+    bool owned; /* the floats of `side` are this state's, not the session's */
     packed_side side[2];
 } rnn_state;
 
 static void free_weights(rnn_state *s)
 {
     for (int d = 0; d < 2; d++) {
-        free(s->side[d].w);
-        free(s->side[d].r);
-        free(s->side[d].r_new);
+        if (s->owned) {
+            free(s->side[d].w);
+            free(s->side[d].r);
+            free(s->side[d].r_new);
+        }
         free(s->side[d].qw_memory);
         free(s->side[d].qr_memory);
     }
@@ -80,42 +83,67 @@ static koe_status weight_sizes(const koe_node *node, const koe_rnn_config *cfg, 
 }
 
 /* W or R as float32: itself, or converted into malloc()ed memory, which *owned then holds. */
-static const float *as_float(const koe_tensor *t, float **owned)
+static const float *as_float(const koe_tensor *t, const void *data, float **owned)
 {
     *owned = NULL;
-    if (t->dtype == KOE_DTYPE_F32) return t->data;
+    if (t->dtype == KOE_DTYPE_F32 || !data) return data;
     size_t n = koe_tensor_count(t);
     float *v = koe_weights_alloc(n);
-    if (v) koe_cast_elements(v, KOE_DTYPE_F32, t->data, t->dtype, n);
+    if (v) koe_cast_elements(v, KOE_DTYPE_F32, data, t->dtype, n);
     return *owned = v;
 }
 
-static float *pack_matrix(const float *rows, size_t n_in, size_t n_row)
+/* What is packed for one direction: a product's right operand, from rows at `from` of W (input 1) or R (input 2). */
+typedef struct matrix {
+    float **to;
+    int input;
+    unsigned part;
+    size_t from, n_in, n_row; /* elements */
+    bool ready;
+} matrix;
+
+static size_t list_matrices(matrix out[6], rnn_state *s, size_t n_in, size_t n_hidden)
 {
-    size_t count = koe_f32_packed_count(n_in, n_row);
-    float *p = count ? koe_weights_alloc(count) : NULL;
-    if (p) koe_f32_pack(p, (koe_f32_view){ rows, 1, n_in }, n_in, n_row);
-    return p;
+    const bool gru = s->cfg.cell == KOE_CELL_GRU;
+    const size_t gates = s->cfg.n_gate * n_hidden, r_gates = gru ? 2 * n_hidden : gates;
+    size_t n = 0;
+    for (size_t d = 0; d < s->cfg.n_dir; d++) {
+        const size_t r = d * gates * n_hidden;
+        const unsigned part = (unsigned)d * 3;
+        out[n++] = (matrix){ &s->side[d].w, 1, part, d * gates * n_in, n_in, gates, false };
+        out[n++] = (matrix){ &s->side[d].r, 2, part + 1, r, n_hidden, r_gates, false };
+        if (gru) out[n++] = (matrix){ &s->side[d].r_new, 2, part + 2, r + r_gates * n_hidden, n_hidden, n_hidden, false };
+    }
+    return n;
 }
 
-/* Packs both directions of W and R, already checked by weight_sizes(). KOE_E_NOMEM leaves what rnn_release() frees. */
-static koe_status pack_floats(rnn_state *s, const koe_tensor *w, const koe_tensor *r, size_t n_in, size_t n_hidden, koe_error *err)
+/* Packs both directions of W and R, already checked by weight_sizes(). Failure leaves what rnn_release() frees. */
+static koe_status pack_floats(rnn_state *s, koe_node *preparing, const koe_tensor *w, const koe_tensor *r, size_t n_in, size_t n_hidden,
+                              koe_error *err)
 {
-    float *own_w, *own_r;
-    const float *wf = as_float(w, &own_w), *rf = as_float(r, &own_r);
-    size_t gates = s->cfg.n_gate * n_hidden, r_gates = s->cfg.cell == KOE_CELL_GRU ? 2 * n_hidden : gates;
-    bool ok = wf && rf;
-    for (size_t d = 0; ok && d < s->cfg.n_dir; d++) {
-        packed_side *side = &s->side[d];
-        const float *rd = rf + d * gates * n_hidden;
-        side->w = pack_matrix(wf + d * gates * n_in, n_in, gates);
-        side->r = pack_matrix(rd, n_hidden, r_gates);
-        if (s->cfg.cell == KOE_CELL_GRU) side->r_new = pack_matrix(rd + r_gates * n_hidden, n_hidden, n_hidden);
-        ok = side->w && side->r && (s->cfg.cell != KOE_CELL_GRU || side->r_new);
+    matrix list[6];
+    const size_t n = list_matrices(list, s, n_in, n_hidden);
+    bool ready = true;
+    koe_status st = KOE_OK;
+    s->owned = !preparing;
+    for (size_t i = 0; i < n && st == KOE_OK; i++) {
+        matrix *m = &list[i];
+        const size_t count = koe_f32_packed_count(m->n_in, m->n_row);
+        st = count ? koe_weights_room(preparing, m->input, m->part, count, (void **)m->to, &m->ready, err)
+                   : koe_fail(err, KOE_E_LIMIT, "the weights are too large");
+        ready = ready && m->ready;
     }
+    if (st != KOE_OK || ready) return st;
+    float *own_w, *own_r;
+    const float *wf = as_float(w, preparing ? koe_node_data(preparing, 1) : w->data, &own_w);
+    const float *rf = as_float(r, preparing ? koe_node_data(preparing, 2) : r->data, &own_r);
+    if (!wf || !rf) st = koe_fail(err, KOE_E_NOMEM, "packed weights of an RNN");
+    for (size_t i = 0; i < n && st == KOE_OK; i++)
+        if (!list[i].ready)
+            koe_f32_pack(*list[i].to, (koe_f32_view){ (list[i].input == 1 ? wf : rf) + list[i].from, 1, list[i].n_in }, list[i].n_in, list[i].n_row);
     free(own_w);
     free(own_r);
-    return ok ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "packed weights of an RNN");
+    return st;
 }
 
 static koe_status pack_bytes(rnn_state *s, const koe_tensor *w, const koe_tensor *r, size_t n_in, size_t n_hidden, koe_error *err)
@@ -130,12 +158,12 @@ static koe_status pack_bytes(rnn_state *s, const koe_tensor *w, const koe_tensor
     return KOE_OK;
 }
 
-static koe_status pack(rnn_state *s, const koe_node *node, bool quantised, const koe_tensor *w, const koe_tensor *r, size_t *n_in,
+static koe_status pack(rnn_state *s, const koe_node *node, koe_node *preparing, bool quantised, const koe_tensor *w, const koe_tensor *r, size_t *n_in,
                        size_t *n_hidden, koe_error *err)
 {
     koe_status st = weight_sizes(node, &s->cfg, quantised, w, r, n_in, n_hidden, err);
     if (st != KOE_OK) return st;
-    return quantised ? pack_bytes(s, w, r, *n_in, *n_hidden, err) : pack_floats(s, w, r, *n_in, *n_hidden, err);
+    return quantised ? pack_bytes(s, w, r, *n_in, *n_hidden, err) : pack_floats(s, preparing, w, r, *n_in, *n_hidden, err);
 }
 
 static bool weights_ok(bool quantised, const koe_tensor *t)
@@ -151,7 +179,7 @@ static koe_status prepare(koe_node *node, void **state, koe_cell cell, bool quan
     const koe_tensor *w = node->n_in > 1 ? node->in_const[1] : NULL, *r = node->n_in > 2 ? node->in_const[2] : NULL;
     if (st == KOE_OK && w && r && weights_ok(quantised, w) && weights_ok(quantised, r)) {
         size_t n_in, n_hidden;
-        st = pack(s, node, quantised, w, r, &n_in, &n_hidden, err);
+        st = pack(s, node, node, quantised, w, r, &n_in, &n_hidden, err);
         s->packed = true;
     }
     if (st != KOE_OK) {
@@ -371,7 +399,7 @@ static koe_status run(koe_op_ctx *c, bool quantised, koe_error *err)
     rnn_state own = { .cfg = s->cfg }; /* packs weights that are computed by the graph */
     const rnn_state *packed = s->packed ? s : &own;
     st = s->packed ? weight_sizes(c->node, &s->cfg, quantised, w, r, &j.n_in, &j.n_hidden, err)
-                   : pack(&own, c->node, quantised, w, r, &j.n_in, &j.n_hidden, err);
+                   : pack(&own, c->node, NULL, quantised, w, r, &j.n_in, &j.n_hidden, err);
     for (size_t d = 0; d < 2; d++) {
         const packed_side *side = &packed->side[d];
         j.side[d] = (koe_rnn_side){ .w = side->w, .r = side->r, .r_new = side->r_new, .qw = side->qw, .qr = side->qr };
@@ -398,9 +426,9 @@ static koe_status run_float(koe_op_ctx *c, koe_error *err) { return run(c, false
 static koe_status run_quant(koe_op_ctx *c, koe_error *err) { return run(c, true, err); }
 
 static const koe_op table[] = {
-    { "RNN", 1, 0, KOE_OP_WIDEN_HALF, prepare_rnn, rnn_release, run_float, NULL },
-    { "GRU", 1, 0, KOE_OP_WIDEN_HALF, prepare_gru, rnn_release, run_float, NULL },
-    { "LSTM", 1, 0, KOE_OP_WIDEN_HALF, prepare_lstm, rnn_release, run_float, NULL },
+    { "RNN", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_rnn, rnn_release, run_float, NULL },
+    { "GRU", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_gru, rnn_release, run_float, NULL },
+    { "LSTM", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_lstm, rnn_release, run_float, NULL },
     { "DynamicQuantizeLSTM", 1, 0, KOE_OP_WIDEN_HALF, prepare_quant, rnn_release, run_quant, "com.microsoft" },
 };
 

@@ -1,7 +1,6 @@
 /* tasks.c - see tasks.h. */
 #include "ops/tasks.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -48,67 +47,11 @@ float *koe_weights_alloc(size_t n)
     return aligned_alloc(64, (n ? n * sizeof(float) + 63 : 64) / 64 * 64);
 }
 
-/* ---- shared weights ---------------------------------------------------------------------------------------------------- */
-
-typedef struct shared {
-    struct shared *next;
-    const void *source;
-    koe_form form;
-    size_t n_users;
-    float *data;
-} shared;
-
-static pthread_mutex_t shared_lock = PTHREAD_MUTEX_INITIALIZER; /* guards the list and n_users of each */
-static shared *shared_list;
-
-static bool same_form(const koe_form *a, const koe_form *b)
+koe_status koe_weights_room(koe_node *preparing, int i, unsigned part, size_t n, void **out, bool *ready, koe_error *err)
 {
-    return strncmp(a->kind, b->kind, sizeof a->kind) == 0 && a->a == b->a && a->b == b->b && a->c == b->c && a->d == b->d;
-}
-
-static float *add_shared(const void *source, const koe_form *form, size_t count, koe_fill_fn *fill, void *arg)
-{
-    shared *s = malloc(sizeof *s);
-    float *data = koe_weights_alloc(count);
-    if (!s || !data) {
-        free(s);
-        free(data);
-        return NULL;
-    }
-    fill(arg, data);
-    *s = (shared){ .next = shared_list, .source = source, .form = *form, .n_users = 1, .data = data };
-    shared_list = s;
-    return data;
-}
-
-const float *koe_shared_acquire(const void *source, const koe_form *form, size_t count, koe_fill_fn *fill, void *arg)
-{
-    const float *data = NULL;
-    pthread_mutex_lock(&shared_lock);
-    for (shared *s = shared_list; s && !data; s = s->next)
-        if (s->source == source && same_form(&s->form, form)) {
-            s->n_users++;
-            data = s->data;
-        }
-    if (!data) data = add_shared(source, form, count, fill, arg);
-    pthread_mutex_unlock(&shared_lock);
-    return data;
-}
-
-void koe_shared_release(const float *weights)
-{
-    shared *dead = NULL;
-    if (!weights) return;
-    pthread_mutex_lock(&shared_lock);
-    for (shared **at = &shared_list; *at; at = &(*at)->next)
-        if ((*at)->data == weights) {
-            if (--(*at)->n_users == 0) {
-                dead = *at;
-                *at = dead->next;
-            }
-            break;
-        }
-    pthread_mutex_unlock(&shared_lock);
-    if (dead) free(dead->data);
-    free(dead);
+    if (n > SIZE_MAX / sizeof(float)) return koe_fail(err, KOE_E_LIMIT, "the weights are too large");
+    if (preparing) return koe_node_pack(preparing, i, part, n * sizeof(float), out, ready, err);
+    *ready = false;
+    *out = koe_weights_alloc(n);
+    return *out ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "%zu weights", n);
 }

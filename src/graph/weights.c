@@ -1,0 +1,221 @@
+#include "graph/weights.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+enum { HEADER_BYTES = 48, ENTRY_BYTES = 24, ALIGN = 64 };
+static const char magic[] = "KOEPACK1";
+
+typedef struct entry {
+    unsigned node, part;
+    size_t n;
+    void *p;
+    bool mapped; /* in the file, else malloc()ed */
+} entry;
+
+struct koe_weights {
+    entry *entry;
+    size_t n, cap;
+    koe_mapping file;
+    void **temp;
+    size_t n_temp, cap_temp;
+};
+
+koe_status koe_weights_create(koe_weights **out, koe_error *err)
+{
+    *out = calloc(1, sizeof **out);
+    return *out ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "weights");
+}
+
+void koe_weights_destroy(koe_weights *w)
+{
+    if (!w) return;
+    koe_weights_end(w);
+    for (size_t i = 0; i < w->n; i++)
+        if (!w->entry[i].mapped) free(w->entry[i].p);
+    koe_file_unmap(&w->file);
+    free(w->entry);
+    free(w->temp);
+    free(w);
+}
+
+/* Entries are sorted by node, then part: nodes are prepared in the order of their ids but for a few. */
+static size_t find(const koe_weights *w, unsigned node, unsigned part)
+{
+    size_t lo = 0, hi = w->n;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        const entry *e = &w->entry[mid];
+        if (e->node < node || (e->node == node && e->part < part)) lo = mid + 1;
+        else hi = mid;
+    }
+    return lo;
+}
+
+static entry *insert(koe_weights *w, size_t at, entry e)
+{
+    if (w->n == w->cap) {
+        size_t cap = w->cap ? w->cap * 2 : 256;
+        entry *list = realloc(w->entry, cap * sizeof *list);
+        if (!list) return NULL;
+        w->entry = list;
+        w->cap = cap;
+    }
+    memmove(&w->entry[at + 1], &w->entry[at], (w->n - at) * sizeof e);
+    w->entry[at] = e;
+    w->n++;
+    return &w->entry[at];
+}
+
+koe_status koe_weights_get(koe_weights *w, unsigned node, unsigned part, size_t n_bytes, void **out, bool *ready, koe_error *err)
+{
+    size_t at = find(w, node, part);
+    bool known = at < w->n && w->entry[at].node == node && w->entry[at].part == part;
+    if (known && w->entry[at].n != n_bytes) /* a packed file made by other code; its key should have told */
+        return koe_fail(err, KOE_E_FORMAT, "packed weights of node %u have %zu bytes, expected %zu", node, w->entry[at].n, n_bytes);
+    *ready = known;
+    if (!known) {
+        size_t room = n_bytes > SIZE_MAX - ALIGN ? 0 : (n_bytes + ALIGN - 1) / ALIGN * ALIGN;
+        void *p = n_bytes > SIZE_MAX - ALIGN ? NULL : aligned_alloc(ALIGN, room ? room : ALIGN);
+        if (!p || !insert(w, at, (entry){ node, part, n_bytes, p, false })) {
+            free(p);
+            return koe_fail(err, KOE_E_NOMEM, "%zu bytes of packed weights", n_bytes);
+        }
+    }
+    *out = w->entry[at].p;
+    return KOE_OK;
+}
+
+void koe_weights_drop(koe_weights *w, unsigned node)
+{
+    size_t from = find(w, node, 0), to = from;
+    for (; to < w->n && w->entry[to].node == node; to++)
+        if (!w->entry[to].mapped) free(w->entry[to].p);
+    memmove(&w->entry[from], &w->entry[to], (w->n - to) * sizeof *w->entry);
+    w->n -= to - from;
+}
+
+void *koe_weights_temp(koe_weights *w, size_t n_bytes)
+{
+    if (w->n_temp == w->cap_temp) {
+        size_t cap = w->cap_temp ? w->cap_temp * 2 : 16;
+        void **list = realloc(w->temp, cap * sizeof *list);
+        if (!list) return NULL;
+        w->temp = list;
+        w->cap_temp = cap;
+    }
+    void *p = n_bytes > SIZE_MAX - ALIGN ? NULL : aligned_alloc(ALIGN, (n_bytes + ALIGN) / ALIGN * ALIGN);
+    if (p) w->temp[w->n_temp++] = p;
+    return p;
+}
+
+void koe_weights_end(koe_weights *w)
+{
+    while (w->n_temp) free(w->temp[--w->n_temp]);
+}
+
+static uint64_t read_number(const unsigned char *p, int n_bytes)
+{
+    uint64_t v = 0;
+    for (int i = n_bytes - 1; i >= 0; i--) v = v << 8 | p[i];
+    return v;
+}
+
+static bool read_entries(koe_weights *w, const koe_mapping *f, const unsigned char key[32])
+{
+    if (f->n < HEADER_BYTES || memcmp(f->p, magic, 8) != 0 || memcmp(f->p + 16, key, 32) != 0) return false;
+    size_t n = (size_t)read_number(f->p + 8, 4);
+    if (n > (f->n - HEADER_BYTES) / ENTRY_BYTES) return false;
+    for (size_t i = 0; i < n; i++) {
+        const unsigned char *e = f->p + HEADER_BYTES + i * ENTRY_BYTES;
+        uint64_t offset = read_number(e + 8, 8), bytes = read_number(e + 16, 8);
+        if (offset > f->n || bytes > f->n - offset || offset % ALIGN) return false;
+        entry fresh = { (unsigned)read_number(e, 4), (unsigned)read_number(e + 4, 4), (size_t)bytes, (void *)(uintptr_t)(f->p + offset), true };
+        size_t at = find(w, fresh.node, fresh.part);
+        if (at < w->n || !insert(w, at, fresh)) return false; /* they are written in order */
+    }
+    return true;
+}
+
+bool koe_weights_map(koe_weights *w, const char *path, const unsigned char key[32])
+{
+    koe_mapping f;
+    koe_error err = { 0 };
+    if (koe_file_map(&f, path, &err) != KOE_OK) {
+        koe_log(KOE_LOG_DEBUG, "no packed weights: %s", err.message);
+        return false;
+    }
+    if (read_entries(w, &f, key)) {
+        w->file = f;
+        return true;
+    }
+    koe_log(KOE_LOG_DEBUG, "%s: packed for another model, machine or setting", path);
+    w->n = 0;
+    koe_file_unmap(&f);
+    return false;
+}
+
+bool koe_weights_all_mapped(const koe_weights *w)
+{
+    for (size_t i = 0; i < w->n; i++)
+        if (!w->entry[i].mapped) return false;
+    return w->file.n > 0;
+}
+
+static void put_number(koe_buf *b, uint64_t v, int n_bytes)
+{
+    for (int i = 0; i < n_bytes; i++) koe_buf_addc(b, (char)(v >> (8 * i)));
+}
+
+static bool write_at(int fd, const void *data, size_t n, size_t at)
+{
+    for (size_t done = 0; done < n;) {
+        ssize_t k = pwrite(fd, (const char *)data + done, n - done, (off_t)(at + done));
+        if (k < 0 && errno == EINTR) continue;
+        if (k <= 0) return false;
+        done += (size_t)k;
+    }
+    return true;
+}
+
+koe_status koe_weights_save(const koe_weights *w, const char *path, const unsigned char key[32], koe_error *err)
+{
+    koe_buf head = { 0 }, temp = { 0 };
+    size_t at = (HEADER_BYTES + w->n * ENTRY_BYTES + ALIGN - 1) / ALIGN * ALIGN, first = at;
+    koe_buf_adds(&head, magic);
+    put_number(&head, w->n, 4);
+    put_number(&head, 0, 4);
+    koe_buf_add(&head, key, 32);
+    for (size_t i = 0; i < w->n; i++) {
+        const entry *e = &w->entry[i];
+        put_number(&head, e->node, 4);
+        put_number(&head, e->part, 4);
+        put_number(&head, at, 8);
+        put_number(&head, e->n, 8);
+        at += (e->n + ALIGN - 1) / ALIGN * ALIGN;
+    }
+    koe_buf_printf(&temp, "%s.XXXXXX", path);
+    koe_status st = head.failed || temp.failed ? koe_fail(err, KOE_E_NOMEM, "packed weights") : KOE_OK;
+    int fd = st == KOE_OK ? mkostemp(temp.data, O_CLOEXEC) : -1;
+    bool ok = fd >= 0 && fchmod(fd, 0644) == 0 && write_at(fd, head.data, head.n, 0);
+    at = first;
+    for (size_t i = 0; ok && i < w->n; i++) {
+        ok = write_at(fd, w->entry[i].p, w->entry[i].n, at);
+        at += (w->entry[i].n + ALIGN - 1) / ALIGN * ALIGN;
+    }
+    ok = ok && ftruncate(fd, (off_t)at) == 0;
+    if (fd >= 0) ok = close(fd) == 0 && ok && rename(temp.data, path) == 0;
+    if (st == KOE_OK && !ok) {
+        st = koe_fail(err, KOE_E_IO, "cannot write packed weights to %s: %s", path, strerror(errno));
+        if (fd >= 0) unlink(temp.data);
+    }
+    koe_buf_free(&head);
+    koe_buf_free(&temp);
+    return st;
+}

@@ -1,0 +1,29 @@
+/* weights.h - constant data as prepare() packs it: one copy a session, shared by nodes that are the same, and kept in a file from
+ * which the next start maps it.
+ *     A packed file:  "KOEPACK1" | uint32 entries, 0 | 32 bytes key | entries x { uint32 node, uint32 part, uint64 offset, uint64 bytes }
+ *     then the data, each part aligned to 64 bytes. Numbers are little-endian. The key is a hash of all that the content depends on:
+ *     the model file, koe's packing version, instruction set, precision and passes. A file that does not fit is ignored.
+ * Threads: one at a time while a session is made; read-only afterwards. */
+#ifndef KOE_GRAPH_WEIGHTS_H
+#define KOE_GRAPH_WEIGHTS_H
+#include "base/file.h"
+#include "ops/op.h"
+
+typedef struct koe_weights koe_weights;
+
+koe_status koe_weights_create(koe_weights **out, koe_error *err);
+void koe_weights_destroy(koe_weights *w);
+/* What part `part` of `node` is to hold: *ready when it holds it already, from the mapped file or from an earlier call. */
+koe_status koe_weights_get(koe_weights *w, unsigned node, unsigned part, size_t n_bytes, void **out, bool *ready, koe_error *err);
+/* Forgets what a node has packed. */
+void koe_weights_drop(koe_weights *w, unsigned node);
+/* Memory until koe_weights_end(): for a constant that must be converted before it is packed. NULL when out of memory. */
+void *koe_weights_temp(koe_weights *w, size_t n_bytes);
+void koe_weights_end(koe_weights *w);
+/* Uses a packed file from now on. False, with a line in the log at debug level, when it is missing or not for this key. */
+bool koe_weights_map(koe_weights *w, const char *path, const unsigned char key[32]);
+/* True when everything came from the file. */
+bool koe_weights_all_mapped(const koe_weights *w);
+/* Writes all parts to a new file at `path`, atomically. */
+koe_status koe_weights_save(const koe_weights *w, const char *path, const unsigned char key[32], koe_error *err);
+#endif

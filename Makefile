@@ -5,5 +5,5 @@ speak: build ; @scripts/speak.sh "$(TEXT)"
 serve: build ; @build/koe serve
 check: ; @scripts/install-deps.sh && scripts/check.sh
 bench: build ; @scripts/bench.sh
-clean: ; rm -rf build build-asan build-gcc build-clang build-fuzz
+clean: ; rm -rf build build-asan build-clang build-fuzz
 .PHONY: build speak serve check bench clean

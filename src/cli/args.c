@@ -43,7 +43,8 @@ static void print_help(const koe_command_line *c)
         const koe_option *o = &c->option[i];
         char head[64];
         const char letter[] = { '-', o->letter, ',', ' ', 0 };
-        snprintf(head, sizeof head, "%s--%s%s%s", o->letter ? letter : "    ", o->name, o->value ? " " : "", o->value ? o->value : "");
+        snprintf(head, sizeof head, "%s--%s%s%s", o->letter ? letter : "    ", o->name, o->value ? " " : "",
+                 o->value ? o->value : "");
         printf("  %-26s %s\n", head, o->help);
     }
     printf("\nThe environment can set them too, as $KOE_ and the name in capitals.\n");
@@ -89,7 +90,8 @@ static bool list_add(koe_arg_list *list, const char *item, int argc)
     return true;
 }
 
-/* Stores an option's value. `value` is what followed '=' or the letter, or NULL; then the next word is taken, and *at advances. */
+/* Stores an option's value. `value` is what followed '=' or the letter, or NULL; then the next word is taken, and *at advances.
+ */
 static bool take_option(const koe_command_line *c, const koe_option *o, const char *value, int argc, char **argv, int *at)
 {
     if (o->on) {
@@ -178,8 +180,8 @@ koe_status koe_args_int(int64_t *out, const char *text, const char *what, int64_
     errno = 0;
     const long long n = strtoll(text, &end, 10);
     if (end == text || *end || errno || n < least || n > most)
-        return koe_fail(err, KOE_E_ARGUMENT, "%s is '%s', it must be a whole number from %" PRId64 " to %" PRId64, what, text, least,
-                        most);
+        return koe_fail(err, KOE_E_ARGUMENT, "%s is '%s', it must be a whole number from %" PRId64 " to %" PRId64, what, text,
+                        least, most);
     *out = n;
     return KOE_OK;
 }

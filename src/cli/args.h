@@ -38,8 +38,8 @@ typedef struct koe_command_line {
 typedef enum koe_args_result { KOE_ARGS_OK, KOE_ARGS_HELP, KOE_ARGS_WRONG } koe_args_result;
 
 /* Reads argv[1..argc) and the environment into what the options point at; the words that are no options go to *words (memory of
- * words and lists is freed by koe_args_free()). `--` ends the options, a lone `-` is a word. On KOE_ARGS_HELP the help was printed
- * to stdout; on KOE_ARGS_WRONG one line was printed to stderr. */
+ * words and lists is freed by koe_args_free()). `--` ends the options, a lone `-` is a word. On KOE_ARGS_HELP the help was
+ * printed to stdout; on KOE_ARGS_WRONG one line was printed to stderr. */
 koe_args_result koe_args_parse(const koe_command_line *c, int argc, char **argv, koe_arg_list *words);
 void koe_args_free(const koe_command_line *c, koe_arg_list *words);
 

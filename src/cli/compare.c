@@ -9,11 +9,11 @@
 static double element(const koe_tensor *t, size_t i)
 {
     const unsigned char *p = (const unsigned char *)t->data + i * koe_dtype_size(t->dtype);
-#define KOE_READ(type)           \
-    {                            \
-        type x;                  \
-        memcpy(&x, p, sizeof x); \
-        return (double)x;        \
+#define KOE_READ(type)                                                                                                           \
+    {                                                                                                                            \
+        type x;                                                                                                                  \
+        memcpy(&x, p, sizeof x);                                                                                                 \
+        return (double)x;                                                                                                        \
     }
     switch (t->dtype) {
     case KOE_DTYPE_F32: KOE_READ(float)

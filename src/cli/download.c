@@ -46,7 +46,7 @@ const char *koe_bytes_text(uint64_t n, char text[32])
     return text;
 }
 
-/* ---- names ------------------------------------------------------------------------------------------------------------------ */
+/* ---- names ------------------------------------------------------------------------------------------------------- */
 
 /* https://HOST/REST -> BASE/HOST/REST; malloc()ed. */
 static char *mirrored(const char *url, const char *base)
@@ -81,14 +81,13 @@ static koe_status network_error(const transfer *t, koe_error *err, const char *w
     koe_buf known = { 0 };
     if (t->remote->n_bytes) koe_buf_printf(&known, "%" PRIu64 " bytes", t->remote->n_bytes);
     if (t->remote->sha256) koe_buf_printf(&known, ", sha256 %s", t->remote->sha256);
-    const koe_status st =
-        koe_fail(err, KOE_E_IO, "%s; try again, or get %s%s%s%s on another machine and put it at %s", what, t->remote->url,
-                 known.n ? " (" : "", known.n ? known.data : "", known.n ? ")" : "", t->path);
+    const koe_status st = koe_fail(err, KOE_E_IO, "%s; try again, or get %s%s%s%s on another machine and put it at %s", what,
+                                   t->remote->url, known.n ? " (" : "", known.n ? known.data : "", known.n ? ")" : "", t->path);
     koe_buf_free(&known);
     return st;
 }
 
-/* ---- libcurl's callbacks ------------------------------------------------------------------------------------------------------ */
+/* ---- libcurl's callbacks ----------------------------------------------------------------------------------------- */
 
 static bool write_part(transfer *t, const char *p, size_t n)
 {
@@ -162,7 +161,7 @@ static void set_up_curl(transfer *t)
     curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
 }
 
-/* ---- requests --------------------------------------------------------------------------------------------------------------------- */
+/* ---- requests ---------------------------------------------------------------------------------------------------- */
 
 static koe_status restart(transfer *t, koe_error *err)
 {
@@ -190,8 +189,9 @@ static koe_status request(transfer *t, bool *again, koe_error *err)
     *again = false;
     if (t->write_errno) return koe_fail(err, KOE_E_IO, "%s: %s", t->part, strerror(t->write_errno));
     if (t->too_long)
-        return restart(t, err) == KOE_OK ? koe_fail(err, KOE_E_FORMAT, "%s is longer than the published file; nothing was kept", t->url)
-                                         : err->status;
+        return restart(t, err) == KOE_OK
+                   ? koe_fail(err, KOE_E_FORMAT, "%s is longer than the published file; nothing was kept", t->url)
+                   : err->status;
     if (code == CURLE_OK && (!t->remote->n_bytes || t->at == t->remote->n_bytes)) return KOE_OK;
     *again = true;
     if (code == CURLE_OK || code == CURLE_PARTIAL_FILE) {
@@ -204,8 +204,8 @@ static koe_status request(transfer *t, bool *again, koe_error *err)
     }
     if (code == CURLE_HTTP_RETURNED_ERROR && http < 500 && http != 408 && http != 429) {
         *again = false;
-        return koe_fail(err, http == 404 || http == 410 ? KOE_E_NOT_FOUND : KOE_E_IO, "%s: the server answers %ld%s", t->url, http,
-                        http == 404 ? " (no such file)" : "");
+        return koe_fail(err, http == 404 || http == 410 ? KOE_E_NOT_FOUND : KOE_E_IO, "%s: the server answers %ld%s", t->url,
+                        http, http == 404 ? " (no such file)" : "");
     }
     *again = code != CURLE_UNSUPPORTED_PROTOCOL && code != CURLE_URL_MALFORMAT && code != CURLE_TOO_MANY_REDIRECTS &&
              code != CURLE_PEER_FAILED_VERIFICATION;
@@ -230,7 +230,7 @@ static koe_status fetch(transfer *t, koe_error *err)
     }
 }
 
-/* ---- checksums --------------------------------------------------------------------------------------------------------------------- */
+/* ---- checksums --------------------------------------------------------------------------------------------------- */
 
 /* True when the file has the remote's size and checksums; else `why` (512 bytes) says what is different. */
 static bool is_published(const char *path, const koe_remote *r, char *why, size_t cap)
@@ -294,7 +294,7 @@ static koe_status write_pin(const char *path, const char *url, koe_error *err)
     return st;
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 static koe_status make_folder(const char *path, koe_error *err)
 {
@@ -331,7 +331,8 @@ static koe_status fetch_checked(transfer *t, koe_error *err)
         st = restart(t, err);
         if (st != KOE_OK) return st;
         if (!once_more)
-            return koe_fail(err, KOE_E_FORMAT, "%s is not the published file: %s; nothing was kept, try again later", t->url, why);
+            return koe_fail(err, KOE_E_FORMAT, "%s is not the published file: %s; nothing was kept, try again later", t->url,
+                            why);
     }
 }
 
@@ -369,8 +370,8 @@ koe_status koe_download_fresh(const koe_remote *remote, const char *path, const 
     return download(remote, path, options, err);
 }
 
-koe_status koe_download(koe_download_result *result, const koe_remote *remote, const char *path, const koe_download_options *options,
-                        koe_error *err)
+koe_status koe_download(koe_download_result *result, const koe_remote *remote, const char *path,
+                        const koe_download_options *options, koe_error *err)
 {
     char pin[KOE_DIGEST_TEXT], why[600];
     koe_remote known = *remote;

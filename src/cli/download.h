@@ -1,5 +1,6 @@
 /* download.h - one published file from the network to its place:
- *     PATH.part (resumed when there is one) -> size and checksum -> PATH, by rename: PATH is the whole, right file or not there. */
+ *     PATH.part (resumed when there is one) -> size and checksum -> PATH, by rename: PATH is the whole, right file or not there.
+ */
 #ifndef KOE_CLI_DOWNLOAD_H
 #define KOE_CLI_DOWNLOAD_H
 #include <stdbool.h>
@@ -23,12 +24,12 @@ typedef struct koe_download_options {
 
 typedef enum koe_download_result { KOE_DOWNLOADED, KOE_DOWNLOAD_WAS_HERE } koe_download_result;
 
-/* Brings `remote` to `path`, making its folder. A file that is there with the right checksum (or, where none is known, with the one
- * pinned at its first download in PATH.sha256) is left alone. KOE_E_NOT_FOUND: the server has no such file. KOE_E_FORMAT: what came is
- * not the published file; nothing is kept. KOE_E_IO: the network, or the disk; PATH.part is kept for the next try. The message of a
- * network failure says what to put where by hand. */
-koe_status koe_download(koe_download_result *result, const koe_remote *remote, const char *path, const koe_download_options *options,
-                        koe_error *err);
+/* Brings `remote` to `path`, making its folder. A file that is there with the right checksum (or, where none is known, with the
+ * one pinned at its first download in PATH.sha256) is left alone. KOE_E_NOT_FOUND: the server has no such file. KOE_E_FORMAT:
+ * what came is not the published file; nothing is kept. KOE_E_IO: the network, or the disk; PATH.part is kept for the next try.
+ * The message of a network failure says what to put where by hand. */
+koe_status koe_download(koe_download_result *result, const koe_remote *remote, const char *path,
+                        const koe_download_options *options, koe_error *err);
 /* The same without pinning, and always anew: for lists that change. */
 koe_status koe_download_fresh(const koe_remote *remote, const char *path, const koe_download_options *options, koe_error *err);
 

@@ -24,7 +24,8 @@ static koe_status read_one(koe_buf *out, const char **source, const char *word, 
 {
     const bool is_stdin = strcmp(word, "-") == 0;
     if (!is_stdin && koe_file_is_dir(word))
-        return koe_fail(err, KOE_E_ARGUMENT, "%s is a folder; name a text file in it, or pipe the text: echo %s | koe say -", word, word);
+        return koe_fail(err, KOE_E_ARGUMENT, "%s is a folder; name a text file in it, or pipe the text: echo %s | koe say -",
+                        word, word);
     if (is_stdin || koe_file_exists(word) || is_meant_as_file(word)) {
         *source = is_stdin ? "stdin" : word;
         return koe_file_read(out, word, MAX_TEXT_BYTES, err);

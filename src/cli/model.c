@@ -13,7 +13,9 @@ koe_status koe_model_options_read(koe_model_options *o, koe_error *err)
     static const struct {
         const char *name;
         int id;
-    } precisions[] = { { "f32", KOE_PRECISION_F32 }, { "bf16", KOE_PRECISION_BF16 }, { "int8", KOE_PRECISION_INT8 },
+    } precisions[] = { { "f32", KOE_PRECISION_F32 },
+                       { "bf16", KOE_PRECISION_BF16 },
+                       { "int8", KOE_PRECISION_INT8 },
                        { "auto", KOE_PRECISION_AUTO } };
     int64_t threads = 0, seed = 0;
     koe_status st = koe_args_int(&threads, o->threads, "--threads", 0, 4096, err);
@@ -59,8 +61,8 @@ void koe_loaded_close(koe_loaded *l)
 }
 
 /* n tensors as a value: one tensor, or a sequence of them. */
-static koe_status value_of(koe_value *out, bool as_sequence, koe_arena *arena, const koe_tensor *tensor, size_t n, const char *path,
-                           koe_error *err)
+static koe_status value_of(koe_value *out, bool as_sequence, koe_arena *arena, const koe_tensor *tensor, size_t n,
+                           const char *path, koe_error *err)
 {
     *out = (koe_value){ .kind = as_sequence ? KOE_VALUE_SEQUENCE : KOE_VALUE_TENSOR };
     if (!as_sequence) {

@@ -12,12 +12,14 @@ typedef struct koe_model_options {
     koe_run_options run;
 } koe_model_options;
 
-#define KOE_MODEL_OPTIONS(m)                                                                                               \
-    { .name = "threads", .value = "N", .help = "worker threads (default: all cores)", .text = &(m).threads },              \
-        { .name = "precision", .value = "P", .help = "f32, bf16, int8 or auto (default: f32)", .text = &(m).precision },   \
-        { .name = "noise", .value = "zero|SEED", .help = "random nodes: no noise, or this seed", .text = &(m).noise },     \
-        { .name = "cpu", .value = "SET", .help = "ref, avx2 or avx512 (default: the best here)", .text = &(m).cpu },       \
-        { .name = "passes", .value = "-NAME,...", .help = "graph passes to leave out", .text = &(m).passes }
+#define KOE_MODEL_OPTIONS(m)                                                                                                     \
+    { .name = "threads", .value = "N", .help = "worker threads (default: all cores)", .text = &(m).threads },                    \
+        { .name = "precision", .value = "P", .help = "f32, bf16, int8 or auto (default: f32)", .text = &(m).precision },         \
+        { .name = "noise", .value = "zero|SEED", .help = "random nodes: no noise, or this seed", .text = &(m).noise },           \
+        { .name = "cpu", .value = "SET", .help = "ref, avx2 or avx512 (default: the best here)", .text = &(m).cpu },             \
+    {                                                                                                                            \
+        .name = "passes", .value = "-NAME,...", .help = "graph passes to leave out", .text = &(m).passes                         \
+    }
 
 /* Reads the common options' texts; KOE_E_ARGUMENT. Restricts the processor when asked to. */
 koe_status koe_model_options_read(koe_model_options *o, koe_error *err);

@@ -1,9 +1,8 @@
 /* model_check.c - koe model check: run test cases and compare. Two layouts of a folder:
  *     model.onnx  test_data_set_K/{input_I.pb, output_I.pb}      ONNX's backend tests; I counts graph inputs and outputs
- *     NAME.onnx   case_K/{input_NAME.npy, output_NAME.npy}       by name, '/' written as '_'; outputs without a file are not compared;
- *                                                               the model may also stand beside the folder, as FOLDER.onnx
- * A folder of the first kind is one case, whatever its number of sets; in the second kind every case_K is one. A folder without
- * a model stands for the folders in it. */
+ *     NAME.onnx   case_K/{input_NAME.npy, output_NAME.npy}       by name, '/' written as '_'; outputs without a file are not
+ * compared; the model may also stand beside the folder, as FOLDER.onnx A folder of the first kind is one case, whatever its
+ * number of sets; in the second kind every case_K is one. A folder without a model stands for the folders in it. */
 #include <dirent.h>
 #include <errno.h>
 #include <math.h>
@@ -35,7 +34,7 @@ static void report(checker *c, const char *name, const char *why)
     }
 }
 
-/* ---- folders -------------------------------------------------------------------------------------------------------------- */
+/* ---- folders ----------------------------------------------------------------------------------------------------- */
 
 /* Names of a folder's entries, sorted, hidden ones left out; *n of them. NULL with a message when it cannot be read. */
 static char **list_folder(const char *path, size_t *n, koe_error *err)
@@ -114,11 +113,11 @@ static void base_name(char *name, size_t cap, const char *path)
     snprintf(name, cap, "%.*s", (int)(n - at), path + at);
 }
 
-/* ---- one set of inputs and outputs ------------------------------------------------------------------------------------------ */
+/* ---- one set of inputs and outputs ------------------------------------------------------------------------------- */
 
 /* Compares output i with a file. */
-static koe_status compare(const koe_loaded *l, koe_run *run, size_t i, const char *path, koe_arena *arena, const koe_tolerance *tol,
-                          koe_error *err)
+static koe_status compare(const koe_loaded *l, koe_run *run, size_t i, const char *path, koe_arena *arena,
+                          const koe_tolerance *tol, koe_error *err)
 {
     const koe_str name = koe_session_out_name(l->session, i);
     const bool sequence = koe_run_out(run, i)->kind == KOE_VALUE_SEQUENCE;
@@ -226,7 +225,8 @@ static koe_status compare_named(const koe_loaded *l, koe_run *run, const char *d
         const koe_str name = name_in_file(file[i], "output_");
         if (name.n == 0) continue;
         size_t k = 0;
-        while (k < koe_session_n_out(l->session) && !koe_is_file_name_of(name.p, name.n, koe_session_out_name(l->session, k))) k++;
+        while (k < koe_session_n_out(l->session) && !koe_is_file_name_of(name.p, name.n, koe_session_out_name(l->session, k)))
+            k++;
         if (k == koe_session_n_out(l->session)) return koe_fail(err, KOE_E_FORMAT, "%s: the model has no such output", file[i]);
         char *path = koe_path_join(dir, file[i]);
         koe_status st = path ? compare(l, run, k, path, arena, tol, err) : koe_fail(err, KOE_E_NOMEM, "%s", dir);
@@ -256,10 +256,10 @@ static koe_status check_set(const checker *c, const koe_loaded *l, const char *d
     return st;
 }
 
-/* ---- one model ----------------------------------------------------------------------------------------------------------------- */
+/* ---- one model --------------------------------------------------------------------------------------------------- */
 
-/* Fourier transforms leave rounding residue of the whole signal's size where the expected value is an exact 0, so elements there can
- * only be judged relative to the peak. */
+/* Fourier transforms leave rounding residue of the whole signal's size where the expected value is an exact 0, so elements there
+ * can only be judged relative to the peak. */
 static bool has_fourier(const koe_onnx_graph *g)
 {
     for (size_t i = 0; i < g->n_node; i++)
@@ -342,7 +342,7 @@ static void check_dir(checker *c, const char *dir, int depth)
     free_names(name, n);
 }
 
-/* ---- the command ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the command ------------------------------------------------------------------------------------------------- */
 
 static koe_status read_tolerances(checker *c, const char *rtol, const char *atol, const char *peak, koe_error *err)
 {
@@ -361,14 +361,19 @@ int koe_cmd_model_check(int argc, char **argv)
     const koe_option options[] = {
         { .name = "rtol", .value = "X", .help = "relative tolerance of an element (default: 1e-3)", .text = &rtol },
         { .name = "atol", .value = "X", .help = "absolute tolerance (default: 1e-7; 1e-5 for case_* folders)", .text = &atol },
-        { .name = "peak", .value = "X", .help = "tolerance relative to the tensor's peak; alone, it replaces both", .text = &peak },
+        { .name = "peak",
+          .value = "X",
+          .help = "tolerance relative to the tensor's peak; alone, it replaces both",
+          .text = &peak },
         KOE_MODEL_OPTIONS(c.model),
     };
-    const koe_command_line line = { "koe model check", "[options] DIR...",
-                                    "Runs test cases: ONNX backend test folders (model.onnx, test_data_set_*), folders with a model "
-                                    "and\ncase_*/{input,output}_NAME.npy, or folders of these. Prints each failure, then N passed, "
-                                    "N failed.",
-                                    options, sizeof options / sizeof *options };
+    const koe_command_line line = {
+        "koe model check", "[options] DIR...",
+        "Runs test cases: ONNX backend test folders (model.onnx, test_data_set_*), folders with a model "
+        "and\ncase_*/{input,output}_NAME.npy, or folders of these. Prints each failure, then N passed, "
+        "N failed.",
+        options, sizeof options / sizeof *options
+    };
     koe_error err = { 0 };
     const koe_args_result r = koe_args_parse(&line, argc, argv, &words);
     int status = r == KOE_ARGS_HELP ? 0 : 2;

@@ -109,7 +109,7 @@ static bool is_input(const koe_onnx_model *m, const koe_onnx_value *v)
     return true;
 }
 
-/* ---- as text ---------------------------------------------------------------------------------------------------------------- */
+/* ---- as text ----------------------------------------------------------------------------------------------------- */
 
 static void print_values(const char *what, const koe_onnx_model *m, const koe_onnx_value *v, size_t n, bool inputs)
 {
@@ -136,8 +136,8 @@ static void print_metadata(const koe_onnx_metadata *d)
 static void print_text(const char *path, const koe_onnx_model *m, const op_counts *c)
 {
     printf("%-10s %s\n%-10s %s\n", "file", path, "kind", kind_of(m));
-    printf("%-10s %.*s %.*s, IR version %" PRId64 "\n", "producer", KOE_STR_ARG(m->producer_name), KOE_STR_ARG(m->producer_version),
-           m->ir_version);
+    printf("%-10s %.*s %.*s, IR version %" PRId64 "\n", "producer", KOE_STR_ARG(m->producer_name),
+           KOE_STR_ARG(m->producer_version), m->ir_version);
     for (size_t i = 0; i < m->n_opset; i++)
         printf("%-10s %.*s %" PRId64 "\n", "opset", KOE_STR_ARG(m->opset[i].domain.n ? m->opset[i].domain : KOE_STR("ai.onnx")),
                m->opset[i].version);
@@ -149,7 +149,7 @@ static void print_text(const char *path, const koe_onnx_model *m, const op_count
     for (size_t i = 0; i < c->n; i++) print_op(&c->item[i]);
 }
 
-/* ---- as JSON ---------------------------------------------------------------------------------------------------------------- */
+/* ---- as JSON ----------------------------------------------------------------------------------------------------- */
 
 static json_t *json_str(koe_str s)
 {
@@ -164,11 +164,12 @@ static json_t *json_values(const koe_onnx_model *m, const koe_onnx_value *v, siz
         if (inputs && !is_input(m, &v[i])) continue;
         json_t *dims = v[i].n_dim < 0 ? json_null() : json_array();
         for (int d = 0; d < v[i].n_dim; d++)
-            json_array_append_new(dims, v[i].dim[d] >= 0         ? json_integer(v[i].dim[d])
+            json_array_append_new(dims, v[i].dim[d] >= 0      ? json_integer(v[i].dim[d])
                                         : v[i].dim_param[d].n ? json_str(v[i].dim_param[d])
                                                               : json_null());
-        json_array_append_new(list, json_pack("{s:o, s:s, s:b, s:o}", "name", json_str(v[i].name), "type", koe_dtype_name(v[i].dtype),
-                                              "sequence", v[i].kind == KOE_ONNX_SEQUENCE, "shape", dims));
+        json_array_append_new(list,
+                              json_pack("{s:o, s:s, s:b, s:o}", "name", json_str(v[i].name), "type", koe_dtype_name(v[i].dtype),
+                                        "sequence", v[i].kind == KOE_ONNX_SEQUENCE, "shape", dims));
     }
     return list;
 }
@@ -185,17 +186,19 @@ static koe_status print_json(const char *path, const koe_onnx_model *m, const op
                              json_str(m->metadata[i].value));
     for (size_t i = 0; i < c->n; i++) {
         koe_buf name = { 0 };
-        koe_buf_printf(&name, "%.*s%s%.*s", KOE_STR_ARG(c->item[i].domain), c->item[i].domain.n ? "." : "", KOE_STR_ARG(c->item[i].name));
+        koe_buf_printf(&name, "%.*s%s%.*s", KOE_STR_ARG(c->item[i].domain), c->item[i].domain.n ? "." : "",
+                       KOE_STR_ARG(c->item[i].name));
         if (!name.failed) json_object_setn_new(ops, name.data, name.n, json_integer((json_int_t)c->item[i].n));
         if (!name.failed && !c->item[i].supported) json_array_append_new(missing, json_str(koe_buf_str(&name)));
         koe_buf_free(&name);
     }
-    json_t *j = json_pack("{s:s, s:s, s:o, s:o, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:I, s:o, s:o}", "file", path, "kind", kind_of(m),
-                          "producer", json_str(m->producer_name), "producer_version", json_str(m->producer_version), "ir_version",
-                          (json_int_t)m->ir_version, "opsets", opsets, "inputs", json_values(m, m->graph.in, m->graph.n_in, true),
-                          "outputs", json_values(m, m->graph.out, m->graph.n_out, false), "weight_bytes",
-                          (json_int_t)m->n_weight_bytes, "initializers", (json_int_t)m->graph.n_initializer, "metadata", metadata,
-                          "nodes", (json_int_t)c->n_nodes, "operators", ops, "unsupported", missing);
+    json_t *j =
+        json_pack("{s:s, s:s, s:o, s:o, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:I, s:o, s:o}", "file", path, "kind", kind_of(m),
+                  "producer", json_str(m->producer_name), "producer_version", json_str(m->producer_version), "ir_version",
+                  (json_int_t)m->ir_version, "opsets", opsets, "inputs", json_values(m, m->graph.in, m->graph.n_in, true),
+                  "outputs", json_values(m, m->graph.out, m->graph.n_out, false), "weight_bytes", (json_int_t)m->n_weight_bytes,
+                  "initializers", (json_int_t)m->graph.n_initializer, "metadata", metadata, "nodes", (json_int_t)c->n_nodes,
+                  "operators", ops, "unsupported", missing);
     const int failed = j ? json_dumpf(j, stdout, JSON_INDENT(2)) : -1;
     if (!failed) putchar('\n');
     json_decref(j);
@@ -221,9 +224,11 @@ int koe_cmd_model_info(int argc, char **argv)
     bool json = false;
     koe_arg_list words = { 0 };
     const koe_option options[] = { { .name = "json", .help = "one JSON object", .on = &json } };
-    const koe_command_line line = { "koe model info", "FILE.onnx [--json]",
-                                    "Shows producer, opsets, inputs, outputs, weights and operators, and which of these koe lacks.",
-                                    options, sizeof options / sizeof *options };
+    const koe_command_line line = {
+        "koe model info", "FILE.onnx [--json]",
+        "Shows producer, opsets, inputs, outputs, weights and operators, and which of these koe lacks.", options,
+        sizeof options / sizeof *options
+    };
     const koe_args_result r = koe_args_parse(&line, argc, argv, &words);
     int status = r == KOE_ARGS_HELP ? 0 : 2;
     if (r == KOE_ARGS_OK)

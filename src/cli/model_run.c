@@ -104,7 +104,8 @@ static int check_words(const koe_command_line *c, const koe_arg_list *words, con
     return 0;
 }
 
-static int run_once(const koe_command_line *c, const char *file, const koe_model_options *o, const koe_arg_list *in, const char *dir)
+static int run_once(const koe_command_line *c, const char *file, const koe_model_options *o, const koe_arg_list *in,
+                    const char *dir)
 {
     koe_error err = { 0 };
     koe_loaded l = { 0 };
@@ -124,7 +125,10 @@ int koe_cmd_model_run(int argc, char **argv)
     koe_arg_list in = { 0 }, words = { 0 };
     const char *dir = NULL;
     const koe_option options[] = {
-        { .name = "in", .value = "NAME=FILE", .help = "an input from a .npy (or ONNX .pb) file; once for each input", .list = &in },
+        { .name = "in",
+          .value = "NAME=FILE",
+          .help = "an input from a .npy (or ONNX .pb) file; once for each input",
+          .list = &in },
         { .name = "out", .value = "DIR", .help = "folder for OUTPUT.npy files ('/' in a name becomes '_')", .text = &dir },
         KOE_MODEL_OPTIONS(o),
     };
@@ -142,9 +146,10 @@ int koe_cmd_model_run(int argc, char **argv)
     return status;
 }
 
-/* ---- bench ---------------------------------------------------------------------------------------------------------------- */
+/* ---- bench ------------------------------------------------------------------------------------------------------- */
 
-/* Most memory this process has had resident, in MB; 0 where the kernel does not say. getrusage() would also count the parent's. */
+/* Most memory this process has had resident, in MB; 0 where the kernel does not say. getrusage() would also count the parent's.
+ */
 static double peak_rss_mb(void)
 {
     FILE *f = fopen("/proc/self/status", "re");
@@ -210,22 +215,28 @@ int koe_cmd_model_bench(int argc, char **argv)
     int64_t n_runs = 5;
     bool profile = false;
     const koe_option options[] = {
-        { .name = "in", .value = "NAME=FILE", .help = "an input from a .npy (or ONNX .pb) file; once for each input", .list = &in },
+        { .name = "in",
+          .value = "NAME=FILE",
+          .help = "an input from a .npy (or ONNX .pb) file; once for each input",
+          .list = &in },
         { .name = "runs", .value = "N", .help = "timed runs after the first (default: 5)", .text = &runs },
         { .name = "profile", .help = "then time one run's operators, on stderr", .on = &profile },
         KOE_MODEL_OPTIONS(o),
     };
-    const koe_command_line c = { "koe model bench", "FILE.onnx --in NAME=FILE.npy ... [options]",
-                                 "Times a model; prints one JSON object: milliseconds to load, of the first run, the median and the "
-                                 "fastest of\nthe others; peak_rss_mb of the process and run_peak_mb of the run's tensors.",
-                                 options, sizeof options / sizeof *options };
+    const koe_command_line c = {
+        "koe model bench", "FILE.onnx --in NAME=FILE.npy ... [options]",
+        "Times a model; prints one JSON object: milliseconds to load, of the first run, the median and the "
+        "fastest of\nthe others; peak_rss_mb of the process and run_peak_mb of the run's tensors.",
+        options, sizeof options / sizeof *options
+    };
     koe_error err = { 0 };
     const koe_args_result r = koe_args_parse(&c, argc, argv, &words);
     int status = r == KOE_ARGS_HELP ? 0 : 2;
     if (r == KOE_ARGS_OK && (status = check_words(&c, &words, &in)) == 0) {
         koe_status st = koe_model_options_read(&o, &err);
         if (st == KOE_OK) st = koe_args_int(&n_runs, runs, "--runs", 1, 1000000, &err);
-        status = st == KOE_OK ? bench(&c, words.item[0], &o, &in, (size_t)n_runs, profile) : koe_args_wrong(&c, "%s", err.message);
+        status =
+            st == KOE_OK ? bench(&c, words.item[0], &o, &in, (size_t)n_runs, profile) : koe_args_wrong(&c, "%s", err.message);
     }
     koe_args_free(&c, &words);
     return status;

@@ -46,13 +46,11 @@ static void add_explanation(koe_buf *out, koe_str line, const koe_segment *s)
     }
 }
 
-static json_t *json_of(koe_str s)
-{
-    return json_stringn(s.p ? s.p : "", s.n);
-}
+static json_t *json_of(koe_str s) { return json_stringn(s.p ? s.p : "", s.n); }
 
 /* One line as {"text", "phonemes" | "normalized", "words": [{"word", "phonemes", "at"}]}. */
-static koe_status print_json(koe_str line, const koe_segments *segments, const koe_buf *joined, const phoneme_options *o, koe_error *err)
+static koe_status print_json(koe_str line, const koe_segments *segments, const koe_buf *joined, const phoneme_options *o,
+                             koe_error *err)
 {
     json_t *words = json_array();
     for (size_t i = 0; i < segments->n; i++)
@@ -60,8 +58,8 @@ static koe_status print_json(koe_str line, const koe_segments *segments, const k
             const koe_segment *s = &segments->segment[i];
             const koe_word *w = &s->word[k];
             json_array_append_new(words, json_pack("{s:o, s:o, s:I}", "word", json_of(koe_str_sub(line, w->text_at, w->text_n)),
-                                                   "phonemes", json_of(code_points(s->phonemes, w->phoneme_at, w->phoneme_n)), "at",
-                                                   (json_int_t)w->text_at));
+                                                   "phonemes", json_of(code_points(s->phonemes, w->phoneme_at, w->phoneme_n)),
+                                                   "at", (json_int_t)w->text_at));
         }
     json_t *j = json_pack("{s:o, s:o, s:o}", "text", json_of(line), o->normalize_only ? "normalized" : "phonemes",
                           json_of(koe_buf_str(joined)), "words", words);
@@ -139,7 +137,11 @@ int koe_cmd_phonemes(int argc, char **argv)
     phoneme_options o = { .lang = "en-us" };
     koe_arg_list words = { 0 };
     const koe_option options[] = {
-        { .name = "lang", .letter = 'l', .value = "L", .help = "language: en-us, en-gb, es, fr, ... (default: en-us)", .text = &o.lang },
+        { .name = "lang",
+          .letter = 'l',
+          .value = "L",
+          .help = "language: en-us, en-gb, es, fr, ... (default: en-us)",
+          .text = &o.lang },
         { .name = "normalize-only", .help = "show the words as they are spoken, no phonemes", .on = &o.normalize_only },
         { .name = "explain", .help = "show each word with its phonemes", .on = &o.explain },
         { .name = "json", .help = "one JSON object for each line, with its words", .on = &o.json },

@@ -17,7 +17,10 @@ const char *koe_duration_text(double seconds, char text[32])
     return text;
 }
 
-void koe_progress_start(koe_progress *p) { *p = (koe_progress){ .is_on = isatty(STDERR_FILENO) == 1, .start_ms = koe_clock_ms() }; }
+void koe_progress_start(koe_progress *p)
+{
+    *p = (koe_progress){ .is_on = isatty(STDERR_FILENO) == 1, .start_ms = koe_clock_ms() };
+}
 
 void koe_progress_show(koe_progress *p, double done, const char *note)
 {

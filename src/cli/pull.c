@@ -22,30 +22,36 @@ typedef struct item {
     koe_remote remote;
 } item;
 
-#define KOKORO_VOICES                                                                   \
-    {                                                                                   \
-        KOKORO "voices-v1.0.bin", 28214398,                                             \
-            "bca610b8308e8d99f32e6fe4197e7ec01679264efed0cac9140fe9c29f1fbf7d", NULL    \
+#define KOKORO_VOICES                                                                                                            \
+    {                                                                                                                            \
+        KOKORO "voices-v1.0.bin", 28214398, "bca610b8308e8d99f32e6fe4197e7ec01679264efed0cac9140fe9c29f1fbf7d", NULL             \
     }
 
 static const item items[] = {
-    { "kokoro", "kokoro/model.onnx",
+    { "kokoro",
+      "kokoro/model.onnx",
       { KOKORO "kokoro-v1.0.onnx", 325532387, "7d5df8ecf7d4b1878015a32686053fd0eebe2bc377234608764cc0ef3636a6c5", NULL } },
     { "kokoro", "kokoro/voices/voices-v1.0.bin", KOKORO_VOICES },
-    { "kokoro-int8", "kokoro/model.onnx",
+    { "kokoro-int8",
+      "kokoro/model.onnx",
       { KOKORO "kokoro-v1.0.int8.onnx", 92361271, "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb", NULL } },
     { "kokoro-int8", "kokoro/voices/voices-v1.0.bin", KOKORO_VOICES },
     { "kokoro-fp16", "kokoro/model.onnx", { KOKORO "kokoro-v1.0.fp16.onnx", 0, NULL, NULL } },
     { "kokoro-fp16", "kokoro/voices/voices-v1.0.bin", KOKORO_VOICES },
-    { "lexicon", "lexicon/us_gold.json",
+    { "lexicon",
+      "lexicon/us_gold.json",
       { MISAKI "us_gold.json", 3000469, "dc414872a49a28ae6c141463d502fd945f3b2fde040484fdc47d00cc4612686f", NULL } },
-    { "lexicon", "lexicon/us_silver.json",
+    { "lexicon",
+      "lexicon/us_silver.json",
       { MISAKI "us_silver.json", 3099517, "de8f67be911bb6c659187b4a65fd966b6a30e56350e0f790d763210b053ac475", NULL } },
-    { "lexicon", "lexicon/gb_gold.json",
+    { "lexicon",
+      "lexicon/gb_gold.json",
       { MISAKI "gb_gold.json", 2838552, "29e62f4b60261c88f7f3c2c7811ca3825978948090b72d2b27d565b729282f71", NULL } },
-    { "lexicon", "lexicon/gb_silver.json",
+    { "lexicon",
+      "lexicon/gb_silver.json",
       { MISAKI "gb_silver.json", 3663898, "48131e2d92ccc41655f4543e87e0f938e71463eb5a54be7f0693bb712ebb6bce", NULL } },
-    { "lexicon", "lexicon/ja/ja_words.txt",
+    { "lexicon",
+      "lexicon/ja/ja_words.txt",
       { MISAKI "ja_words.txt", 1921140, "a93a8e8aee24db307a32becb8bf01c4c2908ecf37e6c91f7a705fafdfeba67ff", NULL } },
 };
 enum { N_ITEMS = sizeof items / sizeof *items };
@@ -82,7 +88,8 @@ static koe_status pull_file(const puller *p, const koe_remote *r, const char *pa
         if (r->md5) printf("  md5 %s\n", r->md5);
     } else {
         koe_download_result result;
-        fprintf(stderr, "koe: %s <- %s%s%s\n", path, r->url, r->n_bytes ? ", " : "", r->n_bytes ? koe_bytes_text(r->n_bytes, size) : "");
+        fprintf(stderr, "koe: %s <- %s%s%s\n", path, r->url, r->n_bytes ? ", " : "",
+                r->n_bytes ? koe_bytes_text(r->n_bytes, size) : "");
         st = koe_download(&result, r, path, &p->options, err);
         if (st == KOE_OK && result == KOE_DOWNLOAD_WAS_HERE) fprintf(stderr, "koe: it is here already\n");
         if (st == KOE_OK && result == KOE_DOWNLOADED && (st = check_unknown(r, path, err)) != KOE_OK) remove(path);
@@ -91,7 +98,7 @@ static koe_status pull_file(const puller *p, const koe_remote *r, const char *pa
     return st;
 }
 
-/* ---- Piper ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Piper ------------------------------------------------------------------------------------------------------- */
 
 /* Voices of the list that are like `name`: of the same language, or with it as a part. */
 static koe_status no_such_voice(json_t *list, const char *name, koe_error *err)
@@ -100,12 +107,13 @@ static koe_status no_such_voice(json_t *list, const char *name, koe_error *err)
     json_t *voice;
     koe_buf near = { 0 };
     size_t n = 0;
-    json_object_foreach(list, key, voice) {
+    json_object_foreach(list, key, voice)
+    {
         const bool like = strncmp(key, name, 5) == 0 || strcasestr(key, name) || strcasestr(name, key);
         if (like && n++ < 8) koe_buf_printf(&near, "%s%s", near.n ? ", " : "", key);
     }
-    koe_fail(err, KOE_E_NOT_FOUND, "Piper has no voice '%s'; %s%s", name, near.n ? "it has " : "names are like en_US-lessac-medium",
-             near.n ? near.data : "");
+    koe_fail(err, KOE_E_NOT_FOUND, "Piper has no voice '%s'; %s%s", name,
+             near.n ? "it has " : "names are like en_US-lessac-medium", near.n ? near.data : "");
     koe_buf_free(&near);
     return KOE_E_NOT_FOUND;
 }
@@ -118,7 +126,8 @@ static koe_status pull_piper_file(const puller *p, json_t *files, const char *na
     json_t *value, *found = NULL;
     koe_buf_printf(&file, "/%s%s", name, ending);
     koe_buf_printf(&path, "piper/%s%s", name, ending);
-    json_object_foreach(files, key, value) {
+    json_object_foreach(files, key, value)
+    {
         if (file.failed || !koe_str_ends(koe_str_of(key), koe_buf_str(&file))) continue;
         found = value;
         koe_buf_clear(&url);
@@ -148,7 +157,8 @@ static bool is_voice_name(const char *name)
 
 static koe_status pull_piper(const puller *p, const char *name, koe_error *err)
 {
-    if (!is_voice_name(name)) return koe_fail(err, KOE_E_ARGUMENT, "'%s' is not the name of a voice; try piper:en_US-lessac-medium", name);
+    if (!is_voice_name(name))
+        return koe_fail(err, KOE_E_ARGUMENT, "'%s' is not the name of a voice; try piper:en_US-lessac-medium", name);
     const koe_remote index = { PIPER "voices.json", 0, NULL, NULL };
     char *path = koe_path_join(p->home, "piper-voices.json");
     if (!path) return koe_fail(err, KOE_E_NOMEM, "%s", name);
@@ -156,7 +166,8 @@ static koe_status pull_piper(const puller *p, const char *name, koe_error *err)
     koe_status st = koe_download_fresh(&index, path, &p->options, err);
     json_error_t why;
     json_t *list = st == KOE_OK ? json_load_file(path, JSON_REJECT_DUPLICATES, &why) : NULL;
-    if (st == KOE_OK && !json_is_object(list)) st = koe_fail(err, KOE_E_FORMAT, "%s is not a list of voices: %s", index.url, why.text);
+    if (st == KOE_OK && !json_is_object(list))
+        st = koe_fail(err, KOE_E_FORMAT, "%s is not a list of voices: %s", index.url, why.text);
     json_t *voice = json_object_get(list, name), *files = json_object_get(voice, "files");
     if (st == KOE_OK && !voice) st = no_such_voice(list, name, err);
     if (st == KOE_OK) st = pull_piper_file(p, files, name, ".onnx.json", err);
@@ -166,7 +177,7 @@ static koe_status pull_piper(const puller *p, const char *name, koe_error *err)
     return st;
 }
 
-/* ---- the command ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the command ------------------------------------------------------------------------------------------------- */
 
 static koe_status pull_set(const puller *p, const char *name, koe_error *err)
 {
@@ -208,14 +219,19 @@ int koe_cmd_pull(int argc, char **argv)
     const koe_option options[] = {
         { .name = "list", .help = "show addresses, sizes, checksums and places, download nothing", .on = &p.only_list },
         { .name = "home", .value = "DIR", .help = "folder of models (default: ~/.local/share/koe)", .text = &p.home },
-        { .name = "pull-base", .value = "URL", .help = "a mirror: https://HOST/PATH is fetched from URL/HOST/PATH", .text = &p.options.base },
+        { .name = "pull-base",
+          .value = "URL",
+          .help = "a mirror: https://HOST/PATH is fetched from URL/HOST/PATH",
+          .text = &p.options.base },
         { .name = "connect-timeout", .value = "S", .help = "seconds (default: 20)", .text = &timeout },
         { .name = "retries", .value = "N", .help = "tries after a failure that may pass (default: 3)", .text = &retries },
     };
-    const koe_command_line line = { "koe pull", "[options] NAME...",
-                                    "Downloads published files: kokoro (325 MB), kokoro-int8 (92 MB), kokoro-fp16 (169 MB), piper:VOICE\n"
-                                    "(piper:en_US-lessac-medium, 63 MB), lexicon (15 MB). An interrupted download goes on where it was.",
-                                    options, sizeof options / sizeof *options };
+    const koe_command_line line = {
+        "koe pull", "[options] NAME...",
+        "Downloads published files: kokoro (325 MB), kokoro-int8 (92 MB), kokoro-fp16 (169 MB), piper:VOICE\n"
+        "(piper:en_US-lessac-medium, 63 MB), lexicon (15 MB). An interrupted download goes on where it was.",
+        options, sizeof options / sizeof *options
+    };
     koe_error err = { 0 };
     const koe_args_result r = koe_args_parse(&line, argc, argv, &words);
     int status = r == KOE_ARGS_HELP ? 0 : 2;

@@ -51,7 +51,7 @@ typedef struct speech {
     koe_error err; /* of on_audio() */
 } speech;
 
-/* ---- word timings --------------------------------------------------------------------------------------------------------- */
+/* ---- word timings ------------------------------------------------------------------------------------------------ */
 
 static void add_json_string(koe_buf *out, const char *p, size_t n)
 {
@@ -69,8 +69,8 @@ static void add_words(speech *s, const koe_audio *a)
         const koe_str word = koe_str_sub(s->text, w->text_at, w->text_n);
         koe_buf_adds(&s->words, s->words.n ? ",\n  {\"word\": " : "\n  {\"word\": ");
         add_json_string(&s->words, word.p, word.n);
-        koe_buf_printf(&s->words, ", \"start\": %.4f, \"end\": %.4f, \"at\": %zu, \"bytes\": %zu}", w->start_s, w->end_s, w->text_at,
-                       w->text_n);
+        koe_buf_printf(&s->words, ", \"start\": %.4f, \"end\": %.4f, \"at\": %zu, \"bytes\": %zu}", w->start_s, w->end_s,
+                       w->text_at, w->text_n);
     }
 }
 
@@ -79,8 +79,8 @@ static koe_status write_timings(const speech *s, const char *path, koe_error *er
     koe_buf b = { 0 };
     koe_buf_adds(&b, "{\"voice\": ");
     add_json_string(&b, s->voice, strlen(s->voice));
-    koe_buf_printf(&b, ", \"engine\": \"%s\", \"sample_rate\": %d, \"samples\": %llu, \"duration\": %.6f, \"words\": [", s->engine,
-                   s->rate_hz, (unsigned long long)s->n_samples, s->rate_hz ? (double)s->n_samples / s->rate_hz : 0);
+    koe_buf_printf(&b, ", \"engine\": \"%s\", \"sample_rate\": %d, \"samples\": %llu, \"duration\": %.6f, \"words\": [",
+                   s->engine, s->rate_hz, (unsigned long long)s->n_samples, s->rate_hz ? (double)s->n_samples / s->rate_hz : 0);
     koe_buf_add_str(&b, koe_buf_str(&s->words));
     koe_buf_adds(&b, "\n]}\n");
     koe_status st = b.failed || s->words.failed ? koe_fail(err, KOE_E_NOMEM, "%s", path) : KOE_OK;
@@ -89,7 +89,7 @@ static koe_status write_timings(const speech *s, const char *path, koe_error *er
     return st;
 }
 
-/* ---- audio ------------------------------------------------------------------------------------------------------------------ */
+/* ---- audio ------------------------------------------------------------------------------------------------------- */
 
 static void show_progress(speech *s, const koe_audio *a)
 {
@@ -148,7 +148,7 @@ static void say_what_was_done(const speech *s)
                 to ? to : "a player");
 }
 
-/* ---- options ------------------------------------------------------------------------------------------------------------------- */
+/* ---- options ----------------------------------------------------------------------------------------------------- */
 
 /* The format by name or, without a name, by the ending of the path. */
 static koe_status choose_format(koe_sink_kind *out, const char *name, const char *path, koe_error *err)
@@ -157,9 +157,9 @@ static koe_status choose_format(koe_sink_kind *out, const char *name, const char
         const char *name;
         bool is_here;
         koe_sink_kind kind;
-    } formats[] = { { "wav", true, KOE_SINK_WAV },  { "pcm", true, KOE_SINK_PCM },   { "raw", true, KOE_SINK_PCM },
-                    { "mp3", false, KOE_SINK_WAV }, { "opus", false, KOE_SINK_WAV }, { "aac", false, KOE_SINK_WAV },
-                    { "m4a", false, KOE_SINK_WAV }, { "flac", false, KOE_SINK_WAV }, { "ogg", false, KOE_SINK_WAV },
+    } formats[] = { { "wav", true, KOE_SINK_WAV },   { "pcm", true, KOE_SINK_PCM },   { "raw", true, KOE_SINK_PCM },
+                    { "mp3", false, KOE_SINK_WAV },  { "opus", false, KOE_SINK_WAV }, { "aac", false, KOE_SINK_WAV },
+                    { "m4a", false, KOE_SINK_WAV },  { "flac", false, KOE_SINK_WAV }, { "ogg", false, KOE_SINK_WAV },
                     { "ulaw", false, KOE_SINK_WAV }, { "alaw", false, KOE_SINK_WAV } };
     const char *dot = path ? strrchr(path, '.') : NULL;
     const char *want = name ? name : dot && !strchr(dot, '/') ? dot + 1 : "";
@@ -167,8 +167,9 @@ static koe_status choose_format(koe_sink_kind *out, const char *name, const char
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         if (strcasecmp(want, formats[i].name) != 0) continue;
         *out = formats[i].kind;
-        return formats[i].is_here ? KOE_OK
-                                  : koe_fail(err, KOE_E_ARGUMENT, "the format %s is not there yet; wav and pcm are", formats[i].name);
+        return formats[i].is_here
+                   ? KOE_OK
+                   : koe_fail(err, KOE_E_ARGUMENT, "the format %s is not there yet; wav and pcm are", formats[i].name);
     }
     return name ? koe_fail(err, KOE_E_ARGUMENT, "there is no format '%s'; wav and pcm are there", name) : KOE_OK;
 }
@@ -177,6 +178,7 @@ static koe_status choose_format(koe_sink_kind *out, const char *name, const char
 static koe_status choose_sink(speech *s, const say_options *o, koe_error *err)
 {
     s->path = o->output;
+    if (s->path && !*s->path) return koe_fail(err, KOE_E_ARGUMENT, "-o needs the name of a file, or - for stdout");
     koe_status st = choose_format(&s->kind, o->format, s->path, err);
     if (st != KOE_OK) return st;
     if (!s->path && o->format) s->path = s->kind == KOE_SINK_PCM ? "speech.pcm" : "speech.wav";
@@ -192,7 +194,9 @@ static koe_status choose_sink(speech *s, const say_options *o, koe_error *err)
 static koe_status read_options(koe_request *q, koe_engine_options *eo, const say_options *o, koe_error *err)
 {
     int64_t seed = 0, threads = 0;
-    *q = (koe_request){ .voice = o->voice, .lang = o->lang, .ssml = o->ssml, .phonemes = o->phonemes, .no_normalize = o->no_normalize };
+    *q = (koe_request){
+        .voice = o->voice, .lang = o->lang, .ssml = o->ssml, .phonemes = o->phonemes, .no_normalize = o->no_normalize
+    };
     *eo = (koe_engine_options){ .home = o->home, .model = o->model, .precision = o->precision };
     koe_status st = koe_args_number(&q->speed, o->speed, "--speed", 0.25, 4.0, err);
     if (st == KOE_OK) st = koe_args_int(&seed, o->seed, "--seed", 0, INT64_MAX, err);

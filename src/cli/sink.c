@@ -89,7 +89,8 @@ koe_status koe_sink_check_path(const char *path, koe_error *err)
     if (!copy) return koe_fail(err, KOE_E_NOMEM, "%s", path);
     const char *folder = dirname(copy);
     koe_status st = KOE_OK;
-    if (!koe_file_is_dir(folder)) st = koe_fail(err, KOE_E_NOT_FOUND, "%s cannot be written: there is no folder %s", path, folder);
+    if (!koe_file_is_dir(folder))
+        st = koe_fail(err, KOE_E_NOT_FOUND, "%s cannot be written: there is no folder %s", path, folder);
     else if (access(koe_file_exists(path) ? path : folder, W_OK) != 0)
         st = koe_fail(err, KOE_E_IO, "%s cannot be written: %s", path, strerror(errno));
     free(copy);
@@ -188,7 +189,8 @@ koe_status koe_sink_close(koe_sink *s, koe_error *err)
     koe_status st = koe_wav_close(s->wav, err);
     if (s->fd >= 0 && close(s->fd) != 0 && st == KOE_OK) st = koe_fail(err, KOE_E_IO, "%s: %s", s->what, strerror(errno));
     int status = 0;
-    while (s->player && waitpid(s->player, &status, 0) < 0 && errno == EINTR) {}
+    while (s->player && waitpid(s->player, &status, 0) < 0 && errno == EINTR) {
+    }
     if (s->player && status != 0) st = player_failed(s, err);
     free(s);
     return st;

@@ -11,8 +11,8 @@ typedef struct koe_sink koe_sink;
 
 typedef enum koe_sink_kind { KOE_SINK_WAV, KOE_SINK_PCM, KOE_SINK_PLAYER } koe_sink_kind;
 
-/* path: a file, or "-" for stdout; not used by a player. An existing file is replaced. On an error later on, what was written before
- * it stays and is valid. Samples are 16-bit little endian, mono; PCM has no header. */
+/* path: a file, or "-" for stdout; not used by a player. An existing file is replaced. On an error later on, what was written
+ * before it stays and is valid. Samples are 16-bit little endian, mono; PCM has no header. */
 koe_status koe_sink_open(koe_sink **out, koe_sink_kind kind, const char *path, int rate_hz, koe_error *err);
 koe_status koe_sink_write(koe_sink *s, const float *samples, size_t n, koe_error *err);
 /* Waits until a player has finished. Frees in every case. */

@@ -19,8 +19,8 @@ static koe_status print_json(const koe_voice_info *v, size_t n, koe_error *err)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++) {
-        json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:b}", "id", v[i].name, "name", v[i].name, "language", v[i].lang, "gender",
-                              v[i].gender, "engine", v[i].engine, "rate_hz", v[i].rate_hz, "default", v[i].is_default);
+        json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:b}", "id", v[i].name, "name", v[i].name, "language", v[i].lang,
+                              "gender", v[i].gender, "engine", v[i].engine, "rate_hz", v[i].rate_hz, "default", v[i].is_default);
         if (v[i].grade[0]) json_object_set_new(j, "grade", json_string(v[i].grade));
         json_array_append_new(list, j);
     }
@@ -41,8 +41,8 @@ int koe_cmd_voices(int argc, char **argv)
         { .name = "home", .value = "DIR", .help = "folder of models (default: ~/.local/share/koe)", .text = &home },
         { .name = "model", .value = "FILE", .help = "a .onnx file to speak with instead of the installed one", .text = &model },
     };
-    const koe_command_line line = { "koe voices", "[--json]", "Lists the voices that can speak now; `koe pull` gets more.", options,
-                                    sizeof options / sizeof *options };
+    const koe_command_line line = { "koe voices", "[--json]", "Lists the voices that can speak now; `koe pull` gets more.",
+                                    options, sizeof options / sizeof *options };
     const koe_args_result r = koe_args_parse(&line, argc, argv, &words);
     int status = r == KOE_ARGS_HELP ? 0 : 2;
     if (r == KOE_ARGS_OK && words.n) {

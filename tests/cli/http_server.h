@@ -54,7 +54,8 @@ static inline void send_page(http_server *s, int fd, page *p, const char *reques
     }
     if (p->redirect || p->status >= 400) {
         snprintf(head, sizeof head, "HTTP/1.1 %d X\r\n%s%s%sContent-Length: 5\r\nConnection: close\r\n\r\noops\n",
-                 p->redirect ? 302 : p->status, p->redirect ? "Location: " : "", p->redirect ? p->redirect : "", p->redirect ? "\r\n" : "");
+                 p->redirect ? 302 : p->status, p->redirect ? "Location: " : "", p->redirect ? p->redirect : "",
+                 p->redirect ? "\r\n" : "");
         send_text(fd, head);
         return;
     }
@@ -65,8 +66,8 @@ static inline void send_page(http_server *s, int fd, page *p, const char *reques
             send_text(fd, "HTTP/1.1 416 Range\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             return;
         }
-        snprintf(head, sizeof head, "HTTP/1.1 206 Partial\r\nContent-Range: bytes %zu-%zu/%zu\r\nContent-Length: %zu\r\n", from, p->n - 1,
-                 p->n, p->n - from);
+        snprintf(head, sizeof head, "HTTP/1.1 206 Partial\r\nContent-Range: bytes %zu-%zu/%zu\r\nContent-Length: %zu\r\n", from,
+                 p->n - 1, p->n, p->n - from);
     } else if (p->no_length) {
         snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\n");
     } else {

@@ -1,4 +1,5 @@
-/* test_download.c - koe_download() against a server that redirects, breaks off, refuses to resume, fails for a while, and lies. */
+/* test_download.c - koe_download() against a server that redirects, breaks off, refuses to resume, fails for a while, and lies.
+ */
 #include "cli/download.h"
 #include "http_server.h"
 
@@ -190,8 +191,8 @@ static void offline(void **state)
     fixture *f = *state;
     char want[600];
     f->options.base = "http://127.0.0.1:1";
-    snprintf(want, sizeof want, "get https://example.org/file.bin (%d bytes, sha256 %s) on another machine and put it at %s", N, sum,
-             f->path);
+    snprintf(want, sizeof want, "get https://example.org/file.bin (%d bytes, sha256 %s) on another machine and put it at %s", N,
+             sum, f->path);
     expect_fails(f, KOE_E_IO, want);
 }
 
@@ -224,9 +225,9 @@ int main(void)
     koe_digest_text(&d, sum);
 #define DOWNLOAD_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        DOWNLOAD_TEST(whole),         DOWNLOAD_TEST(without_length), DOWNLOAD_TEST(redirected), DOWNLOAD_TEST(broken_off),
+        DOWNLOAD_TEST(whole),          DOWNLOAD_TEST(without_length), DOWNLOAD_TEST(redirected),    DOWNLOAD_TEST(broken_off),
         DOWNLOAD_TEST(resume_refused), DOWNLOAD_TEST(foreign_part),   DOWNLOAD_TEST(wrong_content), DOWNLOAD_TEST(failing_server),
-        DOWNLOAD_TEST(offline),       DOWNLOAD_TEST(pinned),         DOWNLOAD_TEST(disk),
+        DOWNLOAD_TEST(offline),        DOWNLOAD_TEST(pinned),         DOWNLOAD_TEST(disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

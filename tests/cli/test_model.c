@@ -95,8 +95,8 @@ static void info(void **state)
 static void run(void **state)
 {
     (void)state;
-    expect(run_koe("model", "run", "m.onnx", "--in", "x=x.npy", "--out", "new/out", "--threads=2"), 0, "new/out/scope_y.npy float32[2,3]",
-           NULL);
+    expect(run_koe("model", "run", "m.onnx", "--in", "x=x.npy", "--out", "new/out", "--threads=2"), 0,
+           "new/out/scope_y.npy float32[2,3]", NULL);
     koe_arena arena = { 0 };
     koe_tensor t;
     assert_int_equal(koe_npy_read(&t, &arena, "new/out/scope_y.npy", NULL), KOE_OK);
@@ -118,8 +118,8 @@ static void run(void **state)
 static void bench(void **state)
 {
     (void)state;
-    static const char *const keys[] = { "load_ms", "first_ms", "median_ms", "min_ms", "peak_rss_mb", "threads\": 1", "precision\": \"f32",
-                                        "runs\": 3" };
+    static const char *const keys[] = { "load_ms",     "first_ms",     "median_ms",          "min_ms",
+                                        "peak_rss_mb", "threads\": 1", "precision\": \"f32", "runs\": 3" };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         expect(run_koe("model", "bench", "m.onnx", "--in", "x=x.npy", "--threads", "1", "--runs", "3"), 0, keys[i], NULL);
     expect_error(run_koe("model", "bench", "none.onnx"), 1, "none.onnx");
@@ -129,7 +129,8 @@ static void bench(void **state)
 static void check_numbered(void **state)
 {
     (void)state;
-    char *all = sub_folder(".", "all"), *other = sub_folder(all, "notes"), *test = sub_folder(all, "test_small"), *set = sub_folder(test, "test_data_set_0");
+    char *all = sub_folder(".", "all"), *other = sub_folder(all, "notes"), *test = sub_folder(all, "test_small"),
+         *set = sub_folder(test, "test_data_set_0");
     write_model(test, "model.onnx", "Relu");
     write_pb(set, "input_0.pb", 2, x);
     write_pb(set, "output_0.pb", 2, y);
@@ -202,9 +203,12 @@ static void check_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(info, set_up, tear_down),           cmocka_unit_test_setup_teardown(run, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(bench, set_up, tear_down),          cmocka_unit_test_setup_teardown(check_numbered, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(check_named, set_up, tear_down),    cmocka_unit_test_setup_teardown(check_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(info, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(run, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(bench, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(check_numbered, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(check_named, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(check_nothing, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

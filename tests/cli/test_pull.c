@@ -56,10 +56,11 @@ static void a_piper_voice(void **state)
     koe_digest_init(&d, KOE_DIGEST_MD5);
     koe_digest_add(&d, config, strlen(config));
     koe_digest_text(&d, config_md5);
-    snprintf(index, sizeof index,
-             "{\"en_US-lessac-medium\": {\"files\": {\"" LESSAC "\": {\"size_bytes\": %zu, \"md5_digest\": \"%s\"}, \"" LESSAC
-             ".json\": {\"size_bytes\": %zu, \"md5_digest\": \"%s\"}, \"en/MODEL_CARD\": {}}}, \"en_US-amy-low\": {\"files\": {}}}",
-             strlen(model), model_md5, strlen(config), config_md5);
+    snprintf(
+        index, sizeof index,
+        "{\"en_US-lessac-medium\": {\"files\": {\"" LESSAC "\": {\"size_bytes\": %zu, \"md5_digest\": \"%s\"}, \"" LESSAC
+        ".json\": {\"size_bytes\": %zu, \"md5_digest\": \"%s\"}, \"en/MODEL_CARD\": {}}}, \"en_US-amy-low\": {\"files\": {}}}",
+        strlen(model), model_md5, strlen(config), config_md5);
     pages[0] = (page){ .path = PIPER "voices.json", .body = index, .n = strlen(index) };
     pages[1] = (page){ .path = PIPER LESSAC, .body = model, .n = strlen(model) };
     pages[2] = (page){ .path = PIPER LESSAC ".json", .body = config, .n = strlen(config) };

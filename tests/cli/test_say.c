@@ -10,7 +10,8 @@
 static char *long_text(size_t n_sentences)
 {
     koe_buf b = { 0 };
-    for (size_t i = 0; i < n_sentences; i++) koe_buf_printf(&b, "This is sentence number %zu, and it is not the last one. ", i + 1);
+    for (size_t i = 0; i < n_sentences; i++)
+        koe_buf_printf(&b, "This is sentence number %zu, and it is not the last one. ", i + 1);
     assert_false(b.failed);
     return b.data;
 }
@@ -100,7 +101,8 @@ static void writes_timings(void **state)
     expect(run_koe("say", "-o", "a.wav", "--timings", "a.json", "Hello, \"world\"."), 0, NULL, NULL);
     koe_buf b = { 0 };
     assert_int_equal(koe_file_read(&b, "a.json", 100000, NULL), KOE_OK);
-    if (!strstr(b.data, "\"word\": \"Hello,\"") || !strstr(b.data, "\\\"world\\\"") || !strstr(b.data, "\"duration\"")) fail_msg("%s", b.data);
+    if (!strstr(b.data, "\"word\": \"Hello,\"") || !strstr(b.data, "\\\"world\\\"") || !strstr(b.data, "\"duration\""))
+        fail_msg("%s", b.data);
     char samples[64];
     snprintf(samples, sizeof samples, "\"samples\": %zu,", expect_wav("a.wav", 0.5));
     if (!strstr(b.data, samples)) fail_msg("%s, want %s", b.data, samples);
@@ -126,6 +128,7 @@ static void refuses_inputs(void **state)
     expect_error(run_koe("say", "-s", "5", "-o", "a.wav", "x"), 2, "0.25 to 4");
     expect_error(run_koe("say", "-f", "mp3", "x"), 2, "mp3 is not there yet");
     expect_error(run_koe("say", "-o", "x.mp3", "x"), 2, "mp3 is not there yet");
+    expect_error(run_koe("say", "-o", "", "x"), 2, "-o needs the name of a file");
     expect_error(run_koe("say", "-f", "tape", "x"), 2, "no format 'tape'");
     expect_error(run_koe("say", "--noise", "loud", "x"), 2, "--noise is 'loud'");
     expect_error(run_koe("say", "--model", "none.onnx", "-o", "a.wav", "x"), 1, "none.onnx");
@@ -252,10 +255,11 @@ static void lists_voices(void **state)
 static void shows_phonemes(void **state)
 {
     (void)state;
-    expect(run_koe_with("Hello.\n\nWorld.\n", (const char *const[]){ "phonemes", "--lang", "en-us", NULL }), 0, "həlˈO.\n\nwˈɜɹld.\n", NULL);
+    expect(run_koe_with("Hello.\n\nWorld.\n", (const char *const[]){ "phonemes", "--lang", "en-us", NULL }), 0,
+           "həlˈO.\n\nwˈɜɹld.\n", NULL);
     expect(run_koe("phonemes", "--lang", "a", "--explain", "Hello world"), 0, "Hello [həlˈO]  world [wˈɜɹld]\n", NULL);
-    expect(run_koe("phonemes", "--lang", "en-us", "--json", "Hello"), 0, "{\"text\":\"Hello\",\"phonemes\":\"həlˈO\",\"words\":[{\"word\":\"Hello\"",
-           NULL);
+    expect(run_koe("phonemes", "--lang", "en-us", "--json", "Hello"), 0,
+           "{\"text\":\"Hello\",\"phonemes\":\"həlˈO\",\"words\":[{\"word\":\"Hello\"", NULL);
     expect(run_koe("phonemes", "--lang", "en-us", "--normalize-only", "Hello"), 0, "Hello\n", NULL);
     expect_error(run_koe("phonemes", "--lang", "xx", "Hello"), 1, "xx");
     expect_error(run_koe("phonemes", "--alphabet", "runes", "Hello"), 2, "misaki or espeak");

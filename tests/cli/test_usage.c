@@ -7,7 +7,8 @@ static void help_is_there(void **state)
     expect(run_koe("--help"), 0, "koe say", NULL);
     expect(run_koe("--version"), 0, "koe 0", NULL);
     static const char *const commands[] = { "say", "voices", "phonemes", "pull", "serve", "config", "model" };
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) expect(run_koe(commands[i], "--help"), 0, "usage: koe ", NULL);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        expect(run_koe(commands[i], "--help"), 0, "usage: koe ", NULL);
     static const char *const of_model[] = { "info", "run", "check", "bench" };
     for (size_t i = 0; i < 4; i++) expect(run_koe("model", of_model[i], "--help"), 0, "usage: koe model ", NULL);
 }
@@ -80,8 +81,11 @@ static void output_that_cannot_be_written(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(help_is_there), cmocka_unit_test(wrong_commands),                cmocka_unit_test(wrong_options),
-        cmocka_unit_test(environment),   cmocka_unit_test(output_that_cannot_be_written),
+        cmocka_unit_test(help_is_there),
+        cmocka_unit_test(wrong_commands),
+        cmocka_unit_test(wrong_options),
+        cmocka_unit_test(environment),
+        cmocka_unit_test(output_that_cannot_be_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

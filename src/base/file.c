@@ -142,3 +142,11 @@ char *koe_path_home(void)
     home = getenv("HOME");
     return koe_path_join(home && *home ? home : "/root", ".local/share/koe");
 }
+
+char *koe_path_cache(void)
+{
+    const char *cache = getenv("XDG_CACHE_HOME");
+    if (cache && *cache) return koe_path_join(cache, "koe");
+    const char *home = getenv("HOME");
+    return koe_path_join(home && *home ? home : "/root", ".cache/koe");
+}

@@ -11,5 +11,6 @@
 typedef int koe_command_fn(int argc, char **argv);
 
 koe_command_fn koe_cmd_say, koe_cmd_serve, koe_cmd_voices, koe_cmd_pull, koe_cmd_config, koe_cmd_phonemes;
-koe_command_fn koe_cmd_model, koe_cmd_model_info, koe_cmd_model_run, koe_cmd_model_check, koe_cmd_model_bench;
+koe_command_fn koe_cmd_model, koe_cmd_model_info, koe_cmd_model_run, koe_cmd_model_check, koe_cmd_model_bench,
+    koe_cmd_model_pack;
 #endif

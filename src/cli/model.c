@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/base.h"
@@ -45,7 +46,8 @@ koe_status koe_loaded_open(koe_loaded *l, const char *path, const koe_model_opti
     if (st != KOE_OK) return st;
     st = koe_pool_create(&l->pool, o->n_threads, err);
     options.pool = l->pool;
-    if (st == KOE_OK) st = koe_session_create(&l->session, model, &options, err); /* takes the model */
+    if (st == KOE_OK) /* takes the model */
+        st = o->pack ? koe_session_create_packed(&l->session, model, &options, err) : koe_session_create(&l->session, model, &options, err);
     else koe_onnx_close(model);
     if (st == KOE_OK) st = koe_run_create(&l->run, l->session, err);
     if (st != KOE_OK) koe_loaded_close(l);
@@ -119,6 +121,34 @@ bool koe_is_file_name_of(const char *file_name, size_t n, koe_str name)
     return true;
 }
 
+int koe_cmd_model_pack(int argc, char **argv)
+{
+    koe_model_options o = { .pack = true };
+    koe_arg_list words = { 0 };
+    const koe_option options[] = { KOE_MODEL_OPTIONS(o) };
+    const koe_command_line c = { "koe model pack", "FILE.onnx [--precision P]",
+                                 "Writes a model's weights as this machine computes with them, to a file beside the model (or in the cache "
+                                 "folder),\nwhich the next starts map. The server and koe say do this by themselves at a model's first use.",
+                                 options, sizeof options / sizeof *options };
+    koe_error err = { 0 };
+    const koe_args_result r = koe_args_parse(&c, argc, argv, &words);
+    int status = r == KOE_ARGS_HELP ? 0 : 2;
+    if (r == KOE_ARGS_OK && words.n != 1) status = koe_args_wrong(&c, "name one model: FILE.onnx");
+    else if (r == KOE_ARGS_OK && koe_model_options_read(&o, &err) != KOE_OK) status = koe_args_wrong(&c, "%s", err.message);
+    else if (r == KOE_ARGS_OK) {
+        koe_loaded l = { 0 };
+        koe_status st = koe_loaded_open(&l, words.item[0], &o, &err);
+        char *path = st == KOE_OK ? koe_packed_path(words.item[0], o.precision_id) : NULL;
+        if (path && koe_file_exists(path)) puts(path);
+        else if (st == KOE_OK) st = koe_fail(&err, KOE_E_IO, "no packed file could be written for %s", words.item[0]);
+        free(path);
+        koe_loaded_close(&l);
+        status = st == KOE_OK ? 0 : koe_args_failed(&c, &err);
+    }
+    koe_args_free(&c, &words);
+    return status;
+}
+
 int koe_cmd_model(int argc, char **argv)
 {
     static const struct {
@@ -127,19 +157,21 @@ int koe_cmd_model(int argc, char **argv)
     } commands[] = { { "info", koe_cmd_model_info },
                      { "run", koe_cmd_model_run },
                      { "check", koe_cmd_model_check },
-                     { "bench", koe_cmd_model_bench } };
+                     { "bench", koe_cmd_model_bench },
+                     { "pack", koe_cmd_model_pack } };
     static const koe_command_line line = {
         .name = "koe model",
-        .usage = "info|run|check|bench ...",
+        .usage = "info|run|check|bench|pack ...",
         .about = "  koe model info FILE.onnx              what a model is and what it needs\n"
                  "  koe model run FILE.onnx --in ...      run it on .npy files\n"
                  "  koe model check DIR...                run test cases and compare\n"
-                 "  koe model bench FILE.onnx --in ...    time it",
+                 "  koe model bench FILE.onnx --in ...    time it\n"
+                 "  koe model pack FILE.onnx              prepare its weights for this machine, for quick starts",
     };
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
         if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
-    if (argc < 2) return koe_args_wrong(&line, "say what to do: info, run, check or bench");
-    if (argv[1][0] != '-') return koe_args_wrong(&line, "there is no command '%s': info, run, check or bench", argv[1]);
+    if (argc < 2) return koe_args_wrong(&line, "say what to do: info, run, check, bench or pack");
+    if (argv[1][0] != '-') return koe_args_wrong(&line, "there is no command '%s': info, run, check, bench or pack", argv[1]);
     koe_arg_list words = { 0 };
     const koe_args_result r = koe_args_parse(&line, argc, argv, &words);
     koe_args_free(&line, &words);

@@ -7,6 +7,7 @@
 /* The common options; the rows of KOE_MODEL_OPTIONS(m) fill the first five. */
 typedef struct koe_model_options {
     const char *threads, *precision, *noise, *cpu, *passes; /* as given */
+    bool pack; /* use the model's packed file, written when it is missing */
     int n_threads; /* 0: all */
     int precision_id;
     koe_run_options run;

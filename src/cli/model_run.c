@@ -220,6 +220,7 @@ int koe_cmd_model_bench(int argc, char **argv)
           .help = "an input from a .npy (or ONNX .pb) file; once for each input",
           .list = &in },
         { .name = "runs", .value = "N", .help = "timed runs after the first (default: 5)", .text = &runs },
+        { .name = "pack", .help = "load as the engine does: from the packed file, written first when there is none", .on = &o.pack },
         { .name = "profile", .help = "then time one run's operators, on stderr", .on = &profile },
         KOE_MODEL_OPTIONS(o),
     };

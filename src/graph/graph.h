@@ -23,6 +23,12 @@ typedef struct koe_session_options {
 /* Takes the model in every case (closes it on failure). opt may be NULL. KOE_E_UNSUPPORTED names operator, domain, opset and node. */
 koe_status koe_session_create(koe_session **out, koe_onnx_model *model, const koe_session_options *opt, koe_error *err);
 void koe_session_destroy(koe_session *s);
+/* malloc()ed path of the packed file that belongs to a model file on this machine: beside it when its folder can be written, else in
+ * $XDG_CACHE_HOME/koe (~/.cache/koe). NULL when out of memory. */
+char *koe_packed_path(const char *model_path, int precision);
+/* Opens a model with its packed file, which is written first when there is none that fits (a failure to write is a line in the log, no
+ * more). `model` is taken as by koe_session_create(); it must come from a file. $KOE_PACK=off: no packed file is read or written. */
+koe_status koe_session_create_packed(koe_session **out, koe_onnx_model *model, const koe_session_options *opt, koe_error *err);
 /* True when all packed weights come from the file that the options named. */
 bool koe_session_is_packed(const koe_session *s);
 /* Writes the packed weights to `path`, atomically, for the next session's options. */

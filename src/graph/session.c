@@ -3,9 +3,11 @@
 
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cpu.h"
 #include "base/digest.h"
+#include "base/log.h"
 
 /* What packed weights depend on. The model file is known by its size, its time and samples of its content: reading all of it would take
  * longer than packing. */
@@ -19,6 +21,7 @@ static void make_key(koe_session *s, const koe_session_options *opt)
     stat(s->model->path, &info);
     koe_buf_printf(&about, "%d %zu %lld.%09ld %s %x %d %s", PACKING_VERSION, f->n, (long long)info.st_mtim.tv_sec, info.st_mtim.tv_nsec,
                    koe_cpu_name(), koe_cpu_features(), s->precision, opt && opt->passes ? opt->passes : "");
+    for (size_t i = 0; opt && i < opt->n_taps; i++) koe_buf_printf(&about, " %s", opt->taps[i]);
     koe_digest_init(&d, KOE_DIGEST_SHA256);
     koe_digest_add(&d, about.data, about.n);
     for (size_t i = 0; i < N_SAMPLES && f->n > SAMPLE; i++) koe_digest_add(&d, f->p + (f->n - SAMPLE) / (N_SAMPLES - 1) * i, SAMPLE);
@@ -64,6 +67,45 @@ void koe_session_destroy(koe_session *s)
     koe_arena_free(&s->arena);
     koe_onnx_close(s->model);
     free(s);
+}
+
+char *koe_packed_path(const char *model_path, int precision)
+{
+    static const char *const names[] = { "f32", "bf16", "int8", "auto" };
+    koe_buf name = { 0 }, path = { 0 };
+    koe_buf_printf(&name, "%s.%s-%s.koepack", model_path, koe_cpu_name(), names[precision]);
+    const char *slash = strrchr(model_path, '/');
+    char *folder = koe_str_dup(slash ? (koe_str){ model_path, (size_t)(slash - model_path) + 1 } : KOE_STR("."));
+    if (folder && !name.failed && (access(folder, W_OK) != 0 && access(name.data, R_OK) != 0)) {
+        char *cache = koe_path_cache();
+        koe_digest d;
+        char text[KOE_DIGEST_TEXT];
+        koe_digest_init(&d, KOE_DIGEST_SHA256);
+        koe_digest_add(&d, name.data, name.n);
+        koe_digest_text(&d, text);
+        if (cache && koe_file_make_dirs(cache, NULL) == KOE_OK) koe_buf_printf(&path, "%s/%.24s.koepack", cache, text);
+        free(cache);
+    }
+    free(folder);
+    if (path.data) {
+        koe_buf_free(&name);
+        return path.data;
+    }
+    return name.failed ? NULL : name.data;
+}
+
+koe_status koe_session_create_packed(koe_session **out, koe_onnx_model *model, const koe_session_options *opt, koe_error *err)
+{
+    const char *off = getenv("KOE_PACK");
+    koe_session_options with = opt ? *opt : (koe_session_options){ 0 };
+    char *path = off && strcmp(off, "off") == 0 ? NULL : koe_packed_path(model->path, with.precision);
+    with.packed = path;
+    koe_status st = koe_session_create(out, model, &with, err);
+    koe_error why = { 0 };
+    if (st == KOE_OK && path && !koe_session_is_packed(*out) && koe_session_save_packed(*out, path, &why) != KOE_OK)
+        koe_log(KOE_LOG_INFO, "%s", why.message);
+    free(path);
+    return st;
 }
 
 bool koe_session_is_packed(const koe_session *s) { return koe_weights_all_mapped(s->weights); }

@@ -70,7 +70,7 @@ static koe_status open_session(koe_acoustic *a, koe_error *err)
         return koe_error_wrap(err, st, "%s", a->path);
     }
     koe_session_options opt = { .pool = a->pool, .precision = a->precision, .taps = plan.tap, .n_taps = plan.n_tap };
-    st = koe_session_create(&a->session, m, &opt, err);
+    st = koe_session_create_packed(&a->session, m, &opt, err);
     if (st == KOE_OK) koe_log(KOE_LOG_INFO, "%s loaded in %.0f ms", a->path, koe_clock_ms() - start);
     return st;
 }

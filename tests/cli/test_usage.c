@@ -19,7 +19,7 @@ static void wrong_commands(void **state)
     result r = run_koe_with(NULL, (const char *const[]){ NULL });
     expect(r, 2, NULL, "usage: koe");
     expect_error(run_koe("sing"), 2, "no command 'sing'");
-    expect_error(run_koe("model"), 2, "info, run, check or bench");
+    expect_error(run_koe("model"), 2, "info, run, check, bench or pack");
     expect_error(run_koe("model", "paint"), 2, "no command 'paint'");
 }
 

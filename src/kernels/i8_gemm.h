@@ -32,8 +32,16 @@ typedef struct koe_i8_rows {
 
 /* Bytes that koe_i8_pack() needs, 0 when they overflow size_t. */
 size_t koe_i8_packed_bytes(size_t k, size_t n);
-/* Packs b[k][n], element (p, j) at b[p * row_step + j * col_step], into `memory` (64-byte aligned), which *out then borrows. */
-void koe_i8_pack(koe_i8_packed *out, void *memory, const void *b, bool is_signed, size_t row_step, size_t col_step, size_t k, size_t n);
+/* Where the elements of b are: (p, j) at data[p / run * run_step + p % run * row_step + j * col_step]. run 0: all rows are one run. */
+typedef struct koe_i8_source {
+    const void *data;
+    bool is_signed;
+    size_t row_step, col_step, run, run_step;
+} koe_i8_source;
+/* Packs b[k][n] into `memory` (64-byte aligned), which *out then borrows. */
+void koe_i8_pack(koe_i8_packed *out, void *memory, const koe_i8_source *b, size_t k, size_t n);
+/* The same without packing: `memory` was filled by koe_i8_pack() before. */
+void koe_i8_open(koe_i8_packed *out, const void *memory, bool is_signed, size_t k, size_t n);
 /* Columns from..from+n of b, which must be a multiple of KOE_I8_PANEL unless they reach the end; borrows from b. */
 koe_i8_packed koe_i8_columns(const koe_i8_packed *b, size_t from, size_t n);
 

@@ -37,28 +37,38 @@ size_t koe_i8_packed_bytes(size_t k, size_t n)
     return bytes ? bytes : 1;
 }
 
-void koe_i8_pack(koe_i8_packed *out, void *memory, const void *b, bool is_signed, size_t row_step, size_t col_step, size_t k, size_t n)
+static size_t panels_bytes(size_t k, size_t n) { return n_panels(n) * n_groups(k) * KOE_I8_GROUP * KOE_I8_PANEL; }
+
+void koe_i8_open(koe_i8_packed *out, const void *memory, bool is_signed, size_t k, size_t n)
+{
+    const int8_t *panel = memory;
+    *out = (koe_i8_packed){ .panel = panel, .sum = (const int32_t *)(const void *)(panel + panels_bytes(k, n)), .k = k, .n = n,
+                            .was_unsigned = !is_signed };
+}
+
+void koe_i8_pack(koe_i8_packed *out, void *memory, const koe_i8_source *b, size_t k, size_t n)
 {
     int8_t *panel = memory;
     size_t panel_bytes = n_groups(k) * KOE_I8_GROUP * KOE_I8_PANEL;
-    int32_t *sum = (int32_t *)(void *)(panel + n_panels(n) * panel_bytes);
-    uint8_t flip = is_signed ? 0 : 0x80;
-    memset(panel, 0, n_panels(n) * panel_bytes);
+    int32_t *sum = (int32_t *)(void *)(panel + panels_bytes(k, n));
+    uint8_t flip = b->is_signed ? 0 : 0x80;
+    size_t run = b->run ? b->run : k;
+    memset(panel, 0, panels_bytes(k, n));
     for (size_t j0 = 0; j0 < n; j0 += KOE_I8_PANEL, panel += panel_bytes) {
         size_t n_col = n - j0 < KOE_I8_PANEL ? n - j0 : KOE_I8_PANEL;
-        uint32_t s[KOE_I8_PANEL] = { 0 };
+        int32_t s[KOE_I8_PANEL] = { 0 };
         for (size_t p = 0; p < k; p++) {
-            const uint8_t *row = (const uint8_t *)b + p * row_step + j0 * col_step;
+            const uint8_t *row = (const uint8_t *)b->data + p / run * b->run_step + p % run * b->row_step + j0 * b->col_step;
             int8_t *to = panel + p / KOE_I8_GROUP * (KOE_I8_GROUP * KOE_I8_PANEL) + p % KOE_I8_GROUP;
             for (size_t j = 0; j < n_col; j++) {
-                int32_t v = (int8_t)(row[j * col_step] ^ flip);
+                int32_t v = (int8_t)(row[j * b->col_step] ^ flip);
                 to[j * KOE_I8_GROUP] = (int8_t)v;
-                s[j] += (uint32_t)v;
+                s[j] = (int32_t)((uint32_t)s[j] + (uint32_t)v);
             }
         }
         memcpy(sum + j0, s, n_col * sizeof *sum);
     }
-    *out = (koe_i8_packed){ .panel = memory, .sum = sum, .k = k, .n = n, .was_unsigned = !is_signed };
+    koe_i8_open(out, memory, b->is_signed, k, n);
 }
 
 koe_i8_packed koe_i8_columns(const koe_i8_packed *b, size_t from, size_t n)

@@ -82,13 +82,74 @@ koe_status koe_quant_whole(koe_op_ctx *c, int i_scale, int i_zero, koe_dtype dty
     return KOE_OK;
 }
 
-koe_status koe_quant_pack(koe_i8_packed *out, void **memory, const koe_tensor *b, size_t offset, size_t row_step, size_t col_step,
-                          size_t k, size_t n, koe_error *err)
+/* Bytes from one packed matrix to the next, and of all; KOE_E_LIMIT when they overflow. */
+static koe_status pack_size(const koe_quant_matrices *m, size_t *each, size_t *all, koe_error *err)
 {
-    size_t bytes = koe_i8_packed_bytes(k, n);
-    *memory = bytes && bytes <= SIZE_MAX - 63 ? aligned_alloc(64, (bytes + 63) / 64 * 64) : NULL;
-    if (!*memory) return koe_fail(err, KOE_E_NOMEM, "packed weights, %zu by %zu", k, n);
-    koe_i8_pack(out, *memory, (const char *)b->data + offset, b->dtype == KOE_DTYPE_I8, row_step, col_step, k, n);
+    size_t bytes = koe_i8_packed_bytes(m->k, m->n), count;
+    *each = (bytes + 63) / 64 * 64;
+    if (bytes == 0 || bytes > SIZE_MAX - 63 || __builtin_mul_overflow(m->n_outer, m->n_inner, &count) ||
+        count > SIZE_MAX / 2 / sizeof(koe_i8_packed) || __builtin_mul_overflow(*each, count, all))
+        return koe_fail(err, KOE_E_LIMIT, "%zu times %zu matrices of %zu by %zu", m->n_outer, m->n_inner, m->k, m->n);
+    return KOE_OK;
+}
+
+typedef struct pack_job {
+    koe_i8_packed *out;
+    char *memory;
+    size_t each;
+    const char *data;
+    bool is_signed;
+    const koe_quant_matrices *m;
+} pack_job;
+
+static void pack_task(void *arg, size_t i)
+{
+    const pack_job *j = arg;
+    const koe_quant_matrices *m = j->m;
+    koe_i8_source b = { .data = j->data + i / m->n_inner * m->outer_distance + i % m->n_inner * m->inner_distance,
+                        .is_signed = j->is_signed, .row_step = m->row_step, .col_step = m->col_step, .run = m->run, .run_step = m->run_step };
+    koe_i8_pack(&j->out[i], j->memory + i * j->each, &b, m->k, m->n);
+}
+
+koe_status koe_quant_pack(koe_i8_packed **out, koe_node *node, int i, const koe_quant_matrices *m, koe_error *err)
+{
+    size_t all = 0;
+    void *memory;
+    bool ready = false;
+    pack_job j = { .is_signed = node->in_const[i]->dtype == KOE_DTYPE_I8, .m = m };
+    koe_status st = pack_size(m, &j.each, &all, err);
+    if (st == KOE_OK) st = koe_node_pack(node, i, (unsigned)i, all ? all : 1, &memory, &ready, err);
+    if (st != KOE_OK) return st;
+    j.memory = memory;
+    j.data = ready ? NULL : koe_node_data(node, i);
+    size_t count = m->n_outer * m->n_inner;
+    j.out = calloc(count + 1, sizeof *j.out);
+    if (!j.out || (!ready && !j.data)) {
+        free(j.out);
+        return koe_fail(err, KOE_E_NOMEM, "packed weights");
+    }
+    for (size_t k = 0; k < count; k++) {
+        if (ready)
+            koe_i8_open(&j.out[k], j.memory + k * j.each, j.is_signed, m->k, m->n);
+        else
+            pack_task(&j, k);
+    }
+    *out = j.out;
+    return KOE_OK;
+}
+
+koe_status koe_quant_pack_now(const koe_i8_packed **out, koe_op_ctx *c, const koe_tensor *b, const koe_quant_matrices *m, koe_error *err)
+{
+    size_t all = 0;
+    pack_job j = { .data = b->data, .is_signed = b->dtype == KOE_DTYPE_I8, .m = m };
+    koe_status st = pack_size(m, &j.each, &all, err);
+    if (st != KOE_OK) return st;
+    j.memory = koe_scratch(c, all);
+    size_t count = m->n_outer * m->n_inner;
+    j.out = koe_scratch(c, count * sizeof *j.out);
+    if (!j.memory || !j.out) return koe_fail(err, KOE_E_NOMEM, "%zu matrices of %zu by %zu", count, m->k, m->n);
+    koe_pool_for(c->pool, count, pack_task, &j);
+    *out = j.out;
     return KOE_OK;
 }
 

@@ -36,7 +36,14 @@ koe_status koe_quant_whole(koe_op_ctx *c, int i_scale, int i_zero, koe_dtype dty
 koe_quant_param koe_dynamic_param(koe_pool *pool, const float *x, size_t n);
 void koe_quantize_u8(koe_pool *pool, uint8_t *y, const float *x, size_t n, koe_quant_param q);
 
-/* malloc()ed pack of b[k][n] with the given steps (i8_gemm.h); *memory owns it. */
-koe_status koe_quant_pack(koe_i8_packed *out, void **memory, const koe_tensor *b, size_t offset, size_t row_step, size_t col_step,
-                          size_t k, size_t n, koe_error *err);
+/* Equal matrices of bytes inside one tensor, packed one after the other: [n_outer][n_inner], each at its distance. */
+typedef struct koe_quant_matrices {
+    size_t n_outer, outer_distance, n_inner, inner_distance;
+    size_t k, n; /* of each matrix */
+    size_t row_step, col_step, run, run_step; /* as in koe_i8_source */
+} koe_quant_matrices;
+/* Packs constant input i in prepare(), as part i: *out is malloc()ed, for free(), its matrices are the session's. */
+koe_status koe_quant_pack(koe_i8_packed **out, koe_node *node, int i, const koe_quant_matrices *m, koe_error *err);
+/* Packs b in run(), into scratch. */
+koe_status koe_quant_pack_now(const koe_i8_packed **out, koe_op_ctx *c, const koe_tensor *b, const koe_quant_matrices *m, koe_error *err);
 #endif

@@ -16,13 +16,6 @@ enum { BLOCK = 64, COLS = 256 }; /* outputs in time, and channels, of one task *
 
 /* ---- weights ------------------------------------------------------------------------------------------------------------- */
 
-typedef struct conv_weights {
-    size_t n_group, n_row; /* groups; rows of taps */
-    size_t k, n; /* of each packed matrix */
-    koe_i8_packed *matrix; /* [n_group][n_row] */
-    char *memory;
-} conv_weights;
-
 /* How the kernel is cut into rows of taps. */
 typedef struct taps {
     size_t per_row, n_row; /* taps in a row; rows */
@@ -47,82 +40,27 @@ static koe_status check_weights(const koe_node *node, const koe_tensor *w, size_
     return KOE_OK;
 }
 
-/* The taps of one row for one group as a matrix [tap * c][channel out], gathered from w into `flat`. */
-static void gather_row(uint8_t *flat, const koe_tensor *w, size_t group, size_t n_out, size_t row, taps t)
+/* The matrices [group][row of taps], rows [tap][channel in], columns channel out. */
+static koe_quant_matrices matrices_of(const koe_tensor *w, size_t n_group, taps t)
 {
-    size_t c = (size_t)w->dim[1], all = t.per_row * t.n_row;
-    for (size_t o = 0; o < n_out; o++)
-        for (size_t tap = 0; tap < t.per_row; tap++)
-            for (size_t i = 0; i < c; i++)
-                flat[(tap * c + i) * n_out + o] =
-                    ((const uint8_t *)w->data)[((group * n_out + o) * c + i) * all + row * t.per_row + tap];
+    size_t c = (size_t)w->dim[1], n_out = (size_t)w->dim[0] / n_group, all = t.per_row * t.n_row;
+    return (koe_quant_matrices){ .n_outer = n_group, .outer_distance = n_out * c * all, .n_inner = t.n_row, .inner_distance = t.per_row,
+                                 .k = t.per_row * c, .n = n_out, .row_step = all, .col_step = c * all, .run = c, .run_step = 1 };
 }
 
-/* Fills *cw; `memory` has room for everything at aligned sizes, `flat` for one matrix. */
-static void pack_weights(conv_weights *cw, uint8_t *flat, size_t bytes, const koe_tensor *w, taps t)
-{
-    for (size_t g = 0; g < cw->n_group; g++)
-        for (size_t r = 0; r < cw->n_row; r++) {
-            size_t at = g * cw->n_row + r;
-            gather_row(flat, w, g, cw->n, r, t);
-            koe_i8_pack(&cw->matrix[at], cw->memory + at * bytes, flat, w->dtype == KOE_DTYPE_I8, cw->n, 1, cw->k, cw->n);
-        }
-}
-
-/* Sizes of the pack: bytes of one matrix (rounded for alignment) and of all. */
-static koe_status plan_weights(conv_weights *cw, size_t *bytes, size_t *total, const koe_tensor *w, size_t n_group, taps t,
-                               koe_error *err)
-{
-    *cw = (conv_weights){ .n_group = n_group, .n_row = t.n_row, .k = t.per_row * (size_t)w->dim[1], .n = (size_t)w->dim[0] / n_group };
-    *bytes = koe_i8_packed_bytes(cw->k, cw->n);
-    if (*bytes == 0 || *bytes > SIZE_MAX - 63 || __builtin_mul_overflow(n_group, t.n_row, total) ||
-        *total > SIZE_MAX / 2 / sizeof *cw->matrix || __builtin_mul_overflow(*total, (*bytes + 63) / 64 * 64, total))
-        return koe_fail(err, KOE_E_LIMIT, "convolution weights, %zu groups", n_group);
-    *bytes = (*bytes + 63) / 64 * 64;
-    return KOE_OK;
-}
-
-static void conv_release(void *state)
-{
-    conv_weights *cw = state;
-    if (!cw) return;
-    free(cw->matrix);
-    free(cw->memory);
-    free(cw);
-}
-
-/* Packs constant weights in input i_w. */
+/* Packs constant weights in input i_w: the state is their matrices. */
 static koe_status prepare_conv(koe_node *node, int i_w, void **state, koe_error *err)
 {
     const koe_tensor *w = i_w < node->n_in ? node->in_const[i_w] : NULL;
     *state = NULL;
     if (!w || !koe_is_byte(w->dtype)) return KOE_OK;
-    size_t n_group, bytes, total = 0;
+    size_t n_group;
     koe_status st = check_weights(node, w, &n_group, err);
     if (st != KOE_OK) return st;
     const int64_t *dilation;
     size_t n_dil = koe_node_ints(node, "dilations", &dilation);
-    taps t = cut_taps(w->dim + 2, w->n_dim - 2, n_dil ? dilation[n_dil - 1] : 1);
-    conv_weights plan, *cw = calloc(1, sizeof *cw);
-    if (!cw) return koe_fail(err, KOE_E_NOMEM, "convolution weights");
-    st = plan_weights(&plan, &bytes, &total, w, n_group, t, err);
-    if (st != KOE_OK) {
-        free(cw);
-        return st;
-    }
-    *cw = plan;
-    cw->matrix = calloc(n_group * t.n_row, sizeof *cw->matrix);
-    cw->memory = aligned_alloc(64, total);
-    uint8_t *flat = malloc(cw->k * cw->n);
-    if (!cw->matrix || !cw->memory || !flat) {
-        free(flat);
-        conv_release(cw);
-        return koe_fail(err, KOE_E_NOMEM, "convolution weights of %zu bytes", total);
-    }
-    pack_weights(cw, flat, bytes, w, t);
-    free(flat);
-    *state = cw;
-    return KOE_OK;
+    koe_quant_matrices m = matrices_of(w, n_group, cut_taps(w->dim + 2, w->n_dim - 2, n_dil ? dilation[n_dil - 1] : 1));
+    return koe_quant_pack((koe_i8_packed **)state, node, i_w, &m, err);
 }
 
 static koe_status prepare_integer(koe_node *node, void **state, koe_error *err) { return prepare_conv(node, 1, state, err); }
@@ -133,7 +71,7 @@ static koe_status prepare_qlinear(koe_node *node, void **state, koe_error *err) 
 typedef struct conv_job {
     koe_window w;
     const koe_tensor *x;
-    const conv_weights *cw;
+    const koe_i8_packed *weights; /* [n_group][rows of taps] */
     taps t;
     size_t n_item, n_group, c, n_out; /* batch items; groups; input and output channels of a group */
     size_t in_points, out_points; /* spatial positions of one channel */
@@ -225,29 +163,10 @@ static void conv_task(void *arg, size_t task)
         place += (int64_t)t0 * j->w.stride[last] + tap[last] * j->w.dilation[last];
         koe_i8_rows a = { .data = copy + (size_t)place * j->c, .ld = (size_t)j->w.stride[last] * j->c,
                           .is_signed = j->x->dtype == KOE_DTYPE_I8, .zero = j->x_zero };
-        koe_i8_packed b = koe_i8_columns(&j->cw->matrix[group * j->t.n_row + r], col, n_col);
+        koe_i8_packed b = koe_i8_columns(&j->weights[group * j->t.n_row + r], col, n_col);
         koe_i8_gemm(sum, n_col, &a, &b, j->w_zero ? j->w_zero + group * j->n_out + col : NULL, n_t, r > 0);
     }
     store(j, sum, n_col, col, n_col, plane, row * row_len + t0, n_t);
-}
-
-/* Weights packed in this run, when they are not constant. */
-static koe_status run_weights(koe_op_ctx *c, const koe_tensor *w, size_t n_group, taps t, const conv_weights **out, koe_error *err)
-{
-    *out = c->state;
-    if (c->state) return KOE_OK;
-    conv_weights *cw = koe_scratch(c, sizeof *cw);
-    size_t bytes, total = 0;
-    if (!cw) return koe_fail(err, KOE_E_NOMEM, "convolution weights");
-    koe_status st = plan_weights(cw, &bytes, &total, w, n_group, t, err);
-    if (st != KOE_OK) return st;
-    cw->matrix = koe_scratch(c, n_group * t.n_row * sizeof *cw->matrix);
-    cw->memory = koe_scratch(c, total);
-    uint8_t *flat = koe_scratch(c, cw->k * cw->n);
-    if (!cw->matrix || !cw->memory || !flat) return koe_fail(err, KOE_E_NOMEM, "convolution weights of %zu bytes", total);
-    pack_weights(cw, flat, bytes, w, t);
-    *out = cw;
-    return KOE_OK;
 }
 
 /* Zero points of the weights as one for each output channel; NULL when all are 0. */
@@ -294,8 +213,13 @@ static koe_status set_up(koe_op_ctx *c, conv_job *j, const koe_tensor *x, const 
     j->n_out = (size_t)w->dim[0] / j->n_group;
     j->t = cut_taps(j->w.kernel, n, j->w.dilation[n - 1]);
     st = weight_zeros(c, j, i_wz, w->dtype, err);
-    if (st == KOE_OK) st = run_weights(c, w, j->n_group, j->t, &j->cw, err);
     if (st != KOE_OK) return st;
+    j->weights = c->state;
+    if (!j->weights) {
+        koe_quant_matrices m = matrices_of(w, j->n_group, j->t);
+        st = koe_quant_pack_now(&j->weights, c, w, &m, err);
+        if (st != KOE_OK) return st;
+    }
     int64_t copy_dim[KOE_MAX_DIM] = { x->dim[0], x->dim[1] };
     dim[0] = x->dim[0];
     dim[1] = w->dim[0];
@@ -390,8 +314,8 @@ static koe_status qlinear_conv_run(koe_op_ctx *c, koe_error *err)
 }
 
 static const koe_op table[] = {
-    { "ConvInteger", 10, 0, 0, prepare_integer, conv_release, conv_integer_run, NULL },
-    { "QLinearConv", 10, 0, 0, prepare_qlinear, conv_release, qlinear_conv_run, NULL },
+    { "ConvInteger", 10, 0, KOE_OP_PACKS, prepare_integer, free, conv_integer_run, NULL },
+    { "QLinearConv", 10, 0, KOE_OP_PACKS, prepare_qlinear, free, qlinear_conv_run, NULL },
 };
 
 koe_op_table koe_ops_quant_conv(void) { return KOE_OP_TABLE(table); }

@@ -11,62 +11,27 @@ enum { TILE_ROWS = 32, TILE_COLS = 256 };
 
 /* ---- the packed right side ----------------------------------------------------------------------------------------------- */
 
-/* All matrices of b, packed: at load when b is constant, else in each run. */
-typedef struct packs {
-    koe_i8_packed *matrix;
-    void **memory;
-    size_t n;
-} packs;
-
-static void packs_release(void *state)
-{
-    packs *s = state;
-    if (!s) return;
-    for (size_t i = 0; s->memory && i < s->n; i++) free(s->memory[i]);
-    free(s->memory);
-    free(s->matrix);
-    free(s);
-}
-
-/* Rows and columns of each matrix of b, and the number of matrices. A vector is one column. */
-static void matrices_of(const koe_tensor *b, bool transposed, size_t *k, size_t *n, size_t *count)
+/* The matrices of b; a vector is one column. */
+static koe_quant_matrices matrices_of(const koe_tensor *b, bool transposed)
 {
     int r = b->n_dim;
-    *k = (size_t)b->dim[r >= 2 ? r - 2 : 0];
-    *n = r >= 2 ? (size_t)b->dim[r - 1] : 1;
-    *count = r > 2 ? koe_dim_product(b->dim, 0, r - 2) : 1;
-    if (transposed) {
-        size_t t = *k;
-        *k = *n;
-        *n = t;
-    }
+    size_t rows = (size_t)b->dim[r >= 2 ? r - 2 : 0], cols = r >= 2 ? (size_t)b->dim[r - 1] : 1;
+    koe_quant_matrices m = { .n_outer = r > 2 ? koe_dim_product(b->dim, 0, r - 2) : 1, .outer_distance = rows * cols, .n_inner = 1 };
+    m.k = transposed ? cols : rows;
+    m.n = transposed ? rows : cols;
+    m.row_step = transposed ? 1 : cols;
+    m.col_step = transposed ? cols : 1;
+    return m;
 }
 
-/* Packs a constant input `i_b` of 8-bit integers; *state stays NULL when it is not constant. */
+/* Packs a constant input i_b of 8-bit integers: the state is its matrices, NULL when it is not constant. */
 static koe_status prepare_b(koe_node *node, int i_b, bool transposed, void **state, koe_error *err)
 {
     const koe_tensor *b = i_b < node->n_in ? node->in_const[i_b] : NULL;
     *state = NULL;
     if (!b || !koe_is_byte(b->dtype) || b->n_dim < 1) return KOE_OK;
-    size_t k, n, count;
-    matrices_of(b, transposed, &k, &n, &count);
-    packs *s = calloc(1, sizeof *s);
-    if (s) s->matrix = calloc(count + 1, sizeof *s->matrix);
-    if (s) s->memory = calloc(count + 1, sizeof *s->memory);
-    if (!s || !s->matrix || !s->memory) {
-        packs_release(s);
-        return koe_fail(err, KOE_E_NOMEM, "packed weights");
-    }
-    s->n = count;
-    for (size_t i = 0; i < count; i++) {
-        koe_status st = koe_quant_pack(&s->matrix[i], &s->memory[i], b, i * k * n, transposed ? 1 : n, transposed ? k : 1, k, n, err);
-        if (st != KOE_OK) {
-            packs_release(s);
-            return st;
-        }
-    }
-    *state = s;
-    return KOE_OK;
+    koe_quant_matrices m = matrices_of(b, transposed);
+    return koe_quant_pack((koe_i8_packed **)state, node, i_b, &m, err);
 }
 
 static koe_status prepare_input_1(koe_node *node, void **state, koe_error *err) { return prepare_b(node, 1, false, state, err); }
@@ -76,42 +41,10 @@ static koe_status prepare_gemm(koe_node *node, void **state, koe_error *err)
     return prepare_b(node, 3, koe_node_int(node, "transB", 0) != 0, state, err);
 }
 
-typedef struct pack_job {
-    koe_i8_packed *matrix;
-    char *memory;
-    size_t bytes, k, n;
-    const koe_tensor *b;
-    bool transposed;
-} pack_job;
-
-static void pack_task(void *arg, size_t i)
+static koe_status packed_b(koe_op_ctx *c, const koe_tensor *b, const koe_quant_matrices *m, const koe_i8_packed **out, koe_error *err)
 {
-    const pack_job *j = arg;
-    koe_i8_pack(&j->matrix[i], j->memory + i * j->bytes, (const char *)j->b->data + i * j->k * j->n, j->b->dtype == KOE_DTYPE_I8,
-                j->transposed ? 1 : j->n, j->transposed ? j->k : 1, j->k, j->n);
-}
-
-/* The packed matrices of b, from prepare() or made now in scratch. */
-static koe_status packed_b(koe_op_ctx *c, const koe_tensor *b, bool transposed, const koe_i8_packed **out, koe_error *err)
-{
-    if (c->state) {
-        *out = ((const packs *)c->state)->matrix;
-        return KOE_OK;
-    }
-    size_t count, total, total_heads;
-    pack_job j = { .b = b, .transposed = transposed };
-    matrices_of(b, transposed, &j.k, &j.n, &count);
-    j.bytes = koe_i8_packed_bytes(j.k, j.n);
-    if (j.bytes == 0 || j.bytes > SIZE_MAX - 63 || __builtin_mul_overflow((j.bytes + 63) / 64 * 64, count, &total) ||
-        __builtin_mul_overflow(sizeof *j.matrix, count, &total_heads))
-        return koe_fail(err, KOE_E_LIMIT, "%zu matrices of %zu by %zu", count, j.k, j.n);
-    j.bytes = (j.bytes + 63) / 64 * 64;
-    j.memory = koe_scratch(c, total);
-    j.matrix = koe_scratch(c, total_heads);
-    if (!j.memory || !j.matrix) return koe_fail(err, KOE_E_NOMEM, "%zu matrices of %zu by %zu", count, j.k, j.n);
-    koe_pool_for(c->pool, count, pack_task, &j);
-    *out = j.matrix;
-    return KOE_OK;
+    *out = c->state;
+    return c->state ? KOE_OK : koe_quant_pack_now(out, c, b, m, err);
 }
 
 /* ---- the product --------------------------------------------------------------------------------------------------------- */
@@ -222,17 +155,17 @@ static koe_status set_up(koe_op_ctx *c, product *p, const koe_tensor *a, const k
     if (!koe_is_byte(a->dtype)) return koe_type_error(c, a->dtype, err);
     if (!koe_is_byte(b->dtype)) return koe_type_error(c, b->dtype, err);
     if (a->n_dim < 1 || b->n_dim < 1) return shape_error(c, a, b, err);
-    size_t k, n_b_mat;
+    koe_quant_matrices mb = matrices_of(b, false);
     int n_batch, a_batch = a->n_dim > 2 ? a->n_dim - 2 : 0, b_batch = b->n_dim > 2 ? b->n_dim - 2 : 0;
     int64_t batch[KOE_MAX_DIM];
-    matrices_of(b, false, &k, &p->n, &n_b_mat);
+    p->n = mb.n;
     p->m = a->n_dim >= 2 ? (size_t)a->dim[a->n_dim - 2] : 1;
     p->k = (size_t)a->dim[a->n_dim - 1];
-    if (p->k != k) return shape_error(c, a, b, err);
+    if (p->k != mb.k) return shape_error(c, a, b, err);
     koe_status st = koe_broadcast(&n_batch, batch, a_batch, a->dim, b_batch, b->dim, err);
     if (st == KOE_OK) st = koe_quant_zeros(c, i_az, a->dtype, &p->a_zero, &p->n_a_zero, err);
     if (st == KOE_OK) st = koe_quant_zeros(c, i_bz, b->dtype, &p->b_zero, &p->n_b_zero, err);
-    if (st == KOE_OK) st = packed_b(c, b, false, &p->b, err);
+    if (st == KOE_OK) st = packed_b(c, b, &mb, &p->b, err);
     if (st != KOE_OK) return st;
     p->n_dim = n_batch;
     memcpy(p->dim, batch, sizeof batch);
@@ -240,14 +173,14 @@ static koe_status set_up(koe_op_ctx *c, product *p, const koe_tensor *a, const k
     if (b->n_dim >= 2) p->dim[p->n_dim++] = b->dim[b->n_dim - 1];
     size_t a_rows = koe_dim_product(a->dim, 0, a_batch) * p->m;
     if ((p->n_a_zero != 1 && p->n_a_zero != p->m && p->n_a_zero != a_rows) ||
-        (p->n_b_zero != 1 && p->n_b_zero != p->n && p->n_b_zero != n_b_mat * p->n))
+        (p->n_b_zero != 1 && p->n_b_zero != p->n && p->n_b_zero != mb.n_outer * p->n))
         return koe_fail(err, KOE_E_FORMAT, "%.*s: %zu and %zu zero points for %zu rows and %zu columns (node %.*s)",
                         KOE_STR_ARG(c->node->op_type), p->n_a_zero, p->n_b_zero, p->m, p->n, KOE_STR_ARG(c->node->name));
     p->a = a->data;
     p->a_signed = a->dtype == KOE_DTYPE_I8;
     p->zero_rows = p->m;
     p->n_mat = koe_dim_product(batch, 0, n_batch);
-    if (n_b_mat == 1 && p->n_mat * p->m == a_rows) { /* one b for all: one tall matrix */
+    if (mb.n_outer == 1 && p->n_mat * p->m == a_rows) { /* one b for all: one tall matrix */
         p->m = a_rows;
         p->n_mat = 1;
         return KOE_OK;
@@ -469,12 +402,11 @@ static koe_status gemm_run(koe_op_ctx *c, koe_error *err)
     if (!koe_is_byte(b->dtype)) return koe_type_error(c, b->dtype, err);
     if (a->n_dim != 2 || b->n_dim != 2) return shape_error(c, a, b, err);
     bool trans_b = koe_node_int(c->node, "transB", 0) != 0, to_int = koe_in(c, 7) != NULL;
-    product p = { .n_mat = 1, .y_type = KOE_DTYPE_F32 };
-    size_t k, one;
-    matrices_of(b, trans_b, &k, &p.n, &one);
+    koe_quant_matrices mb = matrices_of(b, trans_b);
+    product p = { .n_mat = 1, .n = mb.n, .y_type = KOE_DTYPE_F32 };
     st = gemm_a(c, &p, a, err);
-    if (st == KOE_OK && p.k != k) st = shape_error(c, a, b, err);
-    if (st == KOE_OK) st = packed_b(c, b, trans_b, &p.b, err);
+    if (st == KOE_OK && p.k != mb.k) st = shape_error(c, a, b, err);
+    if (st == KOE_OK) st = packed_b(c, b, &mb, &p.b, err);
     if (st == KOE_OK) st = koe_quant_zeros(c, 2, a->dtype, &p.a_zero, &p.n_a_zero, err);
     if (st == KOE_OK) st = koe_quant_zeros(c, 5, b->dtype, &p.b_zero, &p.n_b_zero, err);
     if (st == KOE_OK) st = gemm_c(c, &p, err);
@@ -500,11 +432,11 @@ static koe_status gemm_run(koe_op_ctx *c, koe_error *err)
 }
 
 static const koe_op table[] = {
-    { "MatMulInteger", 10, 0, 0, prepare_input_1, packs_release, matmul_integer_run, NULL },
-    { "QLinearMatMul", 10, 0, KOE_OP_WIDEN_HALF, prepare_input_3, packs_release, qlinear_matmul_run, NULL },
-    { "MatMulIntegerToFloat", 1, 0, KOE_OP_WIDEN_HALF, prepare_input_1, packs_release, to_float_run, "com.microsoft" },
-    { "DynamicQuantizeMatMul", 1, 0, KOE_OP_WIDEN_HALF, prepare_input_1, packs_release, dynamic_matmul_run, "com.microsoft" },
-    { "QGemm", 1, 0, 0, prepare_gemm, packs_release, gemm_run, "com.microsoft" },
+    { "MatMulInteger", 10, 0, KOE_OP_PACKS, prepare_input_1, free, matmul_integer_run, NULL },
+    { "QLinearMatMul", 10, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_input_3, free, qlinear_matmul_run, NULL },
+    { "MatMulIntegerToFloat", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_input_1, free, to_float_run, "com.microsoft" },
+    { "DynamicQuantizeMatMul", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_input_1, free, dynamic_matmul_run, "com.microsoft" },
+    { "QGemm", 1, 0, KOE_OP_PACKS, prepare_gemm, free, gemm_run, "com.microsoft" },
 };
 
 koe_op_table koe_ops_quant_matmul(void) { return KOE_OP_TABLE(table); }

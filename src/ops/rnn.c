@@ -15,11 +15,9 @@
 
 /* ---- weights ------------------------------------------------------------------------------------------------------------- */
 
-/* Packed weights of a direction; those of a float kind, or those of bytes. */
+/* Packed weights of a direction. */
 typedef struct packed_side {
     float *w, *r, *r_new;
-    koe_i8_packed qw, qr;
-    void *qw_memory, *qr_memory;
 } packed_side;
 
 typedef struct rnn_state {
@@ -27,25 +25,26 @@ typedef struct rnn_state {
     bool packed; /* W and R are constant and packed in `side` */
     bool owned; /* the floats of `side` are this state's, not the session's */
     packed_side side[2];
+    koe_i8_packed *qw, *qr; /* DynamicQuantizeLSTM: in place of `side`, one for each direction */
 } rnn_state;
 
 static void free_weights(rnn_state *s)
 {
-    for (int d = 0; d < 2; d++) {
-        if (s->owned) {
-            free(s->side[d].w);
-            free(s->side[d].r);
-            free(s->side[d].r_new);
-        }
-        free(s->side[d].qw_memory);
-        free(s->side[d].qr_memory);
+    for (int d = 0; d < 2 && s->owned; d++) {
+        free(s->side[d].w);
+        free(s->side[d].r);
+        free(s->side[d].r_new);
     }
 }
 
 static void rnn_release(void *state)
 {
-    if (state) free_weights(state);
-    free(state);
+    rnn_state *s = state;
+    if (!s) return;
+    free_weights(s);
+    free(s->qw);
+    free(s->qr);
+    free(s);
 }
 
 static koe_status wrong_shape(const koe_node *node, const char *what, const koe_tensor *t, koe_error *err)
@@ -146,24 +145,19 @@ static koe_status pack_floats(rnn_state *s, koe_node *preparing, const koe_tenso
     return st;
 }
 
-static koe_status pack_bytes(rnn_state *s, const koe_tensor *w, const koe_tensor *r, size_t n_in, size_t n_hidden, koe_error *err)
+/* W or R of bytes: one matrix for each direction. */
+static koe_quant_matrices byte_matrices(const koe_tensor *t)
 {
-    size_t gates = s->cfg.n_gate * n_hidden;
-    for (size_t d = 0; d < s->cfg.n_dir; d++) {
-        packed_side *side = &s->side[d];
-        koe_status st = koe_quant_pack(&side->qw, &side->qw_memory, w, d * n_in * gates, gates, 1, n_in, gates, err);
-        if (st == KOE_OK) st = koe_quant_pack(&side->qr, &side->qr_memory, r, d * n_hidden * gates, gates, 1, n_hidden, gates, err);
-        if (st != KOE_OK) return st;
-    }
-    return KOE_OK;
+    size_t k = (size_t)t->dim[1], n = (size_t)t->dim[2];
+    return (koe_quant_matrices){ .n_outer = (size_t)t->dim[0], .outer_distance = k * n, .n_inner = 1, .k = k, .n = n, .row_step = n, .col_step = 1 };
 }
 
-static koe_status pack(rnn_state *s, const koe_node *node, koe_node *preparing, bool quantised, const koe_tensor *w, const koe_tensor *r, size_t *n_in,
-                       size_t *n_hidden, koe_error *err)
+/* In prepare(). */
+static koe_status pack_bytes(rnn_state *s, koe_node *node, koe_error *err)
 {
-    koe_status st = weight_sizes(node, &s->cfg, quantised, w, r, n_in, n_hidden, err);
-    if (st != KOE_OK) return st;
-    return quantised ? pack_bytes(s, w, r, *n_in, *n_hidden, err) : pack_floats(s, preparing, w, r, *n_in, *n_hidden, err);
+    koe_quant_matrices w = byte_matrices(node->in_const[1]), r = byte_matrices(node->in_const[2]);
+    koe_status st = koe_quant_pack(&s->qw, node, 1, &w, err);
+    return st == KOE_OK ? koe_quant_pack(&s->qr, node, 2, &r, err) : st;
 }
 
 static bool weights_ok(bool quantised, const koe_tensor *t)
@@ -179,7 +173,8 @@ static koe_status prepare(koe_node *node, void **state, koe_cell cell, bool quan
     const koe_tensor *w = node->n_in > 1 ? node->in_const[1] : NULL, *r = node->n_in > 2 ? node->in_const[2] : NULL;
     if (st == KOE_OK && w && r && weights_ok(quantised, w) && weights_ok(quantised, r)) {
         size_t n_in, n_hidden;
-        st = pack(s, node, node, quantised, w, r, &n_in, &n_hidden, err);
+        st = weight_sizes(node, &s->cfg, quantised, w, r, &n_in, &n_hidden, err);
+        if (st == KOE_OK) st = quantised ? pack_bytes(s, node, err) : pack_floats(s, node, w, r, n_in, n_hidden, err);
         s->packed = true;
     }
     if (st != KOE_OK) {
@@ -385,39 +380,62 @@ static koe_status state_out(koe_op_ctx *c, const koe_rnn_job *j, int i, koe_dtyp
     return KOE_OK;
 }
 
+/* The packed weights for a run: the node's, or, of weights that the graph computes, `own`, which the caller frees. */
+static koe_status run_weights(koe_op_ctx *c, koe_rnn_job *j, rnn_state *own, const koe_tensor *w, const koe_tensor *r, koe_error *err)
+{
+    const rnn_state *s = c->state;
+    const koe_i8_packed *qw = s->qw, *qr = s->qr;
+    koe_status st = weight_sizes(c->node, &s->cfg, j->quantised, w, r, &j->n_in, &j->n_hidden, err);
+    if (st != KOE_OK) return st;
+    if (!s->packed && j->quantised) {
+        koe_quant_matrices mw = byte_matrices(w), mr = byte_matrices(r);
+        st = koe_quant_pack_now(&qw, c, w, &mw, err);
+        if (st == KOE_OK) st = koe_quant_pack_now(&qr, c, r, &mr, err);
+    } else if (!s->packed) {
+        st = pack_floats(own, NULL, w, r, j->n_in, j->n_hidden, err);
+    }
+    if (st != KOE_OK) return st;
+    for (size_t d = 0; d < s->cfg.n_dir; d++) {
+        const packed_side *side = s->packed ? &s->side[d] : &own->side[d];
+        j->side[d] = (koe_rnn_side){ .w = side->w, .r = side->r, .r_new = side->r_new };
+        if (!j->quantised) continue;
+        j->side[d].qw = qw[d];
+        j->side[d].qr = qr[d];
+    }
+    return KOE_OK;
+}
+
+/* All but the weights. */
+static koe_status compute(koe_op_ctx *c, koe_rnn_job *j, const koe_tensor *w, const koe_tensor *r, koe_error *err)
+{
+    koe_tensor *y;
+    koe_status st = read_inputs(c, j, err);
+    if (st == KOE_OK && j->quantised) st = read_quantised(c, j, w, r, err);
+    if (st != KOE_OK) return st;
+    koe_dtype type = koe_in(c, 0)->dtype;
+    int64_t time = (int64_t)j->n_time, item = (int64_t)j->n_item, dir = (int64_t)j->cfg->n_dir, hidden = (int64_t)j->n_hidden;
+    int64_t plain[4] = { time, dir, item, hidden }, batch_first[4] = { item, time, dir, hidden };
+    st = float_out(c, 0, type, 4, j->cfg->batch_first ? batch_first : plain, &y, &j->y, err);
+    if (st == KOE_OK) st = koe_rnn_run(c, j, err);
+    if (st != KOE_OK) return st;
+    store_f64(y, j->y);
+    st = state_out(c, j, 1, type, j->h, err);
+    return st == KOE_OK && j->c ? state_out(c, j, 2, type, j->c, err) : st;
+}
+
 static koe_status run(koe_op_ctx *c, bool quantised, koe_error *err)
 {
     const rnn_state *s = c->state;
     koe_rnn_job j = { .cfg = &s->cfg, .quantised = quantised };
-    const koe_tensor *x, *w, *r;
-    koe_status st = koe_need(c, 0, &x, err);
-    if (st == KOE_OK) st = koe_need(c, 1, &w, err);
+    rnn_state own = { .cfg = s->cfg };
+    const koe_tensor *w, *r;
+    koe_status st = koe_need(c, 1, &w, err);
     if (st == KOE_OK) st = koe_need(c, 2, &r, err);
     if (st != KOE_OK) return st;
     if (!weights_ok(quantised, w)) return koe_type_error(c, w->dtype, err);
     if (!weights_ok(quantised, r)) return koe_type_error(c, r->dtype, err);
-    rnn_state own = { .cfg = s->cfg }; /* packs weights that are computed by the graph */
-    const rnn_state *packed = s->packed ? s : &own;
-    st = s->packed ? weight_sizes(c->node, &s->cfg, quantised, w, r, &j.n_in, &j.n_hidden, err)
-                   : pack(&own, c->node, NULL, quantised, w, r, &j.n_in, &j.n_hidden, err);
-    for (size_t d = 0; d < 2; d++) {
-        const packed_side *side = &packed->side[d];
-        j.side[d] = (koe_rnn_side){ .w = side->w, .r = side->r, .r_new = side->r_new, .qw = side->qw, .qr = side->qr };
-    }
-    koe_tensor *y = NULL;
-    if (st == KOE_OK) st = read_inputs(c, &j, err);
-    if (st == KOE_OK && quantised) st = read_quantised(c, &j, w, r, err);
-    if (st == KOE_OK) {
-        int64_t time = (int64_t)j.n_time, item = (int64_t)j.n_item, dir = (int64_t)s->cfg.n_dir, hidden = (int64_t)j.n_hidden;
-        int64_t plain[4] = { time, dir, item, hidden }, batch_first[4] = { item, time, dir, hidden };
-        st = float_out(c, 0, x->dtype, 4, s->cfg.batch_first ? batch_first : plain, &y, &j.y, err);
-    }
-    if (st == KOE_OK) st = koe_rnn_run(c, &j, err);
-    if (st == KOE_OK) {
-        store_f64(y, j.y);
-        st = state_out(c, &j, 1, x->dtype, j.h, err);
-    }
-    if (st == KOE_OK && j.c) st = state_out(c, &j, 2, x->dtype, j.c, err);
+    st = run_weights(c, &j, &own, w, r, err);
+    if (st == KOE_OK) st = compute(c, &j, w, r, err);
     free_weights(&own);
     return st;
 }
@@ -429,7 +447,7 @@ static const koe_op table[] = {
     { "RNN", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_rnn, rnn_release, run_float, NULL },
     { "GRU", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_gru, rnn_release, run_float, NULL },
     { "LSTM", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_lstm, rnn_release, run_float, NULL },
-    { "DynamicQuantizeLSTM", 1, 0, KOE_OP_WIDEN_HALF, prepare_quant, rnn_release, run_quant, "com.microsoft" },
+    { "DynamicQuantizeLSTM", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_quant, rnn_release, run_quant, "com.microsoft" },
 };
 
 koe_op_table koe_ops_rnn(void) { return KOE_OP_TABLE(table); }

@@ -35,7 +35,7 @@ static void check(const koe_i8_variant *v, size_t m, size_t n, size_t k, bool a_
     for (size_t i = 0; i < m; i++) a_zero[i] = value(draw_byte(), a_signed);
     for (size_t i = 0; i < n; i++) b_zero[i] = value(draw_byte(), b_signed);
     koe_i8_packed packed;
-    koe_i8_pack(&packed, memory, b, b_signed, n, 1, k, n);
+    koe_i8_pack(&packed, memory, &(koe_i8_source){ .data = b, .is_signed = b_signed, .row_step = n, .col_step = 1 }, k, n);
     if (v) { /* the inner kernel alone: no zero points */
         v->gemm(c, n, a, k, a_signed ? 0x80808080u : 0, &packed, m);
         for (size_t i = 0; i < m; i++)
@@ -93,7 +93,7 @@ static void test_columns(void **unused)
     for (size_t i = 0; i < sizeof a; i++) a[i] = draw_byte();
     void *memory = aligned_alloc(64, (koe_i8_packed_bytes(K, N) + 63) / 64 * 64);
     koe_i8_packed packed;
-    koe_i8_pack(&packed, memory, b, true, N, 1, K, N);
+    koe_i8_pack(&packed, memory, &(koe_i8_source){ .data = b, .is_signed = true, .row_step = N, .col_step = 1 }, K, N);
     koe_i8_rows rows = { .data = a, .ld = K, .zero = 3 };
     int32_t whole[N], part[N];
     koe_i8_gemm(whole, N, &rows, &packed, NULL, 1, false);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "audio/encode.h"
 #include "base/base.h"
 #include "cli/cli.h"
 #include "cli/input.h"
@@ -39,7 +40,8 @@ typedef struct say_options {
 /* One utterance on its way. */
 typedef struct speech {
     const char *path; /* of the sink; NULL: a player */
-    koe_sink_kind kind;
+    char default_path[32];
+    const char *format; /* NULL: a player */
     koe_sink *sink; /* opened by the first audio, so that an error before it leaves an existing file alone */
     koe_str text;
     koe_progress progress;
@@ -106,7 +108,7 @@ static bool on_audio(void *user, const koe_audio *a)
         s->rate_hz = a->rate_hz;
         snprintf(s->voice, sizeof s->voice, "%s", a->voice ? a->voice : "");
         snprintf(s->engine, sizeof s->engine, "%s", a->engine ? a->engine : "");
-        if (koe_sink_open(&s->sink, s->kind, s->path, a->rate_hz, &s->err) != KOE_OK) return false;
+        if (koe_sink_open(&s->sink, s->format, s->path, a->rate_hz, &s->err) != KOE_OK) return false;
     }
     if (koe_sink_write(s->sink, a->samples, a->n_samples, &s->err) != KOE_OK) return false;
     s->n_samples += a->n_samples;
@@ -150,28 +152,18 @@ static void say_what_was_done(const speech *s)
 
 /* ---- options ----------------------------------------------------------------------------------------------------- */
 
-/* The format by name or, without a name, by the ending of the path. */
-static koe_status choose_format(koe_sink_kind *out, const char *name, const char *path, koe_error *err)
+/* The format by name or, without a name, by the ending of the path: an ending that is none leaves the default. */
+static koe_status choose_format(const char **out, const char *name, const char *path, koe_error *err)
 {
-    static const struct {
-        const char *name;
-        bool is_here;
-        koe_sink_kind kind;
-    } formats[] = { { "wav", true, KOE_SINK_WAV },   { "pcm", true, KOE_SINK_PCM },   { "raw", true, KOE_SINK_PCM },
-                    { "mp3", false, KOE_SINK_WAV },  { "opus", false, KOE_SINK_WAV }, { "aac", false, KOE_SINK_WAV },
-                    { "m4a", false, KOE_SINK_WAV },  { "flac", false, KOE_SINK_WAV }, { "ogg", false, KOE_SINK_WAV },
-                    { "ulaw", false, KOE_SINK_WAV }, { "alaw", false, KOE_SINK_WAV } };
-    const char *dot = path ? strrchr(path, '.') : NULL;
-    const char *want = name ? name : dot && !strchr(dot, '/') ? dot + 1 : "";
-    *out = path && strcmp(path, "-") == 0 ? KOE_SINK_PCM : KOE_SINK_WAV;
-    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
-        if (strcasecmp(want, formats[i].name) != 0) continue;
-        *out = formats[i].kind;
-        return formats[i].is_here
-                   ? KOE_OK
-                   : koe_fail(err, KOE_E_ARGUMENT, "the format %s is not there yet; wav and pcm are", formats[i].name);
-    }
-    return name ? koe_fail(err, KOE_E_ARGUMENT, "there is no format '%s'; wav and pcm are there", name) : KOE_OK;
+    const char *slash = path ? strrchr(path, '/') : NULL, *dot = strrchr(slash ? slash : path ? path : "", '.');
+    const char *want = name ? name : dot ? dot + 1 : "";
+    if (strcasecmp(want, "raw") == 0) want = "pcm";
+    *out = want;
+    if (!name && (strcasecmp(want, "m4a") == 0 || strcasecmp(want, "mp4") == 0 || strcasecmp(want, "webm") == 0))
+        return koe_fail(err, KOE_E_ARGUMENT, "%s: %s files are not made here; %s are", path, want, koe_encode_names());
+    if (name || koe_encode_known(koe_str_of(want))) return koe_sink_check_format(want, err);
+    *out = path && strcmp(path, "-") == 0 ? "pcm" : "wav";
+    return KOE_OK;
 }
 
 /* Where the speech goes: -o, else a player, else speech.wav. */
@@ -179,15 +171,15 @@ static koe_status choose_sink(speech *s, const say_options *o, koe_error *err)
 {
     s->path = o->output;
     if (s->path && !*s->path) return koe_fail(err, KOE_E_ARGUMENT, "-o needs the name of a file, or - for stdout");
-    koe_status st = choose_format(&s->kind, o->format, s->path, err);
-    if (st != KOE_OK) return st;
-    if (!s->path && o->format) s->path = s->kind == KOE_SINK_PCM ? "speech.pcm" : "speech.wav";
-    if (!s->path && koe_sink_player()) {
-        s->kind = KOE_SINK_PLAYER;
-    } else if (!s->path) {
-        s->path = "speech.wav";
-        fprintf(stderr, "koe: nothing here plays sound (no player, or no sound card): writing speech.wav\n");
+    const koe_status st = choose_format(&s->format, o->format, s->path, err);
+    if (st != KOE_OK || s->path) return st;
+    if (!o->format && koe_sink_player()) {
+        s->format = NULL;
+        return KOE_OK;
     }
+    if (!o->format) fprintf(stderr, "koe: nothing here plays sound (no player, or no sound card): writing speech.wav\n");
+    snprintf(s->default_path, sizeof s->default_path, "speech.%s", s->format);
+    s->path = s->default_path;
     return KOE_OK;
 }
 
@@ -219,6 +211,7 @@ static int say(const koe_command_line *line, const say_options *o, const koe_arg
     speech s = { .wants_timings = o->timings != NULL };
     koe_status st = read_options(&q, &eo, o, &err);
     if (st == KOE_OK) st = choose_sink(&s, o, &err);
+    if (st == KOE_E_UNSUPPORTED) return koe_args_failed(line, &err);
     if (st != KOE_OK) return koe_args_wrong(line, "%s", err.message);
     if (words->n == 0 && isatty(STDIN_FILENO)) return koe_args_wrong(line, "say what: a text, a file, or - for stdin");
     if (s.path && strcmp(s.path, "-") != 0) st = koe_sink_check_path(s.path, &err);
@@ -248,8 +241,8 @@ int koe_cmd_say(int argc, char **argv)
     const koe_option options[] = {
         { "voice", 'v', "VOICE", "a voice of `koe voices`, or a blend: af_bella(2)+af_sky(1)", &o.voice, NULL, NULL },
         { "speed", 's', "SPEED", "0.25 to 4.0 (default: 1.0)", &o.speed, NULL, NULL },
-        { "output", 'o', "FILE", "write here; - is stdout, raw 16-bit samples (default: play)", &o.output, NULL, NULL },
-        { "format", 'f', "FORMAT", "wav or pcm (default: by the file's ending, else wav)", &o.format, NULL, NULL },
+        { "output", 'o', "FILE", "write here; - is stdout, 24 kHz 16-bit samples (default: play)", &o.output, NULL, NULL },
+        { "format", 'f', "FORMAT", "mp3, opus, aac, flac, wav, pcm, ogg, ulaw, alaw (default: the file's ending)", &o.format, NULL, NULL },
         { "lang", 'l', "L", "language of the text: en-us, en-gb, es, fr, ... (default: the voice's)", &o.lang, NULL, NULL },
         { "ssml", 0, NULL, "the text is SSML", NULL, &o.ssml, NULL },
         { "seed", 0, "N", "of the model's random numbers (default: 0)", &o.seed, NULL, NULL },

@@ -10,16 +10,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "audio/audio.h"
+#include "audio/encode.h"
 #include "audio/wav.h"
 #include "base/file.h"
 
 struct koe_sink {
-    koe_wav *wav; /* KOE_SINK_WAV */
-    int fd; /* the others; -1 */
+    koe_wav *wav; /* format wav, which keeps its own file valid at any moment */
+    koe_encoder *encoder; /* the other formats; NULL after a failure */
+    koe_buf bytes; /* of the encoder, on their way */
+    int fd; /* of all but wav; -1 */
     pid_t player; /* 0: none */
     const char *what; /* for messages: the path or the player; borrowed */
 };
@@ -82,6 +86,15 @@ const char *koe_sink_player(void)
     return p ? p->name : NULL;
 }
 
+koe_status koe_sink_check_format(const char *format, koe_error *err)
+{
+    koe_encoder *encoder = NULL;
+    const koe_encode_options o = { .format = koe_str_of(format), .in_rate_hz = 24000 };
+    const koe_status st = koe_encoder_open(&encoder, &o, err);
+    koe_encoder_close(encoder);
+    return st;
+}
+
 koe_status koe_sink_check_path(const char *path, koe_error *err)
 {
     if (koe_file_is_dir(path)) return koe_fail(err, KOE_E_ARGUMENT, "%s is a folder; name a file in it", path);
@@ -136,31 +149,46 @@ static koe_status start_player(koe_sink *s, int rate_hz, koe_error *err)
     close(fd[0]);
     s->fd = fd[1];
     if (failed) s->player = 0;
-    return failed ? koe_fail(err, KOE_E_IO, "%s: cannot be started: %s", p->name, strerror(failed)) : KOE_OK;
+    if (failed) return koe_fail(err, KOE_E_IO, "%s: cannot be started: %s", p->name, strerror(failed));
+    unsigned char header[KOE_WAV_HEADER_BYTES];
+    koe_wav_header(header, rate_hz, 1, KOE_WAV_UNKNOWN);
+    return p->wants_header ? write_all(s, header, sizeof header, err) : KOE_OK;
 }
 
-koe_status koe_sink_open(koe_sink **out, koe_sink_kind kind, const char *path, int rate_hz, koe_error *err)
+/* Opens the file, or stdout, and an encoder for it. */
+static koe_status start_encoder(koe_sink *s, const char *format, int rate_hz, koe_error *err)
+{
+    const bool is_stdout = strcmp(s->what, "-") == 0;
+    if (is_stdout) s->what = "stdout";
+    s->fd = is_stdout ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3) : open(s->what, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    struct stat file;
+    if (s->fd < 0 || fstat(s->fd, &file) != 0)
+        return koe_fail(err, KOE_E_IO, "%s: cannot be written: %s", s->what, strerror(errno));
+    const koe_encode_options o = { .format = koe_str_of(format), .in_rate_hz = rate_hz, .whole = S_ISREG(file.st_mode) };
+    return koe_encoder_open(&s->encoder, &o, err);
+}
+
+/* Writes what the encoder has made; after a failure it has nothing more to say. */
+static koe_status write_encoded(koe_sink *s, koe_status st, koe_error *err)
+{
+    if (st == KOE_OK) st = write_all(s, s->bytes.data, s->bytes.n, err);
+    koe_buf_clear(&s->bytes);
+    if (st == KOE_OK) return st;
+    koe_encoder_close(s->encoder);
+    s->encoder = NULL;
+    return st;
+}
+
+koe_status koe_sink_open(koe_sink **out, const char *format, const char *path, int rate_hz, koe_error *err)
 {
     koe_sink *s = calloc(1, sizeof *s);
     if (!s) return koe_fail(err, KOE_E_NOMEM, "output");
     s->fd = -1;
     s->what = path;
     koe_status st = KOE_OK;
-    unsigned char header[KOE_WAV_HEADER_BYTES];
-    if (kind == KOE_SINK_WAV) {
-        st = koe_wav_create(&s->wav, path, rate_hz, 1, err);
-    } else if (kind == KOE_SINK_PLAYER) {
-        st = start_player(s, rate_hz, err);
-        koe_wav_header(header, rate_hz, 1, KOE_WAV_UNKNOWN);
-        if (st == KOE_OK && find_player()->wants_header) st = write_all(s, header, sizeof header, err);
-    } else if (strcmp(path, "-") == 0) {
-        s->what = "stdout";
-        s->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-        if (s->fd < 0) st = koe_fail(err, KOE_E_IO, "stdout: %s", strerror(errno));
-    } else {
-        s->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-        if (s->fd < 0) st = koe_fail(err, KOE_E_IO, "%s: cannot be written: %s", path, strerror(errno));
-    }
+    if (!format) st = start_player(s, rate_hz, err);
+    else if (strcasecmp(format, "wav") == 0) st = koe_wav_create(&s->wav, path, rate_hz, 1, err);
+    else st = start_encoder(s, format, rate_hz, err);
     if (st != KOE_OK) {
         koe_sink_close(s, NULL);
         return st;
@@ -172,6 +200,7 @@ koe_status koe_sink_open(koe_sink **out, koe_sink_kind kind, const char *path, i
 koe_status koe_sink_write(koe_sink *s, const float *samples, size_t n, koe_error *err)
 {
     if (s->wav) return koe_wav_write(s->wav, samples, n, err);
+    if (s->encoder) return write_encoded(s, koe_encoder_write(s->encoder, samples, n, &s->bytes, err), err);
     int16_t block[4096];
     const size_t cap = sizeof block / sizeof *block;
     koe_status st = KOE_OK;
@@ -187,6 +216,9 @@ koe_status koe_sink_close(koe_sink *s, koe_error *err)
 {
     if (!s) return KOE_OK;
     koe_status st = koe_wav_close(s->wav, err);
+    if (s->encoder) st = write_encoded(s, koe_encoder_finish(s->encoder, &s->bytes, err), err);
+    koe_encoder_close(s->encoder);
+    koe_buf_free(&s->bytes);
     if (s->fd >= 0 && close(s->fd) != 0 && st == KOE_OK) st = koe_fail(err, KOE_E_IO, "%s: %s", s->what, strerror(errno));
     int status = 0;
     while (s->player && waitpid(s->player, &status, 0) < 0 && errno == EINTR) {

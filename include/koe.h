@@ -24,7 +24,8 @@ typedef struct koe_engine_options {
     const char *home; /* folder of models; NULL: $KOE_HOME, else ~/.local/share/koe */
     const char *model; /* a Kokoro or Piper .onnx to use as the main model instead of the installed one; NULL: installed */
     int threads; /* 0: as many as this process may use */
-    const char *precision; /* "f32", "bf16", "int8", "auto"; NULL: $KOE_PRECISION, else f32 */
+    const char *precision; /* "f32", "bf16", "int8", "auto"; NULL: $KOE_PRECISION, else auto: the fastest that nobody
+                            * could hear (docs/speed.md) */
     const char *helper; /* path of the koe binary, for the espeak-ng helper process; NULL: $KOE_BIN, else this executable */
 } koe_engine_options;
 

@@ -253,7 +253,7 @@ int koe_cmd_say(int argc, char **argv)
         { "model", 0, "FILE", "a .onnx file to speak with instead of the installed one", &o.model, NULL, NULL },
         { "home", 0, "DIR", "folder of models (default: ~/.local/share/koe)", &o.home, NULL, NULL },
         { "threads", 0, "N", "worker threads (default: all cores)", &o.threads, NULL, NULL },
-        { "precision", 0, "P", "f32, bf16, int8 or auto (default: f32)", &o.precision, NULL, NULL },
+        { "precision", 0, "P", "f32, bf16, int8 or auto (default: auto)", &o.precision, NULL, NULL },
     };
     const koe_command_line line = { "koe say", "[options] TEXT | FILE.txt | -",
                                     "Speaks a text, a file or stdin: plays it, or writes it with -o.", options,

@@ -8,6 +8,18 @@
 #include "base/cpu.h"
 #include "base/digest.h"
 #include "base/log.h"
+#include "kernels/lp_conv.h"
+
+/* auto: the fastest of the precisions that pass the gate of docs/speed.md on this machine. int8 does where its kernels take inputs of 8
+ * bits; with 7 (AVX2) it does not. */
+static int resolve(int precision)
+{
+    if (precision != KOE_PRECISION_AUTO) return precision;
+    const koe_lp_set *int8 = koe_lp_kernels(KOE_LP_INT8);
+    if (int8 && int8->needs && int8->x_max == 255) return KOE_PRECISION_INT8;
+    const koe_lp_set *bf16 = koe_lp_kernels(KOE_LP_BF16);
+    return bf16 && bf16->needs ? KOE_PRECISION_BF16 : KOE_PRECISION_F32;
+}
 
 /* What packed weights depend on. The model file is known by its size, its time and samples of its content: reading all of it would take
  * longer than packing. */
@@ -40,7 +52,7 @@ koe_status koe_session_create(koe_session **out, koe_onnx_model *model, const ko
     }
     s->model = model;
     s->pool = opt ? opt->pool : NULL;
-    s->precision = opt ? opt->precision : KOE_PRECISION_F32;
+    s->precision = resolve(opt ? opt->precision : KOE_PRECISION_F32);
     koe_status st = koe_weights_create(&s->weights, err);
     if (st == KOE_OK && model->path) make_key(s, opt);
     if (st == KOE_OK && model->path && opt && opt->packed) koe_weights_map(s->weights, opt->packed, s->key);
@@ -71,9 +83,9 @@ void koe_session_destroy(koe_session *s)
 
 char *koe_packed_path(const char *model_path, int precision)
 {
-    static const char *const names[] = { "f32", "bf16", "int8", "auto" };
+    static const char *const names[] = { "f32", "bf16", "int8" };
     koe_buf name = { 0 }, path = { 0 };
-    koe_buf_printf(&name, "%s.%s-%s.koepack", model_path, koe_cpu_name(), names[precision]);
+    koe_buf_printf(&name, "%s.%s-%s.koepack", model_path, koe_cpu_name(), names[resolve(precision)]);
     const char *slash = strrchr(model_path, '/');
     char *folder = koe_str_dup(slash ? (koe_str){ model_path, (size_t)(slash - model_path) + 1 } : KOE_STR("."));
     if (folder && !name.failed && (access(folder, W_OK) != 0 && access(name.data, R_OK) != 0)) {

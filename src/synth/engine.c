@@ -17,7 +17,7 @@ static koe_status parse_precision(int *out, const char *name, koe_error *err)
                   { "int8", KOE_PRECISION_INT8 },
                   { "auto", KOE_PRECISION_AUTO } };
     if (!name) name = getenv("KOE_PRECISION");
-    if (!name || !*name) name = "f32";
+    if (!name || !*name) name = "auto";
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(name, known[i].name) == 0) {
             *out = known[i].precision;

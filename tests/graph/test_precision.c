@@ -1,0 +1,147 @@
+/* Low precision, end to end on a small graph: x -> LeakyRelu -> Conv -> Add(x) -> y, and z = Round(Conv'(x)). The first convolution may be
+ * rounded, the second decides something and may not. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "graph/graph.h"
+#include "kernels/lp_conv.h"
+
+enum { CHANNELS = 40, TAPS = 7, LEN = 333 };
+
+static float weight[CHANNELS * CHANNELS * TAPS], bias[CHANNELS], input[CHANNELS * LEN];
+static const int64_t same_pads[2] = { TAPS / 2, TAPS / 2 };
+
+static float number(void)
+{
+    static uint32_t state = 7;
+    state = state * 1664525u + 1013904223u;
+    return (float)(state >> 8) / 8388608.0f - 1;
+}
+
+static koe_onnx_node *add_node(koe_arena *a, koe_onnx_node *n, const char *op, size_t n_in, const char *const *in, const char *out)
+{
+    koe_str *names = koe_arena_array(a, n_in + 1, sizeof *names);
+    for (size_t i = 0; i < n_in; i++) names[i] = koe_str_of(in[i]);
+    names[n_in] = koe_str_of(out);
+    *n = (koe_onnx_node){ .name = koe_str_of(out), .op_type = koe_str_of(op), .in = names, .n_in = n_in, .out = names + n_in, .n_out = 1 };
+    return n;
+}
+
+static koe_onnx_model *make_model(void)
+{
+    koe_onnx_model *m = calloc(1, sizeof *m);
+    koe_arena *a = &m->arena;
+    koe_onnx_node *n = koe_arena_array(a, 5, sizeof *n);
+    koe_onnx_attr *pads = koe_arena_array(a, 1, sizeof *pads);
+    *pads = (koe_onnx_attr){ .name = KOE_STR("pads"), .type = KOE_ATTR_INTS, .ints = same_pads, .n = 2 };
+    add_node(a, &n[0], "LeakyRelu", 1, (const char *[]){ "x" }, "act");
+    add_node(a, &n[1], "Conv", 3, (const char *[]){ "act", "w", "b" }, "conv")->attr = pads;
+    add_node(a, &n[2], "Add", 2, (const char *[]){ "conv", "x" }, "y");
+    add_node(a, &n[3], "Conv", 3, (const char *[]){ "x", "w", "b" }, "exact")->attr = pads;
+    add_node(a, &n[4], "Round", 1, (const char *[]){ "exact" }, "z");
+    n[1].n_attr = n[3].n_attr = 1;
+    koe_onnx_initializer *w = koe_arena_array(a, 2, sizeof *w);
+    w[0] = (koe_onnx_initializer){ KOE_STR("w"), { KOE_DTYPE_F32, 3, { CHANNELS, CHANNELS, TAPS }, weight } };
+    w[1] = (koe_onnx_initializer){ KOE_STR("b"), { KOE_DTYPE_F32, 1, { CHANNELS }, bias } };
+    koe_onnx_value *v = koe_arena_array(a, 3, sizeof *v);
+    v[0] = (koe_onnx_value){ .name = KOE_STR("x"), .kind = KOE_ONNX_TENSOR, .dtype = KOE_DTYPE_F32, .n_dim = -1 };
+    v[1] = (koe_onnx_value){ .name = KOE_STR("y"), .kind = KOE_ONNX_TENSOR, .dtype = KOE_DTYPE_F32, .n_dim = -1 };
+    v[2] = (koe_onnx_value){ .name = KOE_STR("z"), .kind = KOE_ONNX_TENSOR, .dtype = KOE_DTYPE_F32, .n_dim = -1 };
+    koe_onnx_opset *opset = koe_arena_alloc(a, sizeof *opset);
+    *opset = (koe_onnx_opset){ .version = 17 };
+    m->ir_version = 8;
+    m->opset = opset;
+    m->n_opset = 1;
+    m->graph = (koe_onnx_graph){ .node = n, .n_node = 5, .initializer = w, .n_initializer = 2, .in = v, .n_in = 1, .out = v + 1, .n_out = 2 };
+    return m;
+}
+
+/* y and z for a precision and list of passes. */
+static void compute(int precision, const char *passes, int threads, float *y, float *z)
+{
+    koe_error err = { 0 };
+    koe_session *s;
+    koe_run *r;
+    koe_pool *pool = NULL;
+    koe_tensor x = { KOE_DTYPE_F32, 3, { 1, CHANNELS, LEN }, input };
+    if (koe_pool_create(&pool, threads, &err) != KOE_OK) fail_msg("%s", err.message);
+    const koe_session_options opt = { .pool = pool, .precision = precision, .passes = passes };
+    if (koe_session_create(&s, make_model(), &opt, &err) != KOE_OK) fail_msg("%s", err.message);
+    if (koe_run_create(&r, s, &err) != KOE_OK || koe_run_set_in(r, 0, &x, &err) != KOE_OK || koe_run_execute(r, NULL, &err) != KOE_OK)
+        fail_msg("%s", err.message);
+    memcpy(y, koe_run_out(r, 0)->t.data, sizeof input);
+    memcpy(z, koe_run_out(r, 1)->t.data, sizeof input);
+    koe_run_destroy(r);
+    koe_session_destroy(s);
+    koe_pool_destroy(pool);
+}
+
+/* Largest difference relative to the largest magnitude of `want`. */
+static double distance(const float *got, const float *want)
+{
+    double most = 0, peak = 0;
+    for (size_t i = 0; i < CHANNELS * LEN; i++) {
+        most = fmax(most, fabs((double)got[i] - (double)want[i]));
+        peak = fmax(peak, fabs((double)want[i]));
+    }
+    return most / peak;
+}
+
+static float y_f32[CHANNELS * LEN], z_f32[CHANNELS * LEN], y[CHANNELS * LEN], z[CHANNELS * LEN];
+
+static void check_precision(int precision, koe_lp_kind kind, double tolerance)
+{
+    compute(KOE_PRECISION_F32, NULL, 1, y_f32, z_f32);
+    compute(precision, NULL, 1, y, z);
+    const double d = distance(y, y_f32);
+    if (koe_lp_kernels(kind)) {
+        if (!(d > 1e-6 && d < tolerance)) fail_msg("distance %g, expected 1e-6 to %g", d, tolerance);
+    } else
+        assert_true(d == 0);
+    assert_memory_equal(z, z_f32, sizeof z);
+    static float y2[CHANNELS * LEN], z2[CHANNELS * LEN];
+    compute(precision, NULL, 3, y2, z2);
+    assert_memory_equal(y2, y, sizeof y); /* any number of threads */
+}
+
+static void test_bf16(void **state)
+{
+    (void)state;
+    check_precision(KOE_PRECISION_BF16, KOE_LP_BF16, 0.01); /* 8 bits of mantissa, errors of 280 products add up at random */
+}
+
+static void test_int8(void **state)
+{
+    (void)state;
+    check_precision(KOE_PRECISION_INT8, KOE_LP_INT8, 0.04); /* 7 to 8 bits of a whole tile's range */
+}
+
+static void test_passes_agree(void **state)
+{
+    (void)state;
+    compute(KOE_PRECISION_F32, NULL, 1, y_f32, z_f32);
+    compute(KOE_PRECISION_F32, "-conv,-adain,-snake", 1, y, z);
+    const double d = distance(y, y_f32);
+    if (d > 1e-6) fail_msg("distance %g", d);
+}
+
+int main(int argc, char **argv)
+{
+    koe_error err = { 0 };
+    if (argc > 1 && koe_cpu_restrict(argv[1], &err) != KOE_OK) {
+        print_message("skipped: %s\n", err.message);
+        return 77;
+    }
+    for (size_t i = 0; i < sizeof weight / sizeof *weight; i++) weight[i] = number() * 0.1f;
+    for (size_t i = 0; i < CHANNELS; i++) bias[i] = number();
+    for (size_t i = 0; i < CHANNELS * LEN; i++) input[i] = number();
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_bf16), cmocka_unit_test(test_int8), cmocka_unit_test(test_passes_agree) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

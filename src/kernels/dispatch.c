@@ -3,9 +3,9 @@
 
 #include "kernels/variants.h"
 
-#define SET(isa, needs_, mr_, nr_)                                                                                              \
+#define SET(isa, needs_, width_, mr_, nr_)                                                                                              \
     {                                                                                                                           \
-        .name = #isa, .needs = needs_, .mr = mr_, .nr = nr_, .exp = koe_f32_exp_##isa, .tanh = koe_f32_tanh_##isa,              \
+        .name = #isa, .needs = needs_, .width = width_, .mr = mr_, .nr = nr_, .exp = koe_f32_exp_##isa, .tanh = koe_f32_tanh_##isa,              \
         .sigmoid = koe_f32_sigmoid_##isa, .sin = koe_f32_sin_##isa, .cos = koe_f32_cos_##isa, .erf = koe_f32_erf_##isa,         \
         .log = koe_f32_log_##isa, .tile = koe_f32_tile_##isa, .finish = koe_f32_finish_##isa,                                   \
         .split = koe_f32_split_##isa, .join = koe_f32_join_##isa, .mean_var = koe_f32_mean_var_##isa, .scale_shift = koe_f32_scale_shift_##isa, .softmax = koe_f32_softmax_##isa,         \
@@ -17,10 +17,10 @@
 
 static const koe_kernel_set table[] = {
 #if defined(__x86_64__)
-    SET(avx512, KOE_CPU_AVX512, 8, 48),
-    SET(avx2, KOE_CPU_AVX2, 4, 24),
+    SET(avx512, KOE_CPU_AVX512, 16, 8, 48),
+    SET(avx2, KOE_CPU_AVX2, 8, 4, 24),
 #endif
-    SET(ref, 0, 4, 16),
+    SET(ref, 0, 16, 4, 16),
 };
 
 const koe_kernel_set *koe_kernel_table(size_t *n)

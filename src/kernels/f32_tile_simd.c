@@ -50,14 +50,17 @@ VF_INLINE void tile(float *c, size_t ldc, const float *a, const float *b, size_t
 }
 
 #define ARGS float *c, size_t ldc, const float *a, const float *b, size_t ldb, const size_t *off, size_t rows, size_t taps, bool accumulate
-#define DEFINE(m)                                                                                                                \
-    static void tile_##m(ARGS, size_t n)                                                                                         \
-    {                                                                                                                            \
-        const size_t last = n % VF_N;                                                                                            \
-        if (n == NV * VF_N) tile(c, ldc, a, b, ldb, off, rows, taps, 0, accumulate, m, NV);                                      \
-        else if (n > 2 * VF_N) tile(c, ldc, a, b, ldb, off, rows, taps, last, accumulate, m, 3);                                 \
-        else if (n > VF_N) tile(c, ldc, a, b, ldb, off, rows, taps, last ? last : VF_N, accumulate, m, 2);                       \
-        else tile(c, ldc, a, b, ldb, off, rows, taps, last ? last : VF_N, accumulate, m, 1);                                     \
+#define WITH(m, v, last) tile(c, ldc, a, b, ldb, off, rows, taps, last, accumulate, m, v)
+#define DEFINE(m)                                              \
+    static void tile_##m(ARGS, size_t n)                       \
+    {                                                          \
+        const size_t last = n % VF_N, v = (n - 1) / VF_N + 1;  \
+        if (last == 0 && v == 3) WITH(m, 3, 0);                \
+        else if (last == 0 && v == 2) WITH(m, 2, 0);           \
+        else if (last == 0) WITH(m, 1, 0);                     \
+        else if (v == 3) WITH(m, 3, last);                     \
+        else if (v == 2) WITH(m, 2, last);                     \
+        else WITH(m, 1, last);                                 \
     }
 ROWS(DEFINE)
 

@@ -22,7 +22,8 @@
 #include "kernels/conv_internal.h"
 
 enum {
-    SCRATCH = 128 * 1024, /* floats of transformed x, at most, in a task: half a 1 MiB second-level cache */
+    SCRATCH = 17 * 1024 + 512, /* floats of transformed x in a task for each row of the tile kernel: with 8 rows half a 1 MiB second-level
+                             cache; fewer rows read them more often, and so need them nearer */
     ROWS_MAX = 512, /* beyond, the transformed rows of even one tile leave the cache */
     SLACK = 8, /* floats that copy_runs() may go too far */
     WEIGHTS_MAX = 1 << 20, /* the transformed weights are up to twice as large: not for the few largest layers, which do little work */
@@ -90,7 +91,8 @@ bool koe_toom_choose(koe_toom *t, size_t co, size_t rows, size_t taps, size_t st
     if (stride != 1 || taps < 3 || taps > TAPS_MAX || dilation > 32 || rows > ROWS_MAX) return false;
     if (__builtin_mul_overflow(co, rows * taps, &count) || count > WEIGHTS_MAX) return false;
     /* Transforms cost by the channel, products by the pair of channels. */
-    if (co < 32 || rows < 32) return false;
+    const size_t least = taps == 3 ? 48 : 32;
+    if (co < least || rows < least) return false;
     init(t, &schemes[scheme_of[taps]]);
     return true;
 }
@@ -123,11 +125,13 @@ void koe_toom_pack(const koe_toom *t, float *out, const koe_conv_weights *w, siz
 
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
-/* Regions of scratch, in floats, with room for SLACK where copy_runs() writes; every size is bounded by the limits above. */
+/* Regions of scratch, in floats, with room for SLACK where copy_runs() writes; every size is bounded by the limits above. Transformed inputs
+ * are laid out as the products read them, front to back: strips of nr columns, [strip][point][row][column]. Columns are whole vectors:
+ * masks cost more than columns that nobody wants. */
 typedef struct layout {
-    size_t columns; /* of the transformed input: the tile's and those that its last pieces read */
-    size_t split_columns; /* of the input split by position in a tile: further still */
-    size_t pitch, split_pitch;
+    size_t tile; /* columns of a tile */
+    size_t n_strip, pitch; /* columns of a strip, with those that its last pieces read */
+    size_t split_columns, split_pitch; /* of the input split by position in a tile: as far as the last strip reads */
     size_t v, split, run, products, y; /* offsets */
     size_t end;
 } layout;
@@ -135,16 +139,17 @@ typedef struct layout {
 static layout lay_out(const koe_f32_conv *v)
 {
     const koe_toom *t = v->toom;
-    const size_t tile = v->tile / t->m; /* columns */
-    layout l = { .columns = tile + (pieces(t, v->taps) - 1) * v->dilation };
-    l.split_columns = l.columns + (t->n - 1) / t->m * v->dilation;
-    l.pitch = round_up(l.columns, 16);
+    const size_t d = v->dilation, nr = v->set->nr, width = v->set->width;
+    layout l = { .tile = round_up(v->tile / t->m, width) };
+    l.n_strip = (l.tile + nr - 1) / nr;
+    l.pitch = round_up((l.n_strip > 1 ? nr : l.tile) + (pieces(t, v->taps) - 1) * d, width);
+    l.split_columns = round_up((l.n_strip - 1) * nr + l.pitch + (t->n - 1) / t->m * d, d);
     l.split_pitch = round_up(l.split_columns, 16);
-    l.split = l.v + t->n * v->rows * l.pitch;
+    l.split = l.v + l.n_strip * t->n * v->rows * l.pitch;
     l.run = l.split + t->m * l.split_pitch + 16;
     l.products = l.run + round_up(l.split_columns * t->m + SLACK, 16);
-    l.y = l.products + t->n * v->set->mr * tile;
-    l.end = l.y + t->m * tile + SLACK + v->tile + SLACK;
+    l.y = l.products + t->n * v->set->mr * l.tile;
+    l.end = l.y + t->m * l.tile + SLACK + v->tile + SLACK;
     return l;
 }
 
@@ -152,13 +157,13 @@ void koe_toom_plan(koe_f32_conv *v, size_t n_batch)
 {
     const koe_toom *t = v->toom;
     const size_t d = v->dilation, nr = v->set->nr;
-    /* Two tiles of the kernel wide when that leaves the transformed rows in cache, else one; a whole number of dilated tiles. */
+    /* Two strips when that leaves the transformed rows in cache, else one; a whole number of dilated tiles. */
     for (size_t wide = 2 * nr; wide >= nr; wide -= nr) {
         const size_t most = wide < d ? d : wide / d * d;
         v->n_tile = (v->n_out + most * t->m - 1) / (most * t->m);
         const size_t even = v->n_tile ? ((v->n_out + t->m - 1) / t->m + v->n_tile - 1) / v->n_tile : 0;
         v->tile = (even + d - 1) / d * d * t->m;
-        if (t->n * v->rows * v->tile / t->m <= SCRATCH) break;
+        if (t->n * v->rows * v->tile / t->m <= SCRATCH * v->set->mr) break;
     }
     koe_conv_share(v, n_batch);
     v->scratch = lay_out(v).end;
@@ -221,7 +226,9 @@ static void transform_rows(const koe_f32_conv *v, const layout *l, size_t t0, ko
         if (r + 1 < v->rows) prefetch(v, row(arg, r + 1), (int64_t)t0 - v->pad, l->split_columns * t->m);
         koe_conv_copy_run(v, pre, r / v->rows_per_channel, scratch + l->run, l->split_columns * t->m, row(arg, r), (int64_t)t0 - v->pad, 1);
         split_run(v->set, scratch + l->split, l->split_pitch, scratch + l->run, l->split_columns, t->m, v->dilation);
-        transform(v->set, scratch + l->v + r * l->pitch, v->rows * l->pitch, t->in, t->n, t->n, scratch + l->split, off, l->columns);
+        for (size_t s = 0; s < l->n_strip; s++)
+            transform(v->set, scratch + l->v + (s * t->n * v->rows + r) * l->pitch, v->rows * l->pitch, t->in, t->n, t->n,
+                      scratch + l->split + s * v->set->nr, off, l->pitch);
     }
 }
 
@@ -231,28 +238,27 @@ void koe_toom_task(const koe_f32_conv *v, size_t task, float *y, size_t ldy, con
     const koe_toom *t = v->toom;
     const koe_kernel_set *set = v->set;
     const layout l = lay_out(v);
-    const size_t t0 = task % v->n_tile * v->tile, co0 = task / v->n_tile * v->co_step, n_piece = pieces(t, v->taps), tile = v->tile / t->m;
+    const size_t t0 = task % v->n_tile * v->tile, co0 = task / v->n_tile * v->co_step, n_piece = pieces(t, v->taps);
     const size_t co1 = v->co - co0 < v->co_step ? v->co : co0 + v->co_step, n = v->n_out - t0 < v->tile ? v->n_out - t0 : v->tile;
-    const size_t columns = n < v->tile ? (n + t->m * v->dilation - 1) / (t->m * v->dilation) * v->dilation : tile;
-    float *products = scratch + l.products, *out = scratch + l.y;
+    const size_t columns = (n + t->m * v->dilation - 1) / (t->m * v->dilation) * v->dilation, whole = round_up(columns, set->width);
+    float *products = scratch + l.products, *out = scratch + l.y, *joined = out + t->m * l.tile + SLACK;
     size_t shift[PIECES_MAX], off[KOE_TOOM_MAX];
     for (size_t j = 0; j < n_piece; j++) shift[j] = j * v->dilation;
-    for (size_t p = 0; p < t->n; p++) off[p] = p * set->mr * tile;
+    for (size_t p = 0; p < t->n; p++) off[p] = p * set->mr * l.tile;
     transform_rows(v, &l, t0, row, arg, pre, scratch);
     for (size_t c = co0; c < co1; c += set->mr) {
-        const size_t m = v->co - c < set->mr ? v->co - c : set->mr;
-        const float *a = packed + c * v->rows * n_piece * t->n;
-        for (size_t p = 0; p < t->n; p++, a += v->rows * n_piece * m)
-            for (size_t j = 0; j < columns; j += set->nr)
-                set->tile(products + off[p] + j, tile, a, scratch + l.v + p * v->rows * l.pitch + j, l.pitch, shift, v->rows, n_piece, m,
-                          columns - j < set->nr ? columns - j : set->nr, false);
+        const size_t m = v->co - c < set->mr ? v->co - c : set->mr, steps = v->rows * n_piece;
+        for (size_t p = 0; p < t->n; p++)
+            for (size_t j = 0; j < whole; j += set->nr)
+                set->tile(products + off[p] + j, l.tile, packed + (c * t->n + p * m) * steps,
+                          scratch + l.v + (j / set->nr * t->n + p) * v->rows * l.pitch, l.pitch, shift, v->rows, n_piece, m,
+                          whole - j < set->nr ? whole - j : set->nr, false);
         for (size_t i = 0; i < m; i++) {
             float *to = y + (c + i) * ldy + t0;
-            /* Straight into y where nothing is written too far. */
-            float *whole = v->dilation == 1 && columns * t->m == n ? to : out + t->m * tile + SLACK;
-            transform(set, out, tile, t->out, t->m, t->n, products + i * tile, off, columns);
-            join_run(set, whole, out, tile, columns, t->m, v->dilation);
-            if (whole != to) memcpy(to, whole, n * sizeof *to);
+            const bool straight = v->dilation == 1 && columns * t->m == n; /* else something is written too far */
+            transform(set, out, l.tile, t->out, t->m, t->n, products + i * l.tile, off, whole);
+            join_run(set, straight ? to : joined, out, l.tile, columns, t->m, v->dilation);
+            if (!straight) memcpy(to, joined, n * sizeof *to);
         }
         if (ep) koe_conv_finish(v, y + c * ldy + t0, ldy, c, t0, m, n, ep);
     }

@@ -115,7 +115,8 @@ typedef struct koe_kernel_set {
     const char *name;
     unsigned needs; /* KOE_CPU_* */
     koe_f32_map_fn *exp, *tanh, *sigmoid, *sin, *cos, *erf, *log;
-    size_t mr, nr; /* largest tile */
+    size_t width; /* floats of a vector */
+    size_t mr, nr; /* largest tile; nr is a multiple of width */
     koe_f32_tile_fn *tile;
     koe_f32_finish_fn *finish;
     /* to[q][c] = from[c * m + q] for c < n, q < m, and the reverse; `pitch` between the rows of the split side. */

@@ -33,7 +33,7 @@ static koe_str code_points(koe_str s, size_t at, size_t n)
 /* What is shown of a segment. */
 static koe_str shown(const koe_segment *s, const phoneme_options *o) { return o->normalize_only ? s->text : s->phonemes; }
 
-/* "word [phonemes]  word [phonemes]" */
+/* "word [phonemes]  word [phonemes] (rule that rewrote it)" */
 static void add_explanation(koe_buf *out, koe_str line, const koe_segment *s)
 {
     for (size_t i = 0; i < s->n_word; i++) {
@@ -43,6 +43,7 @@ static void add_explanation(koe_buf *out, koe_str line, const koe_segment *s)
         koe_buf_adds(out, " [");
         koe_buf_add_str(out, code_points(s->phonemes, w->phoneme_at, w->phoneme_n));
         koe_buf_addc(out, ']');
+        if (s->word_rule && s->word_rule[i]) koe_buf_printf(out, " (%s)", s->word_rule[i]);
     }
 }
 

@@ -9,6 +9,7 @@
 #include <unicode/uchar.h>
 #include <unicode/uscript.h>
 
+#include "text/rules.h"
 #include "text/utf8.h"
 
 enum { MAX_PHONEMES = 510, MIN_PHONEMES = 20 }; /* of a segment; a sentence below MIN joins its neighbour */
@@ -236,8 +237,21 @@ static void split_word(input_word *w, size_t end, size_t first)
     w->first = first;
 }
 
+/* The rule that made normal text [at, end), NULL when none did. */
+static const char *rule_of(const koe_block *b, size_t at, size_t end)
+{
+    const koe_applied *a = (const koe_applied *)(const void *)b->applied.data;
+    size_t low = 0, high = b->applied.n / sizeof *a;
+    while (low < high) { /* the first that ends behind `at` */
+        size_t mid = (low + high) / 2;
+        if (a[mid].at + a[mid].n <= at) low = mid + 1;
+        else high = mid;
+    }
+    return low < b->applied.n / sizeof *a && a[low].at < end && a[low].n ? a[low].name : NULL;
+}
+
 /* Words whose pieces lie before `to`, positioned in the segment's phonemes by offset[piece - from] (code points; one more at the end). */
-static koe_status take_words(layout *l, koe_buf *out, size_t from, size_t to, const size_t *offset, size_t *covered, koe_error *err)
+static koe_status take_words(layout *l, koe_buf *out, koe_buf *rules, size_t from, size_t to, const size_t *offset, size_t *covered, koe_error *err)
 {
     koe_block *b = l->b;
     size_t hint = 0;
@@ -246,9 +260,11 @@ static koe_status take_words(layout *l, koe_buf *out, size_t from, size_t to, co
         if (w->first >= to && to < b->n) break;
         size_t end = w->end < to ? w->end : to;
         koe_word k = { .text_at = w->at, .text_n = w->n };
+        const char *rule = NULL;
         for (size_t i = w->first > from ? w->first : from; i < end; i++) {
             if (!b->piece[i].voiced || !b->piece[i].n_phonemes) continue;
             if (!k.phoneme_n) k.phoneme_at = offset[i - from];
+            if (!rule) rule = rule_of(b, b->piece[i].at, b->piece[i].at + b->piece[i].n);
             k.phoneme_n = offset[i - from] + b->piece[i].n_phonemes - k.phoneme_at;
         }
         if (!k.phoneme_n) k.phoneme_at = offset[(w->first > from ? w->first < to ? w->first : to : from) - from];
@@ -260,11 +276,11 @@ static koe_status take_words(layout *l, koe_buf *out, size_t from, size_t to, co
             k.text_n = cut - w->at;
             split_word(w, cut, to);
         } else l->next_word++;
-        if (k.text_n) koe_buf_add(out, &k, sizeof k);
+        if (k.text_n) koe_buf_add(out, &k, sizeof k), koe_buf_add(rules, &rule, sizeof rule);
         *covered = k.text_at + k.text_n;
         if (torn) break;
     }
-    return out->failed ? koe_fail(err, KOE_E_NOMEM, "words") : KOE_OK;
+    return out->failed || rules->failed ? koe_fail(err, KOE_E_NOMEM, "words") : KOE_OK;
 }
 
 /* The phonemes of pieces [from, to) and where each piece starts in them. */
@@ -287,14 +303,14 @@ static void join_sound(koe_buf *out, size_t *offset, const koe_block *b, size_t 
 static koe_status emit(koe_assembly *a, layout *l, size_t from, size_t to, koe_error *err)
 {
     koe_block *b = l->b;
-    koe_buf sound = { 0 }, words = { 0 };
+    koe_buf sound = { 0 }, words = { 0 }, rules = { 0 };
     size_t *offset = reallocarray(NULL, to - from + 1, sizeof *offset);
     if (!offset) return koe_fail(err, KOE_E_NOMEM, "segment");
     join_sound(&sound, offset, b, from, to);
     bool voiced = false;
     for (size_t i = from; i < to; i++) voiced |= b->piece[i].voiced && b->piece[i].n_phonemes;
     size_t covered = a->covered;
-    koe_status st = take_words(l, &words, from, to, offset, &covered, err);
+    koe_status st = take_words(l, &words, &rules, from, to, offset, &covered, err);
     free(offset);
     koe_break brk = b->piece[to - 1].brk;
     if (st != KOE_OK) goto done;
@@ -306,13 +322,14 @@ static koe_status emit(koe_assembly *a, layout *l, size_t from, size_t to, koe_e
     koe_arena *arena = &a->out->arena;
     size_t n_silent = a->silent.n / sizeof(koe_word), n_own = words.n / sizeof(koe_word);
     koe_word *word = koe_arena_array(arena, n_silent + n_own, sizeof *word);
+    const char **rule = koe_arena_array(arena, n_silent + n_own, sizeof *rule); /* zeroed */
     size_t text_end = to < b->n ? b->piece[to].at : b->normal.text.n;
-    koe_segment s = { .word = word, .n_word = n_silent + n_own, .text_at = a->covered, .lang = koe_str_of(b->lang->tag) };
+    koe_segment s = { .word = word, .word_rule = rule, .n_word = n_silent + n_own, .text_at = a->covered, .lang = koe_str_of(b->lang->tag) };
     s.text_n = (to == b->n ? b->text_at + b->text_n : covered) - a->covered;
     s.pause_s = pause_s[brk] * (b->opt->pause_scale > 0 ? b->opt->pause_scale : 1);
     s.text = koe_arena_str(arena, koe_str_trim(koe_str_sub(normal_text(b), b->piece[from].at, text_end - b->piece[from].at)));
     s.phonemes = koe_arena_str(arena, koe_buf_str(&sound));
-    if ((!word && s.n_word) || !s.text.p || !s.phonemes.p || sound.failed) {
+    if (((!word || !rule) && s.n_word) || !s.text.p || !s.phonemes.p || sound.failed) {
         st = koe_fail(err, KOE_E_NOMEM, "segment");
         goto done;
     }
@@ -320,13 +337,14 @@ static koe_status emit(koe_assembly *a, layout *l, size_t from, size_t to, koe_e
         memcpy(&word[i], a->silent.data + i * sizeof *word, sizeof *word);
         word[i].phoneme_at = word[i].phoneme_n = 0;
     }
-    if (n_own) memcpy(word + n_silent, words.data, words.n);
+    if (n_own) memcpy(word + n_silent, words.data, words.n), memcpy(rule + n_silent, rules.data, rules.n);
     a->silent.n = 0;
     a->covered = s.text_at + s.text_n;
     koe_buf_add(&a->segments, &s, sizeof s);
 done:
     koe_buf_free(&sound);
     koe_buf_free(&words);
+    koe_buf_free(&rules);
     return st;
 }
 
@@ -403,14 +421,17 @@ koe_status koe_assemble_end(koe_assembly *a, koe_str input, koe_error *err)
     last->pause_s = 0;
     if (!n_silent) return KOE_OK;
     koe_word *word = koe_arena_array(&out->arena, last->n_word + n_silent, sizeof *word);
-    if (!word) return koe_fail(err, KOE_E_NOMEM, "segments");
+    const char **rule = koe_arena_array(&out->arena, last->n_word + n_silent, sizeof *rule);
+    if (!word || !rule) return koe_fail(err, KOE_E_NOMEM, "segments");
     memcpy(word, last->word, last->n_word * sizeof *word);
+    memcpy(rule, last->word_rule, last->n_word * sizeof *rule);
     size_t end = koe_utf8_count(last->phonemes);
     for (size_t i = 0; i < n_silent; i++) {
         memcpy(&word[last->n_word + i], a->silent.data + i * sizeof *word, sizeof *word);
         word[last->n_word + i].phoneme_at = end;
     }
     last->word = word;
+    last->word_rule = rule;
     last->n_word += n_silent;
     return KOE_OK;
 }

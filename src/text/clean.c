@@ -74,6 +74,16 @@ static void put_name(koe_buf *out, uint32_t c)
     UErrorCode e = U_ZERO_ERROR;
     int32_t n = u_charName((UChar32)c, U_UNICODE_CHAR_NAME, name, sizeof name, &e);
     if (U_FAILURE(e)) return;
+    static const struct {
+        uint32_t c;
+        const char *name;
+    } usual[] = { { 0x2764, "red heart" }, { 0x1f44d, "thumbs up" }, { 0x1f44e, "thumbs down" }, { 0x1f389, "party popper" }, { 0x1f525, "fire" } };
+    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
+        if (usual[i].c == c) {
+            koe_buf_adds(out, usual[i].name);
+            return;
+        }
+    if (n > 5 && strcmp(name + n - 5, " SIGN") == 0) n -= 5;
     for (int32_t i = 0; i < n; i++) koe_buf_addc(out, name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] + 32) : name[i] == '-' ? ' ' : name[i]);
 }
 
@@ -107,11 +117,12 @@ static void put_emoji(koe_normal *out, koe_buf *scratch, koe_str in, size_t star
     }
     *at = end;
     koe_buf_clear(scratch);
-    koe_buf_addc(scratch, ' ');
+    bool spaced = out->text.n && out->text.data[out->text.n - 1] == ' ';
+    koe_buf_adds(scratch, spaced ? "" : " ");
     if (by_name && second) put_flag(scratch, c, second);
     else if (by_name && !is_skin_tone(c)) put_name(scratch, c);
     koe_buf_addc(scratch, ' ');
-    koe_normal_replace(out, start, end - start, scratch->n > 2 ? koe_buf_str(scratch) : KOE_STR(" "));
+    koe_normal_replace(out, start, end - start, koe_str_trim(koe_buf_str(scratch)).n ? koe_buf_str(scratch) : spaced ? KOE_STR("") : KOE_STR(" "));
 }
 
 static void put_space(koe_normal *out, koe_str in, size_t start, size_t *at, size_t end)

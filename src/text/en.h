@@ -85,6 +85,8 @@ koe_str koe_en_dictionary(koe_english *e, koe_str word, koe_en_tag_id tag, doubl
 koe_str koe_en_stem_s(koe_english *e, koe_str word, koe_en_tag_id tag, double stress, const koe_en_context *ctx);
 /* Whether the word (ASCII digits) is a number, and its phonemes. */
 bool koe_en_is_number(koe_str word, bool is_head);
+/* Its words, separated by spaces, appended; flags "" or letters of & n a. The suffix (s, ed, ing) is not in them. */
+void koe_en_number_words(koe_buf *out, koe_str word, bool is_head, char currency, const char *flags);
 koe_str koe_en_number(koe_english *e, const koe_en_query *q, koe_str word);
 /* "dollars" and the like behind a word that is no number. */
 koe_str koe_en_append_currency(koe_english *e, koe_str phonemes, char currency);
@@ -102,9 +104,6 @@ int koe_en_vowel_after(koe_str phonemes, int vowel);
 
 /* Formats into the arena; p NULL and e->st set when out of memory. */
 koe_str koe_en_printf(koe_english *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/* Words of a cardinal number (digits, at most 36), separated by spaces, "and" included. */
-koe_str koe_en_cardinal(koe_english *e, koe_str digits);
 
 #define KOE_PRIMARY 0x2c8u
 #define KOE_SECONDARY 0x2ccu

@@ -66,15 +66,6 @@ static void put_cardinal(koe_buf *out, koe_str digits)
     }
 }
 
-koe_str koe_en_cardinal(koe_english *e, koe_str digits)
-{
-    koe_buf b = { 0 };
-    put_cardinal(&b, digits);
-    koe_str s = koe_en_printf(e, "%.*s", KOE_STR_ARG(koe_buf_str(&b)));
-    koe_buf_free(&b);
-    return s;
-}
-
 static void put_ordinal(koe_buf *out, koe_str digits)
 {
     static const char *const irregular[][2] = { { "one", "first" }, { "two", "second" }, { "three", "third" }, { "five", "fifth" },
@@ -111,23 +102,15 @@ static void put_year(koe_buf *out, koe_str digits)
     else put_group(out, low, false);
 }
 
-/* ---- phonemes ---- */
+/* ---- misaki's choice of words ---- */
 
+/* Words go to `out`, separated by spaces. "+a" and "+n" are the flags' weak "a" and "and". */
 typedef struct speaker {
-    koe_english *e;
+    koe_buf *out;
     const char *flags;
-    koe_buf out; /* phonemes, a space between words */
-    bool any;
 } speaker;
 
-static void put_phonemes(speaker *s, koe_str ph)
-{
-    if (s->any) koe_buf_addc(&s->out, ' ');
-    koe_buf_add_str(&s->out, ph);
-    s->any = true;
-}
-
-/* The words, each looked up. first: a leading "one" may become "a". */
+/* The words; without "and" unless the flags want it. first: a leading "one" may become "a". */
 static void put_spoken(speaker *s, koe_str words, bool first)
 {
     bool many = memchr(words.p, ' ', words.n) != NULL;
@@ -136,12 +119,12 @@ static void put_spoken(speaker *s, koe_str words, bool first)
         while (at < words.n && words.p[at] != ' ') at++;
         koe_str w = koe_str_sub(words, start, at - start);
         at++;
-        if (koe_str_is(w, "and") && !strchr(s->flags, '&')) {
-            if (strchr(s->flags, 'n') && s->any) koe_buf_adds(&s->out, "ən");
-            continue;
-        }
-        if (first && i == 0 && many && koe_str_is(w, "one") && strchr(s->flags, 'a')) put_phonemes(s, KOE_STR("ə"));
-        else put_phonemes(s, koe_en_dictionary(s->e, w, KOE_TAG_XX, koe_str_is(w, "point") ? -2 : KOE_NO_STRESS, NULL));
+        bool is_and = koe_str_is(w, "and") && !strchr(s->flags, '&');
+        if (is_and && !(strchr(s->flags, 'n') && s->out->n)) continue;
+        if (s->out->n) koe_buf_addc(s->out, ' ');
+        if (is_and) koe_buf_adds(s->out, "+n");
+        else if (first && i == 0 && many && koe_str_is(w, "one") && strchr(s->flags, 'a')) koe_buf_adds(s->out, "+a");
+        else koe_buf_add_str(s->out, w);
     }
 }
 
@@ -167,7 +150,7 @@ static void put_inner(speaker *s, koe_str num)
     else if (num.n == 3 && !koe_str_ends(num, KOE_STR("00"))) {
         put_number(s, put_cardinal, koe_str_sub(num, 0, 1), true);
         if (num.p[1] == '0') {
-            put_phonemes(s, koe_en_dictionary(s->e, KOE_STR("O"), KOE_TAG_XX, -2, NULL));
+            put_word(s->out, "oh");
             put_number(s, put_cardinal, koe_str_sub(num, 2, 1), false);
         } else put_number(s, put_cardinal, koe_str_sub(num, 1, 2), false);
     } else put_number(s, put_cardinal, num, true);
@@ -205,12 +188,10 @@ static void put_money(speaker *s, koe_str num, char currency)
     bool said = false;
     for (int i = 0; i < 2; i++) {
         if (i == 1 ? !dot || zero[1] : dot && zero[0] && !zero[1]) continue;
-        if (said) put_phonemes(s, koe_en_dictionary(s->e, KOE_STR("and"), KOE_TAG_XX, KOE_NO_STRESS, NULL));
+        if (said) put_word(s->out, "and");
         put_number(s, put_cardinal, zero[i] ? KOE_STR("0") : part[i], !said);
-        bool plural = !one[i] && strcmp(unit[i], "pence") != 0;
-        koe_str plural_word = koe_en_printf(s->e, "%ss", unit[i]);
-        put_phonemes(s, plural ? koe_en_stem_s(s->e, plural_word, KOE_TAG_XX, KOE_NO_STRESS, NULL)
-                               : koe_en_dictionary(s->e, koe_str_of(unit[i]), KOE_TAG_XX, KOE_NO_STRESS, NULL));
+        put_word(s->out, unit[i]);
+        if (!one[i] && strcmp(unit[i], "pence") != 0) koe_buf_addc(s->out, 's');
         said = true;
     }
 }
@@ -275,35 +256,63 @@ static bool fits_currency(koe_str num)
     return count_dots(num) == 1 && num.n - (size_t)(dot - num.p) - 1 < 3;
 }
 
-koe_str koe_en_number(koe_english *e, const koe_en_query *q, koe_str word)
+void koe_en_number_words(koe_buf *out, koe_str word, bool is_head, char currency, const char *flags)
 {
-    speaker s = { .e = e, .flags = q->num_flags };
+    speaker s = { out, flags };
     koe_str suffix = suffix_of(word);
     word.n -= suffix.n;
     bool minus = word.n && word.p[0] == '-';
     if (minus) {
-        put_spoken(&s, KOE_STR("minus"), false);
+        put_word(out, "minus");
         word.p++, word.n--;
     }
-    bool plain = all_digits(word), ordinal = is_ordinal_suffix(suffix), year = !minus && word.n == 4 && !q->currency && plain && !ordinal;
+    bool plain = all_digits(word), ordinal = is_ordinal_suffix(suffix), year = !minus && word.n == 4 && !currency && plain && !ordinal;
     koe_buf digits = { 0 }; /* without thousands separators */
     for (size_t i = 0; i < word.n; i++)
         if (word.p[i] != ',') koe_buf_addc(&digits, word.p[i]);
     koe_str num = koe_buf_str(&digits);
     size_t dots = count_dots(num);
-    koe_str r = { NULL, 0 };
     if (num.n > dots && !digits.failed) {
         if (plain && ordinal) put_number(&s, put_ordinal, num, true);
         else if (year) put_number(&s, put_year, num, true);
-        else if (!q->is_head && !dots) put_inner(&s, num);
-        else if (dots > 1 || !q->is_head) put_dotted(&s, num);
-        else if (q->currency && fits_currency(num)) put_money(&s, num, q->currency);
+        else if (!is_head && !dots) put_inner(&s, num);
+        else if (dots > 1 || !is_head) put_dotted(&s, num);
+        else if (currency && fits_currency(num)) put_money(&s, num, currency);
         else put_plain(&s, num, ordinal);
-        r = koe_en_printf(e, "%.*s", KOE_STR_ARG(koe_buf_str(&s.out)));
     }
-    if (s.out.failed && e->st == KOE_OK) e->st = koe_fail(e->err, KOE_E_NOMEM, "number");
+    out->failed |= digits.failed;
     koe_buf_free(&digits);
-    koe_buf_free(&s.out);
+}
+
+/* One number word; "point" is without stress. */
+static koe_str word_phonemes(koe_english *e, koe_str w)
+{
+    static const char *const units[] = { "dollars", "cents", "pounds", "euros" };
+    if (koe_str_is(w, "+a")) return KOE_STR("ə");
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (koe_str_is(w, units[i])) return koe_en_stem_s(e, w, KOE_TAG_XX, KOE_NO_STRESS, NULL);
+    return koe_en_dictionary(e, w, KOE_TAG_XX, koe_str_is(w, "point") ? -2 : KOE_NO_STRESS, NULL);
+}
+
+koe_str koe_en_number(koe_english *e, const koe_en_query *q, koe_str word)
+{
+    koe_buf words = { 0 }, sound = { 0 };
+    koe_en_number_words(&words, word, q->is_head, q->currency, q->num_flags);
+    koe_str w = koe_buf_str(&words), suffix = suffix_of(word), r = { NULL, 0 };
+    for (size_t at = 0; at < w.n; at++) {
+        size_t start = at;
+        while (at < w.n && w.p[at] != ' ') at++;
+        koe_str one = koe_str_sub(w, start, at - start);
+        if (koe_str_is(one, "+n")) koe_buf_adds(&sound, "ən");
+        else {
+            if (sound.n) koe_buf_addc(&sound, ' ');
+            koe_buf_add_str(&sound, word_phonemes(e, one));
+        }
+    }
+    if (sound.n) r = koe_en_printf(e, "%.*s", KOE_STR_ARG(koe_buf_str(&sound)));
+    if ((words.failed || sound.failed) && e->st == KOE_OK) e->st = koe_fail(e->err, KOE_E_NOMEM, "number");
+    koe_buf_free(&words);
+    koe_buf_free(&sound);
     if (!r.p) return r;
     if (koe_str_is(suffix, "s") || koe_str_is(suffix, "'s")) return koe_en_add_s(e, r);
     if (koe_str_is(suffix, "ed") || koe_str_is(suffix, "'d")) return koe_en_add_ed(e, r);

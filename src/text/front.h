@@ -88,6 +88,7 @@ typedef struct koe_block {
     size_t text_at, text_n; /* of the input: this block */
     koe_break end; /* how the block ends */
     koe_normal normal;
+    koe_buf applied; /* koe_applied: the rules that rewrote something, in order */
     koe_link *link; /* in order */
     size_t n_link;
     koe_buf sound; /* phonemes of all pieces, UTF-8 */

@@ -3,6 +3,7 @@
 
 #include "text/clean.h"
 #include "text/ja.h"
+#include "text/rules.h"
 #include "text/utf8.h"
 #include "text/zh.h"
 
@@ -69,12 +70,31 @@ static void rewrite(koe_block *b, rewrite_fn *fn)
     b->normal = next;
 }
 
+/* Rules run before links are taken out would see their values, so they run after; the links' offsets follow the text. */
+static void apply_rules(koe_block *b)
+{
+    koe_normal next = { 0 };
+    koe_rules_apply(&next, &b->applied, koe_buf_str(&b->normal.text), strcmp(b->lang->tag, "en-gb") == 0, b->opt->rules_off);
+    size_t k = 0;
+    for (size_t i = 0; i < next.n && k < b->n_link;) { /* move the links to where their text went */
+        const koe_span *s = &next.span[i];
+        koe_link *l = &b->link[k];
+        if (s->same && l->at >= s->text_at && l->at + l->n <= s->text_at + s->text_n) l->at = s->at + (l->at - s->text_at), k++;
+        else if (l->at < s->text_at + s->text_n) l->n = 0, l->at = s->at, k++; /* a rule took it */
+        else i++;
+    }
+    koe_normal_compose(&next, &b->normal);
+    next.failed |= b->normal.failed;
+    koe_normal_free(&b->normal);
+    b->normal = next;
+}
+
 koe_status koe_normalise_block(koe_block *b, koe_error *err)
 {
     bool english = b->lang->way == KOE_LANG_ENGLISH, misaki = b->opt->alphabet == KOE_ALPHABET_MISAKI && !b->opt->phonemes;
     const koe_clean_options opt = {
         .as_written = b->opt->no_normalize || b->opt->phonemes,
-        .emoji_names = english,
+        .emoji_names = english && !(b->opt->rules_off & KOE_RULES_EMOJI),
         .plain_letters = !b->opt->phonemes && (english || b->lang->way == KOE_LANG_ESPEAK),
         .joiners = b->lang->way == KOE_LANG_ESPEAK,
     };
@@ -84,5 +104,8 @@ koe_status koe_normalise_block(koe_block *b, koe_error *err)
     if (misaki && english && !b->normal.failed && memmem(b->normal.text.data, b->normal.text.n, "](", 2)) take_links(b);
     if (!opt.as_written && b->lang->way == KOE_LANG_CHINESE) rewrite(b, koe_zh_normalise);
     if (!opt.as_written && b->lang->way == KOE_LANG_JAPANESE) rewrite(b, koe_ja_normalise);
+    koe_buf_clear(&b->applied);
+    if (!opt.as_written && english) apply_rules(b);
+    if (!opt.as_written && english && !misaki) rewrite(b, koe_rules_spell_numbers);
     return b->normal.failed ? koe_fail(err, KOE_E_NOMEM, "normalising text") : KOE_OK;
 }

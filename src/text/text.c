@@ -107,6 +107,7 @@ static void free_block(koe_block *b)
 {
     koe_normal_free(&b->normal);
     koe_buf_free(&b->sound);
+    koe_buf_free(&b->applied);
     free(b->piece);
     free(b->link);
 }

@@ -28,6 +28,18 @@ typedef struct koe_text_setup {
 koe_status koe_text_open(koe_text **out, const koe_text_setup *setup, koe_error *err);
 void koe_text_close(koe_text *t);
 
+/* Groups of normalisation rules that a request may switch off. */
+enum {
+    KOE_RULES_MARKUP = 1 << 0, /* HTML and Markdown remains */
+    KOE_RULES_URL = 1 << 1, /* addresses and file names */
+    KOE_RULES_EMAIL = 1 << 2,
+    KOE_RULES_PHONE = 1 << 3,
+    KOE_RULES_UNIT = 1 << 4,
+    KOE_RULES_PLURAL = 1 << 5, /* "file(s)" */
+    KOE_RULES_SYMBOL = 1 << 6, /* remaining symbols by name */
+    KOE_RULES_EMOJI = 1 << 7, /* off: emoji are silent */
+};
+
 typedef struct koe_text_options {
     koe_str lang; /* language tag or Kokoro letter: en-us en-gb es fr hi it ja pt-br zh, a b e f h i j p z, de, ... */
     koe_alphabet alphabet;
@@ -35,6 +47,7 @@ typedef struct koe_text_options {
     size_t max_phonemes; /* code points of a segment, 0: 510 */
     size_t first_max_phonemes; /* a shorter first segment, cut at a clause, for streaming; 0: as the others */
     bool no_normalize; /* true: text is taken as written */
+    unsigned rules_off; /* set of KOE_RULES_* */
     bool phonemes; /* true: the text already is phonemes in this alphabet */
     double pause_scale; /* of the pauses between sentences and clauses; 0: 1.0 */
 } koe_text_options;
@@ -51,6 +64,7 @@ typedef struct koe_segment {
     size_t text_at, text_n; /* bytes of the input that it covers, white space included: segments cover the input without gaps */
     const koe_word *word;
     size_t n_word;
+    const char *const *word_rule; /* for each word the normalisation rule that rewrote it, by name, NULL: none */
     double pause_s; /* silence after it: clause, sentence or paragraph */
     koe_str lang; /* canonical tag */
 } koe_segment;

@@ -1,0 +1,130 @@
+/* rules.c - walks over a text and applies the table of rules. */
+#include "text/rules.h"
+
+#include "text/utf8.h"
+
+size_t koe_digits(koe_str s, size_t at)
+{
+    size_t n = 0;
+    while (koe_is_digit(koe_byte(s, at + n))) n++;
+    return n;
+}
+
+size_t koe_letters(koe_str s, size_t at)
+{
+    size_t n = 0;
+    while (koe_is_letter(koe_byte(s, at + n))) n++;
+    return n;
+}
+
+size_t koe_numeral(koe_str s, size_t at)
+{
+    size_t n = koe_digits(s, at);
+    if (!n) return 0;
+    if (n <= 3)
+        while (koe_byte(s, at + n) == ',' && koe_digits(s, at + n + 1) == 3) n += 4;
+    if (koe_byte(s, at + n) == '.' && koe_digits(s, at + n + 1)) n += 1 + koe_digits(s, at + n + 1);
+    return n;
+}
+
+unsigned koe_value(koe_str s, size_t at, size_t n)
+{
+    unsigned v = 0;
+    for (size_t i = 0; i < n && i < 9; i++) v = v * 10 + (unsigned)(koe_byte(s, at + i) - '0');
+    return v;
+}
+
+koe_str koe_word_before(const koe_scan *c)
+{
+    size_t end = c->at;
+    if (end && c->s.p[end - 1] == ' ') end--;
+    if (end && c->s.p[end - 1] == '.') end--;
+    size_t start = end;
+    while (start && koe_is_letter(c->s.p[start - 1]) && end - start < 40) start--;
+    return koe_str_sub(c->s, start, end - start);
+}
+
+bool koe_same_word(koe_str a, const char *b)
+{
+    if (strlen(b) != a.n) return false;
+    for (size_t i = 0; i < a.n; i++)
+        if ((a.p[i] | 32) != (b[i] | 32)) return false;
+    return true;
+}
+
+bool koe_in_words(koe_str w, const char *list)
+{
+    if (!w.n) return false;
+    for (const char *p = list; *p;) {
+        while (*p == ' ') p++;
+        size_t n = strcspn(p, " ");
+        if (n == w.n && memcmp(p, w.p, n) == 0) return true;
+        p += n;
+    }
+    return false;
+}
+
+static char class_of(char c)
+{
+    return koe_is_digit(c) ? '0' : koe_is_letter(c) ? 'a' : (unsigned char)c >= 0x80 ? '8' : c;
+}
+
+/* The first rule that applies here; returns the bytes it replaces. */
+static size_t apply_one(const koe_scan *c, const koe_rule *rule, size_t n_rule, unsigned off, koe_buf *out, const char **name)
+{
+    char class = class_of(c->s.p[c->at]);
+    for (size_t i = 0; i < n_rule; i++) {
+        if (!strchr(rule[i].starts, class) || (rule[i].group & off)) continue;
+        koe_buf_clear(out);
+        size_t n = rule[i].fn(c, out);
+        if (!n) continue;
+        *name = rule[i].name;
+        return n;
+    }
+    return 0;
+}
+
+static void walk(koe_normal *out, koe_buf *log, koe_scan c, const koe_rule *rule, size_t n_rule, unsigned off)
+{
+    koe_str s = c.s;
+    koe_buf by = { 0 };
+    size_t kept = 0;
+    while (c.at < s.n) {
+        bool inside = !c.fresh && c.at && koe_is_alnum(s.p[c.at]) && (koe_is_alnum(s.p[c.at - 1]) || (unsigned char)s.p[c.at - 1] >= 0x80);
+        const char *name = NULL;
+        size_t n = s.p[c.at] == ' ' || inside ? 0 : apply_one(&c, rule, n_rule, off, &by, &name);
+        c.fresh = n > 0;
+        if (!n) {
+            size_t len;
+            koe_utf8_at(s, c.at, &len);
+            c.at += len;
+            continue;
+        }
+        koe_normal_keep(out, s, kept, c.at - kept);
+        koe_str words = koe_buf_str(&by);
+        if (words.n && words.p[0] == ' ' && (!out->text.n || out->text.data[out->text.n - 1] == ' ')) words.p++, words.n--;
+        if (words.n && words.p[words.n - 1] == ' ' && (c.at + n >= s.n || s.p[c.at + n] == ' ')) words.n--;
+        if (!words.n && koe_byte(s, c.at + n) == ' ' && (!out->text.n || out->text.data[out->text.n - 1] == ' ')) n++; /* no two spaces */
+        koe_applied a = { out->text.n, words.n, name };
+        koe_normal_replace(out, c.at, n, words);
+        if (log) koe_buf_add(log, &a, sizeof a);
+        c.at += n;
+        kept = c.at;
+    }
+    koe_normal_keep(out, s, kept, s.n - kept);
+    out->failed |= by.failed || (log && log->failed);
+    koe_buf_free(&by);
+}
+
+void koe_rules_apply(koe_normal *out, koe_buf *log, koe_str s, bool british, unsigned off)
+{
+    size_t n_rule;
+    const koe_rule *rule = koe_rules_english(&n_rule);
+    walk(out, log, (koe_scan){ .s = s, .british = british }, rule, n_rule, off);
+}
+
+void koe_rules_spell_numbers(koe_normal *out, koe_str s)
+{
+    static const koe_rule number = { "number", "0-.", 0, koe_rule_number };
+    walk(out, NULL, (koe_scan){ .s = s }, &number, 1, 0);
+}

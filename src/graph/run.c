@@ -460,17 +460,30 @@ void koe_random_uniform(koe_op_ctx *c, float *out, size_t n, float low, float hi
     }
 }
 
-/* Box-Muller, two at a time. */
+/* Box-Muller, two numbers from two: the radius of one pair and both legs of its angle. */
 void koe_random_normal(koe_op_ctx *c, float *out, size_t n, float mean, float scale)
 {
+    enum { BLOCK = 256 };
     uint64_t key = stream_key(c);
-    for (size_t i = 0; i < n; i += 2) {
-        double radius = 0, angle = 0;
-        if (!c->run->opt.zero_noise) {
-            radius = sqrt(-2 * log(unit(mix(key + i))));
-            angle = 6.283185307179586 * unit(mix(key + i + 1));
+    if (c->run->opt.zero_noise) {
+        for (size_t i = 0; i < n; i++) out[i] = mean;
+        return;
+    }
+    for (size_t i = 0; i < n; i += 2 * BLOCK) {
+        float radius[BLOCK], angle[BLOCK], sine[BLOCK];
+        size_t pairs = n - i < 2 * BLOCK ? (n - i + 1) / 2 : BLOCK;
+        for (size_t k = 0; k < pairs; k++) {
+            radius[k] = (float)unit(mix(key + i + 2 * k));
+            angle[k] = (float)(6.283185307179586 * unit(mix(key + i + 2 * k + 1)));
         }
-        out[i] = (float)(mean + scale * radius * cos(angle));
-        if (i + 1 < n) out[i + 1] = (float)(mean + scale * radius * sin(angle));
+        koe_f32_log(radius, radius, pairs);
+        koe_f32_sin(sine, angle, pairs);
+        koe_f32_cos(angle, angle, pairs);
+        for (size_t k = 0; k < pairs; k++) {
+            /* A number that float rounded up to 1 has a logarithm of 0, never above. */
+            float r = scale * sqrtf(-2 * radius[k]);
+            out[i + 2 * k] = mean + r * angle[k];
+            if (i + 2 * k + 1 < n) out[i + 2 * k + 1] = mean + r * sine[k];
+        }
     }
 }

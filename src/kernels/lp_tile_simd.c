@@ -20,7 +20,12 @@ VF_INLINE vf result(sum s, const float *scale) { return (void)scale, s; }
 #elif KOE_LP == 2
 typedef __m512i sum;
 VF_INLINE sum start(int32_t init) { return _mm512_set1_epi32(init); }
-VF_INLINE sum step(sum s, vi a, vi b) { return _mm512_dpbusd_epi32(s, b, a); }
+/* Assembler, because gcc 12 copies the sum before and after the intrinsic, which halves the speed. */
+VF_INLINE sum step(sum s, vi a, vi b)
+{
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(s) : "v"(b), "v"(a));
+    return s;
+}
 VF_INLINE vf result(sum s, const float *scale) { return vf_mul(vf_of_vi(s), vf_set(*scale)); }
 #else
 typedef __m256i sum;

@@ -14,7 +14,8 @@
  * Rounding: values at the points cancel in `out`, the more the more points there are. The points are those that minimise the error predicted
  * from the sizes of the three matrices, found by descent from many starts; they come in pairs a, 1/a, as the sphere's symmetry suggests.
  * Error relative to the RMS of the result (128 channels; direct float32 summation 2.1e-7):
- *     (4, 3) 4.7e-7   (4, 4) 7.5e-7   (4, 5) 9.6e-7   (5, 5) 1.6e-6   (4, 7) 2.3e-6   (6, 6) 3.4e-6 */
+ *     (4, 3) 4.7e-7   (4, 4) 7.5e-7   (4, 5) 9.6e-7   (5, 5) 1.6e-6   (4, 7) 2.3e-6   (6, 6) 3.4e-6
+ * An infinity or NaN in x reaches all outputs of its tiles, and not only those within the filter's length. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>

@@ -1,10 +1,11 @@
-/* config.c - koe config --check: are the settings right, and what is installed? */
+/* config.c - koe config: are the settings right, what do they come to, and what is installed? */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/base.h"
 #include "cli/args.h"
 #include "cli/cli.h"
+#include "cli/settings.h"
 
 /* What koe finds in its folder, and how to get it. */
 static const struct {
@@ -16,7 +17,7 @@ static const struct {
     { "dictionaries", "lexicon/us_gold.json", "koe pull lexicon" },
 };
 
-static koe_status check(const char *home, koe_error *err)
+static koe_status check_home(const char *home, koe_error *err)
 {
     if (koe_file_exists(home) && !koe_file_is_dir(home))
         return koe_fail(err, KOE_E_ARGUMENT, "KOE_HOME is %s, which is not a folder", home);
@@ -37,22 +38,51 @@ static koe_status check(const char *home, koe_error *err)
     return KOE_OK;
 }
 
+static koe_status check(const koe_config *config, koe_error *err)
+{
+    koe_buf shown = { 0 };
+    char *home = *config->home ? strdup(config->home) : koe_path_home();
+    koe_status st = home ? check_home(home, err) : koe_fail(err, KOE_E_NOMEM, "KOE_HOME");
+    free(home);
+    if (st != KOE_OK) return st;
+    koe_config_show(&shown, config);
+    printf("\n%s", shown.data ? shown.data : "");
+    koe_buf_free(&shown);
+    return KOE_OK;
+}
+
+static void print_document(void)
+{
+    koe_buf text = { 0 };
+    koe_config_document(&text);
+    fwrite(text.data, 1, text.n, stdout);
+    koe_buf_free(&text);
+}
+
 int koe_cmd_config(int argc, char **argv)
 {
-    bool wanted = false;
+    bool wanted = false, document = false;
     koe_arg_list words = { 0 };
-    const koe_option options[] = { { .name = "check", .help = "check the settings and show what is installed", .on = &wanted } };
-    const koe_command_line line = { "koe config", "--check", "Checks the KOE_* environment and the folder of models.", options,
-                                    sizeof options / sizeof *options };
+    koe_settings_options o;
+    koe_settings_options_init(&o);
+    o.option[o.n++] = (koe_option){ .name = "check", .help = "check the settings, and show them and what is installed", .on = &wanted };
+    o.option[o.n++] = (koe_option){ .name = "document", .help = "write docs/configuration.md to stdout", .on = &document };
+    const koe_command_line line = { "koe config", "--check [options of koe serve]",
+                                    "Checks the settings of koe serve, given as options, in the environment or in a file, and the folder of models.",
+                                    o.option, o.n };
     const koe_args_result r = koe_args_parse(&line, argc, argv, &words);
     int status = r == KOE_ARGS_HELP ? 0 : 2;
-    if (r == KOE_ARGS_OK && (!wanted || words.n)) {
+    if (r == KOE_ARGS_OK && (wanted == document || words.n)) {
         status = koe_args_wrong(&line, "say koe config --check");
+    } else if (r == KOE_ARGS_OK && document) {
+        print_document();
+        status = 0;
     } else if (r == KOE_ARGS_OK) {
         koe_error err = { 0 };
-        char *home = koe_path_home();
-        koe_status st = home ? check(home, &err) : koe_fail(&err, KOE_E_NOMEM, "KOE_HOME");
-        free(home);
+        koe_config config;
+        koe_status st = koe_config_load(&config, o.given, &err);
+        if (st == KOE_OK) st = check(&config, &err);
+        koe_config_free(&config);
         status = st == KOE_OK ? 0 : koe_args_failed(&line, &err);
     }
     koe_args_free(&line, &words);

@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "base/version.h"
 #include "cli/progress.h"
-#include "cli/version.h"
 
 /* No published voice model is near this. */
 static const uint64_t max_bytes = (uint64_t)8 << 30;

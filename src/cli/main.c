@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/version.h"
 #include "cli/cli.h"
-#include "cli/version.h"
 #include "text/espeak.h"
 
 /* The process that holds espeak-ng for another koe process (text/espeak.h): requests on stdin, answers on stdout. */

@@ -39,7 +39,8 @@ static void wrong_options(void **state)
     expect_error(run_koe("model", "check"), 2, "folders");
     expect_error(run_koe("model", "check", ".", "--rtol", "-1"), 2, "--rtol is '-1'");
     expect_error(run_koe("serve", "--port", "99999"), 2, "--port is '99999'");
-    expect_error(run_koe("serve"), 1, "not there yet");
+    expect_error(run_koe("serve", "here"), 2, "'here'");
+    expect_error(run_koe("serve", "--config", "/nowhere.json"), 1, "/nowhere.json");
     expect_error(run_koe("config"), 2, "koe config --check");
     expect_error(run_koe("pull"), 2, "kokoro");
     expect_error(run_koe("pull", "moon"), 2, "there is no 'moon' to pull");

@@ -1,0 +1,608 @@
+/* http.c - libmicrohttpd: connections in, routes found, replies out, and a line of log for each request. */
+#include "server/http.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/base.h"
+
+enum {
+    CONNECTION_BYTES = 16 << 10, /* of a connection's buffers, the head of a request included */
+    BLOCK_BYTES = 8 << 10, /* of a streamed answer */
+    BACKLOG = 1024,
+};
+/* A body that is too large is still read up to here, so that the client hears why; then the connection is closed. */
+static const size_t hopeless_bytes = 64 << 20;
+
+/* ---- small helpers ------------------------------------------------------------------------------------------------------------ */
+
+const char *koe_call_query(koe_call *c, const char *name) { return MHD_lookup_connection_value(c->conn, MHD_GET_ARGUMENT_KIND, name); }
+const char *koe_call_header(koe_call *c, const char *name) { return MHD_lookup_connection_value(c->conn, MHD_HEADER_KIND, name); }
+
+static bool is_id(const char *s)
+{
+    const size_t n = s ? strlen(s) : 0;
+    return n > 0 && n <= 64 && strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == n;
+}
+
+static void make_id(koe_call *c)
+{
+    const char *given = koe_call_header(c, "X-Request-Id");
+    if (is_id(given)) {
+        snprintf(c->id, sizeof c->id, "%s", given);
+        return;
+    }
+    unsigned char random[8] = { 0 };
+    (void)!getrandom(random, sizeof random, GRND_NONBLOCK);
+    for (size_t i = 0; i < sizeof random; i++) snprintf(c->id + 2 * i, 3, "%02x", random[i]);
+}
+
+static bool in_list(const char *list, koe_str item)
+{
+    for (const char *p = list; *p;) {
+        const size_t n = strcspn(p, ",");
+        if (item.n && koe_str_eq(koe_str_trim((koe_str){ p, n }), item)) return true;
+        p += n + (p[n] == ',');
+    }
+    return false;
+}
+
+static void peer_address(koe_call *c)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c->conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *a = info ? info->client_addr : NULL;
+    if (!a) return;
+    if (a->sa_family == AF_INET) {
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)a)->sin_addr, c->address, sizeof c->address);
+    } else if (a->sa_family == AF_INET6) {
+        const struct in6_addr *in = &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr;
+        if (IN6_IS_ADDR_V4MAPPED(in)) inet_ntop(AF_INET, in->s6_addr + 12, c->address, sizeof c->address);
+        else inet_ntop(AF_INET6, in, c->address, sizeof c->address);
+    }
+}
+
+/* Behind proxies that we trust, the nearest address that is not one of them. */
+static void client_address(koe_call *c)
+{
+    const char *trusted = c->server->config->trusted_proxies;
+    peer_address(c);
+    const char *list = *trusted && in_list(trusted, koe_str_of(c->address)) ? koe_call_header(c, "X-Forwarded-For") : NULL;
+    size_t end = list ? strlen(list) : 0;
+    while (end) {
+        size_t from = end;
+        while (from && list[from - 1] != ',') from--;
+        const koe_str one = koe_str_trim((koe_str){ list + from, end - from });
+        unsigned char binary[16];
+        char text[64];
+        snprintf(text, sizeof text, "%.*s", KOE_STR_ARG(one));
+        if (inet_pton(AF_INET, text, binary) != 1 && inet_pton(AF_INET6, text, binary) != 1) return;
+        memcpy(c->address, text, sizeof text);
+        if (!in_list(trusted, one)) return;
+        end = from ? from - 1 : 0;
+    }
+}
+
+/* /v1/audio/speech/audio/speech -> /audio/speech */
+static void short_path(koe_call *c, const char *url)
+{
+    static const char doubled[] = "/audio/speech/audio/speech";
+    size_t n = strlen(url);
+    while (n > 1 && url[n - 1] == '/') n--;
+    if (strncmp(url, "/v1/", 4) == 0) url += 3, n -= 3;
+    if (n == sizeof doubled - 1 && memcmp(url, doubled, n) == 0) n /= 2;
+    if (strncmp(url, "/audio/speech/v1/audio/speech", n) == 0 && n == 29) url += 16, n -= 16;
+    snprintf(c->path, sizeof c->path, "%.*s", n < sizeof c->path ? (int)n : 0, url);
+}
+
+/* ---- replies -------------------------------------------------------------------------------------------------------------------- */
+
+static void add_common(koe_call *c, struct MHD_Response *r)
+{
+    const char *cors = c->server->config->cors;
+    MHD_add_response_header(r, "X-Request-Id", c->id);
+    if (*cors) {
+        MHD_add_response_header(r, "Access-Control-Allow-Origin", cors);
+        MHD_add_response_header(r, "Access-Control-Expose-Headers",
+                                "X-Request-Id, X-Koe-Voice, X-Koe-Engine, X-Koe-Cache, X-Koe-Queue-Ms, X-Koe-Warning, Server-Timing, "
+                                "Retry-After, ETag");
+        if (strcmp(cors, "*") != 0) MHD_add_response_header(r, "Vary", "Origin");
+    }
+}
+
+enum MHD_Result koe_reply(koe_call *c, int status, const char *type, struct MHD_Response *r)
+{
+    if (!r) return MHD_NO;
+    if (type) MHD_add_response_header(r, "Content-Type", type);
+    add_common(c, r);
+    c->status = status;
+    c->replied = true;
+    if (!c->head_ns) c->head_ns = koe_clock_ns();
+    koe_watch_phase(c->server->watch, c->link, KOE_CONN_ANSWER);
+    const enum MHD_Result result = MHD_queue_response(c->conn, (unsigned)status, r);
+    MHD_destroy_response(r);
+    return result;
+}
+
+enum MHD_Result koe_reply_text(koe_call *c, int status, const char *type, koe_buf *text)
+{
+    if (text->failed) {
+        koe_buf_free(text);
+        return MHD_NO;
+    }
+    c->n_sent = text->n;
+    struct MHD_Response *r = MHD_create_response_from_buffer(text->n, text->data, text->data ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+    if (!r) koe_buf_free(text);
+    *text = (koe_buf){ 0 };
+    return koe_reply(c, status, type, r);
+}
+
+static koe_buf json_text(json_t *j)
+{
+    koe_buf b = { 0 };
+    char *text = j ? json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    if (text) koe_buf_adds(&b, text);
+    else b.failed = true;
+    free(text);
+    json_decref(j);
+    return b;
+}
+
+enum MHD_Result koe_reply_json(koe_call *c, int status, json_t *j)
+{
+    koe_buf text = json_text(j);
+    return koe_reply_text(c, status, "application/json", &text);
+}
+
+enum MHD_Result koe_reply_problem(koe_call *c, const koe_problem *p)
+{
+    koe_buf text = json_text(koe_problem_json(p));
+    if (text.failed) return MHD_NO;
+    c->n_sent = text.n;
+    struct MHD_Response *r = MHD_create_response_from_buffer(text.n, text.data, MHD_RESPMEM_MUST_FREE);
+    if (!r) {
+        koe_buf_free(&text);
+        return MHD_NO;
+    }
+    if (p->retry_after_s) {
+        char seconds[16];
+        snprintf(seconds, sizeof seconds, "%d", p->retry_after_s);
+        MHD_add_response_header(r, "Retry-After", seconds);
+    }
+    if (p->status == 401) MHD_add_response_header(r, "WWW-Authenticate", "Bearer");
+    return koe_reply(c, p->status, "application/json", r);
+}
+
+enum MHD_Result koe_reply_error(koe_call *c, int status, const char *code, const char *param, const char *format, ...)
+{
+    koe_problem p = { .status = status, .code = code, .param = param };
+    va_list args;
+    va_start(args, format);
+    vsnprintf(p.message, sizeof p.message, format, args);
+    va_end(args);
+    return koe_reply_problem(c, &p);
+}
+
+/* ---- answers in the making -------------------------------------------------------------------------------------------------------- */
+
+static void suspend_call(void *user) { MHD_suspend_connection(((koe_call *)user)->conn); }
+static void resume_call(void *user) { MHD_resume_connection(((koe_call *)user)->conn); }
+
+static ssize_t read_answer(void *user, uint64_t at, char *out, size_t max)
+{
+    (void)at;
+    koe_call *c = user;
+    const ssize_t n = koe_reader_take(&c->reader, out, max, suspend_call);
+    if (n > 0) c->n_sent += (uint64_t)n;
+    return n == -1 ? MHD_CONTENT_READER_END_OF_STREAM : n == -2 ? MHD_CONTENT_READER_END_WITH_ERROR : n;
+}
+
+static void release_answer(void *answer) { koe_answer_unref(answer); }
+
+/* One that is whole leaves with its length, from where it lies. */
+static struct MHD_Response *response_of(koe_call *c, bool complete)
+{
+    koe_answer *a = c->reader.answer;
+    if (!complete) return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_answer, c, NULL);
+    c->n_sent = a->bytes.n;
+    koe_answer_ref(a);
+    struct MHD_Response *r = MHD_create_response_from_buffer_with_free_callback_cls(a->bytes.n, a->bytes.data, release_answer, a);
+    if (!r) koe_answer_unref(a);
+    return r;
+}
+
+static void add_about(koe_call *c, struct MHD_Response *r, const koe_answer_about *about)
+{
+    char text[64];
+    MHD_add_response_header(r, "X-Koe-Voice", about->voice);
+    MHD_add_response_header(r, "X-Koe-Engine", about->engine);
+    if (c->warning[0]) MHD_add_response_header(r, "X-Koe-Warning", c->warning);
+    if (c->cache_state) MHD_add_response_header(r, "X-Koe-Cache", c->cache_state);
+    snprintf(text, sizeof text, "%.0f", c->cache_state && strcmp(c->cache_state, "hit") == 0 ? 0 : about->queue_ms);
+    MHD_add_response_header(r, "X-Koe-Queue-Ms", text);
+    if (c->reader.answer->key[0]) {
+        snprintf(text, sizeof text, "\"%.32s\"", c->reader.answer->key);
+        MHD_add_response_header(r, "ETag", text);
+    }
+    const char *trace = koe_call_header(c, "X-Koe-Trace");
+    if (trace && strcmp(trace, "1") == 0) {
+        char timing[160];
+        snprintf(timing, sizeof timing, "queue;dur=%.1f, text;dur=%.1f, synthesis;dur=%.1f, encode;dur=%.1f", about->queue_ms, about->text_ms,
+                 about->synthesis_ms, about->encode_ms);
+        MHD_add_response_header(r, "Server-Timing", timing);
+    }
+}
+
+bool koe_call_join(koe_call *c, koe_answer *a)
+{
+    c->reader.wake = resume_call;
+    if (!koe_reader_join(&c->reader, a)) return false;
+    koe_watch_reader(c->server->watch, c->link, &c->reader);
+    return true;
+}
+
+enum MHD_Result koe_reply_answer(koe_call *c)
+{
+    koe_answer *a = c->reader.answer;
+    if (!koe_reader_wait(&c->reader, suspend_call)) return MHD_YES;
+    if (atomic_load(&c->reader.gone)) return MHD_NO;
+    pthread_mutex_lock(&a->lock);
+    const koe_answer_about about = a->about;
+    const koe_problem problem = a->problem;
+    const bool complete = a->done && a->n_dropped == 0, has_head = a->has_head;
+    pthread_mutex_unlock(&a->lock);
+    snprintf(c->voice, sizeof c->voice, "%s", about.voice);
+    if (problem.status && !has_head) return koe_reply_problem(c, &problem);
+    struct MHD_Response *r = response_of(c, complete && !problem.status);
+    if (!r) return MHD_NO;
+    add_about(c, r, &about);
+    return koe_reply(c, 200, about.type, r);
+}
+
+json_t *koe_call_json(koe_call *c, enum MHD_Result *result)
+{
+    json_error_t why = { 0 };
+    const char *type = koe_call_header(c, "Content-Type");
+    if (type && *type && strncasecmp(type, "application/json", 16) != 0 && !strcasestr(type, "+json")) {
+        *result = koe_reply_error(c, 415, "unsupported_media_type", NULL, "the body is %.100s; send JSON with Content-Type: application/json", type);
+        return NULL;
+    }
+    json_t *j = json_loadb(c->body.data ? c->body.data : "", c->body.n, 0, &why);
+    if (!j) *result = koe_reply_error(c, 400, "invalid_json", NULL, "the body is not JSON: line %d, column %d: %.200s", why.line, why.column, why.text);
+    else if (!json_is_object(j)) {
+        json_decref(j);
+        j = NULL;
+        *result = koe_reply_error(c, 400, "invalid_json", NULL, "the body must be a JSON object");
+    }
+    return j;
+}
+
+/* ---- requests ------------------------------------------------------------------------------------------------------------------------ */
+
+static bool path_fits(const koe_route *r, const char *path, koe_str *tail)
+{
+    const size_t n = strlen(r->path);
+    if (r->path[n - 1] != '*') return strcmp(r->path, path) == 0;
+    if (strncmp(r->path, path, n - 1) != 0 || !path[n - 1]) return false;
+    *tail = koe_str_of(path + n - 1);
+    return true;
+}
+
+static bool method_fits(const koe_route *r, const char *method)
+{
+    return strcmp(r->method, method) == 0 || (strcmp(method, "HEAD") == 0 && strcmp(r->method, "GET") == 0);
+}
+
+/* "GET, HEAD, OPTIONS": what the path takes; empty for a path that does not exist. */
+static void allowed_methods(const char *path, char *out, size_t cap)
+{
+    size_t n = 0;
+    koe_str tail;
+    out[0] = 0;
+    for (const koe_route *r = koe_routes; r->path; r++)
+        if (path_fits(r, path, &tail)) n += (size_t)snprintf(out + n, cap - n, "%s%s", r->method, strcmp(r->method, "GET") == 0 ? ", HEAD, " : ", ");
+    if (n) snprintf(out + n, cap - n, "OPTIONS");
+}
+
+static enum MHD_Result reply_options(koe_call *c, const char *allow)
+{
+    struct MHD_Response *r = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    if (!r) return MHD_NO;
+    MHD_add_response_header(r, "Allow", allow);
+    if (*c->server->config->cors) {
+        MHD_add_response_header(r, "Access-Control-Allow-Methods", allow);
+        const char *asked = koe_call_header(c, "Access-Control-Request-Headers");
+        MHD_add_response_header(r, "Access-Control-Allow-Headers",
+                                asked && strlen(asked) < 1000 ? asked : "Authorization, Content-Type, X-Request-Id, X-Api-Key, If-None-Match");
+        MHD_add_response_header(r, "Access-Control-Max-Age", "86400");
+    }
+    return koe_reply(c, 204, NULL, r);
+}
+
+static enum MHD_Result reply_no_route(koe_call *c, const char *allow)
+{
+    if (!*allow) return koe_reply_error(c, 404, "not_found", NULL, "there is no %s %.150s", c->method, c->path);
+    koe_problem p = { 0 };
+    koe_problem_set(&p, 405, "method_not_allowed", NULL, "%.150s takes %s", c->path, allow);
+    koe_buf text = json_text(koe_problem_json(&p));
+    if (text.failed) return MHD_NO;
+    struct MHD_Response *r = MHD_create_response_from_buffer(text.n, text.data, MHD_RESPMEM_MUST_FREE);
+    if (!r) return MHD_NO;
+    MHD_add_response_header(r, "Allow", allow);
+    return koe_reply(c, 405, "application/json", r);
+}
+
+static const char *token_of(koe_call *c)
+{
+    const char *h = koe_call_header(c, "Authorization");
+    if (h && strncasecmp(h, "Bearer ", 7) == 0) return h + 7;
+    return koe_call_header(c, "X-Api-Key");
+}
+
+/* Everything that can be said before the body: finds the route, and whether the client may. False after replying. */
+static bool begin(koe_call *c, enum MHD_Result *result)
+{
+    char allow[128];
+    koe_problem p = { 0 };
+    for (const koe_route *r = koe_routes; r->path; r++)
+        if (method_fits(r, c->method) && path_fits(r, c->path, &c->tail)) {
+            c->route = r;
+            break;
+        }
+    allowed_methods(c->path, allow, sizeof allow);
+    if (!c->route && *allow && strcmp(c->method, "OPTIONS") == 0) *result = reply_options(c, allow);
+    else if (!c->route) *result = reply_no_route(c, allow);
+    else if (!c->route->open && !koe_keys_check(c->server->keys, token_of(c), c->route->admin, &c->who, &p)) *result = koe_reply_problem(c, &p);
+    else return true;
+    return false;
+}
+
+/* The body was announced to be too large and the client waits for our word. */
+static bool refuse_early(koe_call *c)
+{
+    const char *length = koe_call_header(c, "Content-Length"), *expects = koe_call_header(c, "Expect");
+    return length && strtoull(length, NULL, 10) > (uint64_t)c->server->config->max_body &&
+           (expects || strtoull(length, NULL, 10) > hopeless_bytes);
+}
+
+static enum MHD_Result reply_too_large(koe_call *c)
+{
+    return koe_reply_error(c, 413, "body_too_large", NULL, "the body is larger than %" PRId64 " bytes", c->server->config->max_body);
+}
+
+static koe_call *new_call(koe_server *s, struct MHD_Connection *conn, const char *url, const char *method)
+{
+    koe_call *c = calloc(1, sizeof *c);
+    if (!c) return NULL;
+    const union MHD_ConnectionInfo *context = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    const union MHD_ConnectionInfo *fd = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+    c->server = s;
+    c->conn = conn;
+    c->link = context ? context->socket_context : NULL;
+    c->start_ns = koe_clock_ns();
+    snprintf(c->method, sizeof c->method, "%s", method);
+    c->reader = (koe_reader){ .user = c, .fd = fd && !*s->config->tls_cert ? fd->connect_fd : -1 };
+    make_id(c);
+    client_address(c);
+    short_path(c, url);
+    koe_watch_phase(s->watch, c->link, KOE_CONN_BODY);
+    return c;
+}
+
+static void take_body(koe_call *c, const char *data, size_t n)
+{
+    c->n_body += n;
+    if (c->n_body <= (size_t)c->server->config->max_body) koe_buf_add(&c->body, data, n);
+}
+
+static enum MHD_Result on_request(void *user, struct MHD_Connection *conn, const char *url, const char *method, const char *version,
+                                  const char *data, size_t *n_data, void **slot)
+{
+    (void)version;
+    koe_call *c = *slot;
+    enum MHD_Result result = MHD_YES;
+    if (!c) {
+        if (!(c = new_call(user, conn, url, method))) return MHD_NO;
+        *slot = c;
+        return refuse_early(c) ? reply_too_large(c) : MHD_YES;
+    }
+    if (*n_data) {
+        if (c->n_body + *n_data > hopeless_bytes) return MHD_NO;
+        take_body(c, data, *n_data);
+        *n_data = 0;
+        return MHD_YES;
+    }
+    if (c->replied) return MHD_YES;
+    if (c->reader.answer) return koe_reply_answer(c);
+    koe_watch_phase(c->server->watch, c->link, KOE_CONN_ANSWER);
+    if (!begin(c, &result)) return result;
+    if (c->n_body > (size_t)c->server->config->max_body) return reply_too_large(c);
+    if (c->body.failed) return koe_reply_error(c, 503, "overloaded", NULL, "the server has no memory for this now");
+    return c->route->run(c);
+}
+
+/* ---- the end of a request ----------------------------------------------------------------------------------------------------------------- */
+
+static void log_access(const koe_call *c, double ms, bool cut)
+{
+    const koe_config *config = c->server->config;
+    const char *end = cut ? "cut" : "done";
+    if (!config->access_log) return;
+    if (strcmp(config->log_format, "json") == 0) {
+        json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:f, s:s, s:s, s:s, s:s, s:s}", "id", c->id, "address", c->address, "method",
+                              c->method, "path", c->path, "status", c->status, "bytes", (json_int_t)c->n_sent, "ms", ms, "end", end, "voice",
+                              c->voice, "format", c->format ? c->format : "", "cache", c->cache_state ? c->cache_state : "", "key", c->who.name);
+        char *text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(6));
+        if (text) fprintf(stderr, "%s\n", text);
+        free(text);
+        json_decref(j);
+        return;
+    }
+    fprintf(stderr, "koe: %s %s %s %s %d %" PRIu64 " %.1f ms%s%s%s%s%s%s\n", c->id, c->address, c->method, c->path, c->status, c->n_sent, ms,
+            c->voice[0] ? " " : "", c->voice, c->format ? " " : "", c->format ? c->format : "", c->cache_state ? " " : "",
+            c->cache_state ? c->cache_state : "");
+    if (cut) fprintf(stderr, "koe: %s the client left\n", c->id);
+}
+
+static void count(koe_call *c, bool cut)
+{
+    koe_metrics *m = c->server->metrics;
+    char status[16];
+    snprintf(status, sizeof status, "%d", c->status);
+    koe_metrics_count(m, KOE_COUNTER_REQUESTS, status);
+    if (cut) koe_metrics_count(m, KOE_COUNTER_CANCELLED, c->replied ? "body" : "waiting");
+    if (!c->format || c->status != 200) return;
+    koe_metrics_count(m, KOE_COUNTER_FORMATS, c->format);
+    koe_metrics_count(m, KOE_COUNTER_VOICES, c->voice);
+    koe_metrics_observe(m, KOE_HISTOGRAM_FIRST_BYTE, (double)(c->head_ns - c->start_ns) / 1e9);
+    koe_metrics_observe(m, KOE_HISTOGRAM_REQUEST, (double)(koe_clock_ns() - c->start_ns) / 1e9);
+}
+
+static void on_completed(void *user, struct MHD_Connection *conn, void **slot, enum MHD_RequestTerminationCode code)
+{
+    (void)user, (void)conn;
+    koe_call *c = *slot;
+    if (!c) return;
+    *slot = NULL;
+    const bool cut = code != MHD_REQUEST_TERMINATED_COMPLETED_OK;
+    koe_watch_reader(c->server->watch, c->link, NULL);
+    koe_watch_phase(c->server->watch, c->link, KOE_CONN_IDLE);
+    koe_reader_leave(&c->reader);
+    koe_keys_release(c->server->keys, &c->who);
+    count(c, cut);
+    log_access(c, (double)(koe_clock_ns() - c->start_ns) / 1e6, cut);
+    koe_buf_free(&c->body);
+    free(c);
+}
+
+static void on_connection(void *user, struct MHD_Connection *conn, void **context, enum MHD_ConnectionNotificationCode code)
+{
+    koe_server *s = user;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *fd = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+        *context = fd ? koe_watch_add(s->watch, fd->connect_fd) : NULL;
+        if (fd) setsockopt(fd->connect_fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+    } else {
+        koe_watch_remove(s->watch, *context);
+        *context = NULL;
+    }
+}
+
+
+/* ---- the daemon ------------------------------------------------------------------------------------------------------------------------------- */
+
+/* A socket that systemd has opened for us; -1: none. */
+static int activated_socket(void)
+{
+    const char *pid = getenv("LISTEN_PID"), *n = getenv("LISTEN_FDS");
+    return pid && n && strtol(pid, NULL, 10) == getpid() && strtol(n, NULL, 10) >= 1 ? 3 : -1;
+}
+
+static int open_socket(const koe_config *config, koe_error *err)
+{
+    char port[16];
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *list = NULL;
+    snprintf(port, sizeof port, "%" PRId64, config->port);
+    const int failed = getaddrinfo(config->host, port, &hints, &list);
+    if (failed || !list) {
+        koe_fail(err, KOE_E_ARGUMENT, "host %s: %s", config->host, gai_strerror(failed));
+        return -1;
+    }
+    int fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
+    if (fd < 0 || bind(fd, list->ai_addr, list->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
+        koe_fail(err, KOE_E_IO, "cannot listen on %s port %s: %s", config->host, port, strerror(errno));
+        if (fd >= 0) close(fd);
+        fd = -1;
+    }
+    freeaddrinfo(list);
+    return fd;
+}
+
+static int port_of(int fd)
+{
+    struct sockaddr_storage a = { 0 };
+    socklen_t n = sizeof a;
+    if (getsockname(fd, (struct sockaddr *)&a, &n) != 0) return 0;
+    if (a.ss_family == AF_INET) return ntohs(((struct sockaddr_in *)&a)->sin_port);
+    return a.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&a)->sin6_port) : 0;
+}
+
+__attribute__((format(printf, 2, 0))) static void log_mhd(void *user, const char *format, va_list args)
+{
+    char line[512];
+    (void)user;
+    if (koe_log_get_level() < KOE_LOG_DEBUG) return;
+    vsnprintf(line, sizeof line, format, args);
+    line[strcspn(line, "\n")] = 0;
+    koe_log(KOE_LOG_DEBUG, "http: %s", line);
+}
+
+static koe_status read_pem(koe_buf *out, const char *path, koe_error *err)
+{
+    enum { MAX_PEM_BYTES = 1 << 20 };
+    return *path ? koe_file_read(out, path, MAX_PEM_BYTES, err) : KOE_OK;
+}
+
+static koe_status start_daemon(koe_server *s, int fd, koe_error *err)
+{
+    const koe_config *config = s->config;
+    struct MHD_OptionItem options[16] = { { 0 } };
+    size_t n = 0;
+    options[n++] = (struct MHD_OptionItem){ MHD_OPTION_EXTERNAL_LOGGER, (intptr_t)log_mhd, NULL };
+    options[n++] = (struct MHD_OptionItem){ MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, s };
+    options[n++] = (struct MHD_OptionItem){ MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, s };
+    options[n++] = (struct MHD_OptionItem){ MHD_OPTION_LISTEN_SOCKET, fd, NULL };
+    options[n++] = (struct MHD_OptionItem){ MHD_OPTION_CONNECTION_LIMIT, (intptr_t)config->max_connections, NULL };
+    options[n++] = (struct MHD_OptionItem){ MHD_OPTION_PER_IP_CONNECTION_LIMIT, (intptr_t)config->max_connections_per_address, NULL };
+    options[n++] = (struct MHD_OptionItem){ MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)config->idle_timeout_s, NULL };
+    options[n++] = (struct MHD_OptionItem){ MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES, NULL };
+    options[n++] = (struct MHD_OptionItem){ MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, NULL };
+    if (config->http_threads > 1) options[n++] = (struct MHD_OptionItem){ MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)config->http_threads, NULL };
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG;
+    koe_buf cert = { 0 }, key = { 0 };
+    koe_status st = read_pem(&cert, config->tls_cert, err);
+    if (st == KOE_OK) st = read_pem(&key, config->tls_key, err);
+    if (st == KOE_OK && cert.n) {
+        flags |= MHD_USE_TLS;
+        options[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_CERT, 0, cert.data };
+        options[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_KEY, 0, key.data };
+    }
+    options[n++] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
+    if (st == KOE_OK) s->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, s, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+    if (st == KOE_OK && !s->daemon) st = koe_fail(err, KOE_E_IO, "the HTTP server does not start%s", cert.n ? "; are certificate and key right?" : "");
+    koe_buf_free(&cert); /* loaded by now */
+    koe_buf_free(&key);
+    return st;
+}
+
+koe_status koe_http_start(koe_server *s, int *port, koe_error *err)
+{
+    int fd = activated_socket();
+    if (fd < 0) fd = open_socket(s->config, err);
+    if (fd < 0) return err ? err->status : KOE_E_IO;
+    *port = port_of(fd);
+    const koe_status st = start_daemon(s, fd, err);
+    if (st != KOE_OK) close(fd);
+    return st;
+}
+
+void koe_http_quiesce(koe_server *s)
+{
+    const int fd = s->daemon ? MHD_quiesce_daemon(s->daemon) : -1;
+    if (fd >= 0) close(fd);
+}
+
+void koe_http_stop(koe_server *s)
+{
+    if (s->daemon) MHD_stop_daemon(s->daemon);
+    s->daemon = NULL;
+}

@@ -1,0 +1,37 @@
+/* keys.h - who may, and how much. Keys are kept as SHA-256 only, in a JSON file:
+ *     {"keys": [{"name": "web", "sha256": "64 hexadecimal digits", "scopes": ["speech", "admin"], "requests_per_minute": 60,
+ *                "characters_per_minute": 20000, "streams": 4}]}
+ * scopes: speech (default), admin (purging the cache, and all of speech). Limits are token buckets: a minute's worth may come at once,
+ * then it refills evenly. Without a key the address stands for the client. Threads: any. */
+#ifndef KOE_SERVER_KEYS_H
+#define KOE_SERVER_KEYS_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "server/config.h"
+#include "server/problem.h"
+
+typedef struct koe_keys koe_keys;
+
+/* Who sent a request. Valid as long as the koe_keys, across reloads. */
+typedef struct koe_identity {
+    size_t key; /* 0: no key */
+    bool admin;
+    bool stream_counted;
+    char name[64]; /* of the key; "" without one */
+} koe_identity;
+
+/* KOE_E_FORMAT names the file and what is wrong. `config` is borrowed. */
+koe_status koe_keys_open(koe_keys **out, const koe_config *config, koe_error *err);
+void koe_keys_close(koe_keys *k);
+/* Reads the file again; on failure what was there stays. */
+koe_status koe_keys_reload(koe_keys *k, koe_error *err);
+/* Whether keys are asked for. */
+bool koe_keys_needed(koe_keys *k);
+/* token: what the client sent, or NULL. False: *p says why (401, 403). */
+bool koe_keys_check(koe_keys *k, const char *token, bool needs_admin, koe_identity *who, koe_problem *p);
+/* Takes a request of so many characters out of the client's buckets. False: 429, with when to come again. */
+bool koe_keys_take(koe_keys *k, koe_identity *who, const char *address, double characters, koe_problem *p);
+/* Ends what koe_keys_take() counted as a stream. */
+void koe_keys_release(koe_keys *k, koe_identity *who);
+#endif

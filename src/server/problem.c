@@ -1,0 +1,50 @@
+/* problem.c - see problem.h. */
+#include "server/problem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/log.h"
+
+bool koe_problem_set(koe_problem *p, int status, const char *code, const char *param, const char *format, ...)
+{
+    *p = (koe_problem){ .status = status, .code = code, .param = param };
+    va_list args;
+    va_start(args, format);
+    vsnprintf(p->message, sizeof p->message, format, args);
+    va_end(args);
+    return false;
+}
+
+void koe_problem_of(koe_problem *p, const koe_error *err)
+{
+    switch (err->status) {
+    case KOE_E_NOT_FOUND: koe_problem_set(p, 400, "voice_not_found", "voice", "%s", err->message); return;
+    case KOE_E_ARGUMENT:
+    case KOE_E_ENCODING: koe_problem_set(p, 400, "invalid_value", "input", "%s", err->message); return;
+    case KOE_E_UNSUPPORTED: koe_problem_set(p, 400, "unsupported", NULL, "%s", err->message); return;
+    case KOE_E_LIMIT: koe_problem_set(p, 413, "too_large", "input", "%s", err->message); return;
+    case KOE_E_CANCELLED: koe_problem_set(p, 503, "cancelled", NULL, "the request was cancelled"); return;
+    case KOE_E_NOMEM:
+    case KOE_E_FULL:
+        koe_problem_set(p, 503, "overloaded", NULL, "the server has no memory for this now");
+        p->retry_after_s = 5;
+        break;
+    default: koe_problem_set(p, 500, "synthesis_failed", NULL, "the speech could not be made; the server's log says why"); break;
+    }
+    koe_log(KOE_LOG_ERROR, "speech failed: %s", err->message[0] ? err->message : koe_status_text(err->status));
+}
+
+static const char *type_of(int status)
+{
+    if (status == 401) return "authentication_error";
+    if (status == 403) return "permission_error";
+    if (status == 429) return "rate_limit_error";
+    return status >= 500 ? "server_error" : "invalid_request_error";
+}
+
+json_t *koe_problem_json(const koe_problem *p)
+{
+    return json_pack("{s:{s:s, s:s, s:s?, s:s?}}", "error", "message", p->message, "type", type_of(p->status), "param", p->param, "code",
+                     p->code);
+}

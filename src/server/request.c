@@ -1,0 +1,214 @@
+/* request.c - see request.h. */
+#include "server/request.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "audio/encode.h"
+#include "base/digest.h"
+#include "text/lang.h"
+
+enum { MAX_NAME_BYTES = 1024, MAX_ALIASES = 64 };
+
+/* A field that is there: not null. */
+static json_t *field(const json_t *body, const char *name)
+{
+    json_t *j = json_object_get(body, name);
+    return json_is_null(j) ? NULL : j;
+}
+
+static bool wrong(koe_problem *p, const char *name, const char *what) { return koe_problem_set(p, 400, "invalid_type", name, "%s must be %s", name, what); }
+
+static bool read_bool(bool *out, const json_t *body, const char *name, koe_problem *p)
+{
+    const json_t *j = field(body, name);
+    if (j && !json_is_boolean(j)) return wrong(p, name, "true or false");
+    if (j) *out = json_is_true(j);
+    return true;
+}
+
+static bool read_number(double *out, const json_t *body, const char *name, double least, double most, koe_problem *p)
+{
+    const json_t *j = field(body, name);
+    if (!j) return true;
+    if (!json_is_number(j)) return wrong(p, name, "a number");
+    const double x = json_number_value(j);
+    if (!(x >= least && x <= most))
+        return koe_problem_set(p, 400, "invalid_value", name, "%s is %g, it must be from %g to %g", name, x, least, most);
+    *out = x;
+    return true;
+}
+
+static bool read_int(int *out, const json_t *body, const char *name, int least, int most, koe_problem *p)
+{
+    double x = *out;
+    if (!read_number(&x, body, name, least, most, p)) return false;
+    if (x != floor(x)) return wrong(p, name, "a whole number");
+    *out = (int)x;
+    return true;
+}
+
+static bool read_text(const char **out, const json_t *body, const char *name, koe_arena *arena, koe_problem *p)
+{
+    const json_t *j = field(body, name);
+    if (!j) return true;
+    if (!json_is_string(j)) return wrong(p, name, "a string");
+    const koe_str s = { json_string_value(j), json_string_length(j) };
+    if (s.n > MAX_NAME_BYTES || memchr(s.p, 0, s.n)) return koe_problem_set(p, 400, "invalid_value", name, "%s is too long, or has a NUL in it", name);
+    const koe_str copy = koe_arena_str(arena, s);
+    if (!copy.p) return koe_problem_set(p, 503, "overloaded", NULL, "the server has no memory for this now");
+    if (copy.n) *out = copy.p;
+    return true;
+}
+
+static size_t count_chars(koe_str s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++) n += ((unsigned char)s.p[i] & 0xC0) != 0x80;
+    return n;
+}
+
+static bool read_input(koe_utterance *r, const koe_server *s, const json_t *body, const char *name, koe_problem *p)
+{
+    const json_t *j = field(body, name);
+    if (!j) return koe_problem_set(p, 400, "missing_field", name, "%s is missing: the text to speak", name);
+    if (!json_is_string(j)) return wrong(p, name, "a string");
+    const koe_str text = { json_string_value(j), json_string_length(j) };
+    r->n_chars = count_chars(text);
+    if (koe_str_trim(text).n == 0) return koe_problem_set(p, 400, "invalid_value", name, "%s is empty: there is nothing to say", name);
+    if (r->n_chars > (size_t)s->config->max_text)
+        return koe_problem_set(p, 413, "text_too_long", name, "%s has %zu characters, the limit is %lld", name, r->n_chars,
+                               (long long)s->config->max_text);
+    r->input = koe_arena_str(&r->arena, text);
+    if (!r->input.p) return koe_problem_set(p, 503, "overloaded", NULL, "the server has no memory for this now");
+    if (koe_str_starts(koe_str_trim(text), KOE_STR("<speak"))) r->ssml = true;
+    return true;
+}
+
+/* "voice": a name or {"id": name}; then the request's own aliases, then ours. */
+static bool read_voice(koe_utterance *r, const koe_server *s, const json_t *body, const char *model, koe_problem *p)
+{
+    const json_t *j = field(body, "voice");
+    const char *name = NULL;
+    if (json_is_object(j)) {
+        if (!read_text(&name, j, "id", &r->arena, p)) return false;
+        if (!name) return koe_problem_set(p, 400, "invalid_value", "voice", "voice is an object without an id");
+    } else if (!read_text(&name, body, "voice", &r->arena, p)) {
+        return false;
+    }
+    const json_t *aliases = field(body, "voice_aliases");
+    if (aliases && (!json_is_object(aliases) || json_object_size(aliases) > MAX_ALIASES)) return wrong(p, "voice_aliases", "an object of up to 64 names");
+    if (aliases && name && !read_text(&name, aliases, name, &r->arena, p)) return false;
+    r->voice = koe_voice_for(s, name, model, &r->arena, &r->warning);
+    return true;
+}
+
+static bool read_lang(koe_utterance *r, const json_t *body, koe_problem *p)
+{
+    static const char *const names[] = { "lang_code", "lang" };
+    for (size_t i = 0; i < 2; i++) {
+        const char *lang = NULL;
+        if (!read_text(&lang, body, names[i], &r->arena, p)) return false;
+        if (!lang) continue;
+        if (!koe_lang_find(koe_str_of(lang)))
+            return koe_problem_set(p, 400, "invalid_value", names[i], "%s '%.40s' is no language koe reads; use a tag as en-us, es, ja, or a letter of abefhijpz",
+                                   names[i], lang);
+        r->lang = lang;
+    }
+    return true;
+}
+
+static bool read_format(koe_utterance *r, const json_t *body, koe_problem *p)
+{
+    /* the first one is the default */
+    static const char *const formats[] = { "mp3", "opus", "aac", "flac", "wav", "pcm", "ogg", "ulaw", "alaw" };
+    const char *name = formats[0];
+    if (!read_text(&name, body, "response_format", &r->arena, p)) return false;
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        if (strcmp(name, formats[i]) == 0) r->format = formats[i];
+    if (!r->format)
+        return koe_problem_set(p, 400, "invalid_value", "response_format", "response_format '%.40s' is not one of %s", name, koe_encode_names());
+    return read_int(&r->sample_rate, body, "sample_rate", 8000, 48000, p) && read_int(&r->bitrate, body, "bitrate", 6000, 512000, p);
+}
+
+static bool read_shape(koe_utterance *r, const json_t *body, koe_problem *p)
+{
+    bool stream = true;
+    const char *format = "audio";
+    if (!read_bool(&stream, body, "stream", p) || !read_text(&format, body, "stream_format", &r->arena, p)) return false;
+    if (strcmp(format, "sse") == 0) r->shape = KOE_SHAPE_SSE;
+    else if (strcmp(format, "audio") != 0)
+        return koe_problem_set(p, 400, "invalid_value", "stream_format", "stream_format '%.40s' is neither audio nor sse", format);
+    r->whole = !stream && r->shape == KOE_SHAPE_AUDIO;
+    return true;
+}
+
+static bool read_normalization(koe_utterance *r, const json_t *body, koe_problem *p)
+{
+    bool normalize = true;
+    const json_t *options = field(body, "normalization_options");
+    if (options && !json_is_object(options)) return wrong(p, "normalization_options", "an object");
+    if (options && !read_bool(&normalize, options, "normalize", p)) return false;
+    if (!read_bool(&normalize, body, "normalize", p)) return false;
+    r->no_normalize = !normalize;
+    return true;
+}
+
+/* What koe has no means for yet is said, not ignored: the sound would be another than asked for. */
+static bool check_unsupported(const json_t *body, koe_problem *p)
+{
+    double pitch = 0;
+    if (!read_number(&pitch, body, "pitch", -24, 24, p)) return false;
+    if (pitch != 0) return koe_problem_set(p, 400, "unsupported", "pitch", "pitch cannot be changed yet");
+    if (field(body, "lexicon")) return koe_problem_set(p, 400, "unsupported", "lexicon", "a lexicon of the request's own cannot be used yet");
+    return true;
+}
+
+static bool read_prosody(koe_utterance *r, const json_t *body, koe_problem *p)
+{
+    double seed = 0;
+    r->speed = r->volume = r->pause = 1;
+    if (!read_number(&r->speed, body, "speed", 0.25, 4, p) || !read_number(&r->volume, body, "volume_multiplier", 0, 4, p) ||
+        !read_number(&r->volume, body, "volume", 0, 4, p) || !read_number(&r->pause, body, "pause", 0, 10, p) ||
+        !read_number(&seed, body, "seed", 0, 9007199254740992.0, p))
+        return false;
+    r->seed = (uint64_t)seed;
+    return true;
+}
+
+bool koe_utterance_read(koe_utterance *out, const koe_server *s, const json_t *body, bool phonemes, koe_problem *p)
+{
+    const char *model = "kokoro";
+    *out = (koe_utterance){ .phonemes = phonemes };
+    if (!read_text(&model, body, "model", &out->arena, p)) return false;
+    if (!koe_model_known(s, model)) return koe_problem_set(p, 404, "model_not_found", "model", "there is no model '%.80s'; see GET /v1/models", model);
+    return read_input(out, s, body, phonemes ? "phonemes" : "input", p) && read_voice(out, s, body, model, p) && read_lang(out, body, p) &&
+           read_format(out, body, p) && read_shape(out, body, p) && read_normalization(out, body, p) && read_prosody(out, body, p) &&
+           read_bool(&out->ssml, body, "ssml", p) && read_bool(&out->timestamps, body, "return_timing", p) &&
+           read_bool(&out->timestamps, body, "timestamps", p) && check_unsupported(body, p);
+}
+
+void koe_utterance_deinit(koe_utterance *r) { koe_arena_free(&r->arena); }
+
+static void add_field(koe_digest *d, const char *text, size_t n)
+{
+    const uint64_t length = n;
+    koe_digest_add(d, &length, sizeof length);
+    koe_digest_add(d, text, n);
+}
+
+void koe_utterance_key(const koe_utterance *r, const koe_server *s, char *out)
+{
+    char numbers[256];
+    koe_digest d;
+    koe_digest_init(&d, KOE_DIGEST_SHA256);
+    add_field(&d, s->models, strlen(s->models));
+    add_field(&d, r->input.p, r->input.n);
+    add_field(&d, r->voice ? r->voice : "", r->voice ? strlen(r->voice) : 0);
+    add_field(&d, r->lang ? r->lang : "", r->lang ? strlen(r->lang) : 0);
+    add_field(&d, r->format, strlen(r->format));
+    const int n = snprintf(numbers, sizeof numbers, "%d %d %d %d %d %d %.17g %.17g %.17g %llu %d %d", (int)r->shape, r->whole, r->ssml, r->phonemes,
+                           r->no_normalize, r->timestamps, r->speed, r->volume, r->pause, (unsigned long long)r->seed, r->sample_rate, r->bitrate);
+    add_field(&d, numbers, (size_t)n);
+    koe_digest_text(&d, out);
+}

@@ -1,0 +1,44 @@
+/* request.h - a JSON body -> what to speak and how. Everything that can be wrong with a request by itself is found here, before any work:
+ * types, ranges, formats, languages. null is absent; fields that nobody knows are ignored, because clients send them. */
+#ifndef KOE_SERVER_REQUEST_H
+#define KOE_SERVER_REQUEST_H
+#include "base/arena.h"
+#include "server/http.h"
+
+/* What the sound is wrapped in. */
+typedef enum koe_shape {
+    KOE_SHAPE_AUDIO, /* nothing */
+    KOE_SHAPE_SSE, /* server-sent events of OpenAI's kind */
+    KOE_SHAPE_LINES, /* one JSON object a line, with sound and timestamps */
+    KOE_SHAPE_JSON, /* one JSON object */
+} koe_shape;
+
+typedef struct koe_utterance {
+    koe_str input;
+    const char *voice; /* NULL: the default */
+    const char *lang; /* NULL: the voice's */
+    const char *format; /* of koe_encode_names(); static */
+    const char *warning; /* NULL: none */
+    koe_shape shape;
+    bool whole; /* leaves when all of it is there */
+    bool ssml, phonemes, no_normalize, timestamps;
+    double speed, volume, pause;
+    uint64_t seed;
+    int sample_rate, bitrate; /* 0: the format's */
+    size_t n_chars; /* code points of input */
+    koe_arena arena; /* owns the texts */
+} koe_utterance;
+
+/* False: *p says which field is wrong and what would be right. koe_utterance_deinit() in every case. `phonemes`: the text is in the field
+ * "phonemes". */
+bool koe_utterance_read(koe_utterance *out, const koe_server *s, const json_t *body, bool phonemes, koe_problem *p);
+void koe_utterance_deinit(koe_utterance *r);
+/* Digest of everything that decides about the answer's bytes; `out` has 65 bytes. */
+void koe_utterance_key(const koe_utterance *r, const koe_server *s, char *out);
+
+/* The voice that an OpenAI name or a saved blend stands for, and what to tell the client when it is another than asked for. The texts are
+ * the arena's or static. (voices.c) */
+const char *koe_voice_for(const koe_server *s, const char *name, const char *model, koe_arena *arena, const char **warning);
+/* Whether model is one that clients may name. (voices.c) */
+bool koe_model_known(const koe_server *s, const char *model);
+#endif

@@ -1,0 +1,186 @@
+/* sched.c - see sched.h. */
+#include "server/sched.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+
+enum state { QUEUED, RUNNING, WOKEN /* while running */, PARKED };
+/* How much of the machine admission gives away: the rest is for everything that is not speech. */
+static const double usable = 0.9;
+/* Weight of the newest turn in the measured cost. */
+static const double newest = 0.1;
+
+struct koe_sched {
+    pthread_mutex_t lock; /* guards all below, and koe_job.state and .next */
+    pthread_cond_t work, idle;
+    koe_job *queue; /* newest first; picked from by deadline */
+    size_t n_streams, n_batch, n_waiting, n_running, n_parked, max_jobs;
+    double cost; /* core seconds for a second of audio */
+    bool stop;
+    int n_cores, n_workers;
+    pthread_t *worker;
+};
+
+static bool goes_before(const koe_job *a, const koe_job *b)
+{
+    if (a->batch != b->batch) return b->batch;
+    return a->deadline_ms < b->deadline_ms;
+}
+
+static void put(koe_sched *s, koe_job *j)
+{
+    j->state = QUEUED;
+    j->next = s->queue;
+    s->queue = j;
+    s->n_waiting++;
+    pthread_cond_signal(&s->work);
+}
+
+static koe_job *pick(koe_sched *s)
+{
+    koe_job **best = &s->queue;
+    for (koe_job **at = &s->queue; *at; at = &(*at)->next)
+        if (goes_before(*at, *best)) best = at;
+    koe_job *j = *best;
+    *best = j->next;
+    s->n_waiting--;
+    return j;
+}
+
+/* A turn took `wall_s` while `n` turns shared the cores. */
+static void measure(koe_sched *s, double wall_s, double audio_s, size_t n)
+{
+    if (audio_s < 0.2) return; /* says nothing */
+    const double share = (double)s->n_cores / (double)(n ? n : 1);
+    const double cost = wall_s * (share < 1 ? 1 : share) / audio_s;
+    s->cost = s->cost == 0 ? cost : s->cost + newest * (cost - s->cost);
+}
+
+static void run_turn(koe_sched *s, koe_job *j)
+{
+    const bool batch = j->batch;
+    const double start_ms = koe_clock_ms();
+    double audio_s = 0;
+    j->state = RUNNING;
+    const size_t n = ++s->n_running;
+    pthread_mutex_unlock(&s->lock);
+    const koe_turn turn = j->turn(j, &audio_s); /* j may be gone now */
+    pthread_mutex_lock(&s->lock);
+    s->n_running--;
+    measure(s, (koe_clock_ms() - start_ms) / 1000, audio_s, n);
+    if (turn == KOE_TURN_DONE) {
+        (*(batch ? &s->n_batch : &s->n_streams))--;
+        pthread_cond_broadcast(&s->idle);
+        return;
+    }
+    if (turn == KOE_TURN_AGAIN || j->state == WOKEN) {
+        put(s, j);
+    } else {
+        j->state = PARKED;
+        s->n_parked++;
+    }
+}
+
+static void *work(void *arg)
+{
+    koe_sched *s = arg;
+    pthread_mutex_lock(&s->lock);
+    for (;;) {
+        while (!s->queue && !s->stop) pthread_cond_wait(&s->work, &s->lock);
+        if (!s->queue) break;
+        run_turn(s, pick(s));
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+koe_status koe_sched_create(koe_sched **out, int n_workers, int n_cores, size_t max_jobs, koe_error *err)
+{
+    koe_sched *s = calloc(1, sizeof *s);
+    if (!s) return koe_fail(err, KOE_E_NOMEM, "scheduler");
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->work, NULL);
+    pthread_cond_init(&s->idle, NULL);
+    s->n_cores = n_cores;
+    s->max_jobs = max_jobs;
+    s->worker = calloc((size_t)n_workers, sizeof *s->worker);
+    koe_status st = s->worker ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "scheduler");
+    while (st == KOE_OK && s->n_workers < n_workers) {
+        if (pthread_create(&s->worker[s->n_workers], NULL, work, s) != 0) st = koe_fail(err, KOE_E_LIMIT, "cannot start %d workers", n_workers);
+        else s->n_workers++;
+    }
+    if (st != KOE_OK) {
+        koe_sched_destroy(s);
+        return st;
+    }
+    *out = s;
+    return KOE_OK;
+}
+
+void koe_sched_destroy(koe_sched *s)
+{
+    if (!s) return;
+    pthread_mutex_lock(&s->lock);
+    while (s->n_streams + s->n_batch) pthread_cond_wait(&s->idle, &s->lock);
+    s->stop = true;
+    pthread_cond_broadcast(&s->work);
+    pthread_mutex_unlock(&s->lock);
+    for (int i = 0; i < s->n_workers; i++) pthread_join(s->worker[i], NULL);
+    pthread_cond_destroy(&s->work);
+    pthread_cond_destroy(&s->idle);
+    pthread_mutex_destroy(&s->lock);
+    free(s->worker);
+    free(s);
+}
+
+static double capacity(const koe_sched *s) { return s->cost > 0 ? usable * s->n_cores / s->cost : 0; }
+
+/* How long until one of the streams in work ends: a typical one lasts some seconds, and they share the machine. */
+static int retry_after(const koe_sched *s)
+{
+    const double each_s = 6 * (s->cost > 0 ? s->cost : 0.5) / s->n_cores;
+    const double seconds = ceil(each_s * (double)(s->n_streams + s->n_batch + 1) / 2);
+    return seconds < 1 ? 1 : seconds > 60 ? 60 : (int)seconds;
+}
+
+koe_status koe_sched_add(koe_sched *s, koe_job *j, int *retry_s, koe_error *err)
+{
+    koe_status st = KOE_OK;
+    pthread_mutex_lock(&s->lock);
+    const double streams = capacity(s);
+    if (s->n_streams + s->n_batch >= s->max_jobs)
+        st = koe_fail(err, KOE_E_FULL, "%zu requests are already being spoken or wait for it", s->max_jobs);
+    else if (!j->batch && s->n_streams > 0 && streams > 0 && (double)s->n_streams + 1 > streams)
+        st = koe_fail(err, KOE_E_FULL, "%zu streams are being spoken, one more could not be kept in real time", s->n_streams);
+    *retry_s = st == KOE_OK ? 0 : retry_after(s);
+    if (st == KOE_OK) {
+        (*(j->batch ? &s->n_batch : &s->n_streams))++;
+        put(s, j);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return st;
+}
+
+void koe_sched_wake(koe_sched *s, koe_job *j)
+{
+    pthread_mutex_lock(&s->lock);
+    if (j->state == PARKED) {
+        s->n_parked--;
+        put(s, j);
+    } else {
+        j->state = WOKEN;
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+koe_sched_load koe_sched_get_load(koe_sched *s)
+{
+    pthread_mutex_lock(&s->lock);
+    const koe_sched_load load = { .n_streams = s->n_streams, .n_batch = s->n_batch, .n_waiting = s->n_waiting, .n_running = s->n_running,
+                                  .n_parked = s->n_parked, .core_s_per_audio_s = s->cost, .capacity = capacity(s) };
+    pthread_mutex_unlock(&s->lock);
+    return load;
+}

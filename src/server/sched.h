@@ -1,0 +1,48 @@
+/* sched.h - whose turn it is. A job is a stream being spoken; a turn makes one segment of it.
+ * Jobs are ordered by playback deadline: the moment at which a listener will have heard all there is. So a stream without audio goes
+ * before one with some in hand, and among those without the older goes first. Batch jobs (answers that leave as a whole, warming) run
+ * when no interactive one waits. A parked job is in no queue until it is woken.
+ * Admission: a stream is refused at the door when it would not be kept in real time, or when too many wait.
+ * Threads: any; the turns run on the scheduler's workers. */
+#ifndef KOE_SERVER_SCHED_H
+#define KOE_SERVER_SCHED_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+typedef struct koe_sched koe_sched;
+typedef struct koe_job koe_job;
+
+typedef enum koe_turn {
+    KOE_TURN_AGAIN, /* there is more to do */
+    KOE_TURN_PARKED, /* wait for koe_sched_wake(), which may already have been called */
+    KOE_TURN_DONE, /* the job was freed */
+} koe_turn;
+
+struct koe_job {
+    koe_turn (*turn)(koe_job *j, double *audio_s); /* *audio_s: seconds of speech that this turn made */
+    double deadline_ms; /* koe_clock_ms(); the turn moves it on */
+    bool batch;
+    /* the scheduler's */
+    int state;
+    koe_job *next;
+};
+
+typedef struct koe_sched_load {
+    size_t n_streams, n_batch; /* in work, parked ones included */
+    size_t n_waiting, n_running, n_parked;
+    double core_s_per_audio_s; /* measured: work of one core for a second of audio; 0: not yet */
+    double capacity; /* streams that this machine keeps in real time; 0: not known yet */
+} koe_sched_load;
+
+/* n_cores: what the turns can use together; max_jobs: more are refused. */
+koe_status koe_sched_create(koe_sched **out, int n_workers, int n_cores, size_t max_jobs, koe_error *err);
+/* Jobs that are left must have been cancelled and unparked: waits for them. NULL is fine. */
+void koe_sched_destroy(koe_sched *s);
+/* Takes the job. KOE_E_FULL: not taken; *retry_s is an honest guess of when to come again. */
+koe_status koe_sched_add(koe_sched *s, koe_job *j, int *retry_s, koe_error *err);
+void koe_sched_wake(koe_sched *s, koe_job *j);
+koe_sched_load koe_sched_get_load(koe_sched *s);
+#endif

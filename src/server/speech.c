@@ -1,0 +1,335 @@
+/* speech.c - see speech.h. POST /v1/audio/speech is here too. */
+#include "server/speech.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "audio/encode.h"
+#include "base/base.h"
+#include "base/digest.h"
+#include "server/wrap.h"
+
+/* Phonemes of the first segment of a stream: a clause, so that sound leaves soon. */
+enum { FIRST_SEGMENT_PHONEMES = 60 };
+
+typedef struct speech_job {
+    koe_job job; /* first: the scheduler hands it back */
+    koe_server *server;
+    koe_answer *answer;
+    koe_utterance *utterance;
+    koe_request request;
+    koe_speaking *speaking;
+    koe_encoder *encoder;
+    koe_wrap wrap;
+    koe_answer_about about;
+    koe_buf encoded, out;
+    float *scaled; /* samples at another volume */
+    double start_ms, audio_s;
+    size_t next, n_segments, n_handed_over;
+    struct speech_job *link; /* of inflight */
+} speech_job;
+
+struct koe_inflight {
+    pthread_mutex_t lock; /* guards the list; the jobs in it hold their answers */
+    speech_job *jobs;
+};
+
+koe_inflight *koe_inflight_create(void)
+{
+    koe_inflight *f = calloc(1, sizeof *f);
+    if (f) pthread_mutex_init(&f->lock, NULL);
+    return f;
+}
+
+void koe_inflight_destroy(koe_inflight *f)
+{
+    if (!f) return;
+    pthread_mutex_destroy(&f->lock);
+    free(f);
+}
+
+static void inflight_add(koe_inflight *f, speech_job *j)
+{
+    pthread_mutex_lock(&f->lock);
+    j->link = f->jobs;
+    f->jobs = j;
+    pthread_mutex_unlock(&f->lock);
+}
+
+static void inflight_remove(koe_inflight *f, const speech_job *j)
+{
+    pthread_mutex_lock(&f->lock);
+    for (speech_job **at = &f->jobs; *at; at = &(*at)->link)
+        if (*at == j) {
+            *at = j->link;
+            break;
+        }
+    pthread_mutex_unlock(&f->lock);
+}
+
+static koe_answer *inflight_find(koe_inflight *f, const char *key)
+{
+    koe_answer *a = NULL;
+    pthread_mutex_lock(&f->lock);
+    for (const speech_job *j = f->jobs; j && !a; j = j->link)
+        if (strcmp(j->answer->key, key) == 0) a = koe_answer_ref(j->answer);
+    pthread_mutex_unlock(&f->lock);
+    return a;
+}
+
+/* ---- turns ---------------------------------------------------------------------------------------------------------------------- */
+
+static void job_destroy(speech_job *j)
+{
+    koe_speaking_close(j->speaking);
+    koe_encoder_close(j->encoder);
+    koe_wrap_deinit(&j->wrap);
+    koe_utterance_deinit(j->utterance);
+    free(j->utterance);
+    koe_buf_free(&j->encoded);
+    koe_buf_free(&j->out);
+    free(j->scaled);
+    koe_answer_unref(j->answer);
+    free(j);
+}
+
+static koe_turn end_job(speech_job *j)
+{
+    inflight_remove(j->server->inflight, j);
+    job_destroy(j);
+    return KOE_TURN_DONE;
+}
+
+/* Before the first byte the client gets an error. After it, an event where the answer has events; else the answer breaks off, so that
+ * nobody takes it for a whole one. */
+static koe_turn fail_job(speech_job *j, const koe_error *err)
+{
+    koe_problem p = { 0 };
+    koe_problem_of(&p, err);
+    koe_buf_clear(&j->out);
+    if (err->status != KOE_E_CANCELLED && j->n_handed_over) koe_wrap_problem(&j->wrap, &j->out, &p);
+    if (j->out.n && koe_answer_add(j->answer, j->out.data, j->out.n, true, NULL) == KOE_OK) koe_answer_finish(j->answer);
+    else koe_answer_fail(j->answer, &p);
+    return end_job(j);
+}
+
+static koe_status open_speech(speech_job *j, koe_error *err)
+{
+    const koe_utterance *u = j->utterance;
+    const double start_ms = koe_clock_ms();
+    koe_audio about;
+    j->about.queue_ms = start_ms - j->start_ms;
+    koe_metrics_observe(j->server->metrics, KOE_HISTOGRAM_QUEUE, j->about.queue_ms / 1000);
+    j->request = (koe_request){ .text = u->input.p, .text_n = u->input.n, .voice = u->voice, .lang = u->lang, .speed = u->speed, .seed = u->seed,
+                                .ssml = u->ssml, .phonemes = u->phonemes, .no_normalize = u->no_normalize, .pause_scale = u->pause,
+                                .first_segment_phonemes = u->whole ? 0 : FIRST_SEGMENT_PHONEMES, .cancel = &j->answer->cancel };
+    koe_status st = koe_speaking_open(&j->speaking, j->server->engine, &j->request, err);
+    if (st != KOE_OK) return st;
+    koe_speaking_about(j->speaking, &about);
+    j->about.text_ms = koe_clock_ms() - start_ms;
+    koe_metrics_observe(j->server->metrics, KOE_HISTOGRAM_PHONEMISE, j->about.text_ms / 1000);
+    j->n_segments = about.n_segments;
+    snprintf(j->about.type, sizeof j->about.type, "%s", koe_wrap_type(&j->wrap));
+    snprintf(j->about.voice, sizeof j->about.voice, "%s", about.voice);
+    snprintf(j->about.engine, sizeof j->about.engine, "%s", about.engine);
+    return KOE_OK;
+}
+
+static koe_status open_encoder(speech_job *j, int rate_hz, koe_error *err)
+{
+    const koe_utterance *u = j->utterance;
+    const koe_encode_options o = { .format = koe_str_of(u->format), .in_rate_hz = rate_hz, .out_rate_hz = u->sample_rate, .bitrate = u->bitrate,
+                                   .whole = u->whole };
+    return koe_encoder_open(&j->encoder, &o, err);
+}
+
+/* The samples at the volume asked for; the encoder clips. */
+static const float *at_volume(speech_job *j, const koe_audio *audio)
+{
+    const float volume = (float)j->utterance->volume;
+    if (volume == 1) return audio->samples;
+    float *scaled = realloc(j->scaled, (audio->n_samples + 1) * sizeof *scaled);
+    if (!scaled) return NULL;
+    j->scaled = scaled;
+    for (size_t i = 0; i < audio->n_samples; i++) scaled[i] = audio->samples[i] * volume;
+    return scaled;
+}
+
+static koe_status encode(speech_job *j, const koe_audio *audio, koe_error *err)
+{
+    const double start_ms = koe_clock_ms();
+    koe_status st = j->encoder ? KOE_OK : open_encoder(j, audio->rate_hz, err);
+    if (st != KOE_OK) return st;
+    const float *samples = at_volume(j, audio);
+    if (!samples) return koe_fail(err, KOE_E_NOMEM, "%zu samples", audio->n_samples);
+    koe_buf_clear(&j->encoded);
+    st = koe_encoder_write(j->encoder, samples, audio->n_samples, &j->encoded, err);
+    if (st == KOE_OK && audio->segment + 1 == audio->n_segments) st = koe_encoder_finish(j->encoder, &j->encoded, err);
+    if (st == KOE_OK && j->encoded.failed) st = koe_fail(err, KOE_E_NOMEM, "encoder");
+    const double took_ms = koe_clock_ms() - start_ms;
+    j->about.encode_ms += took_ms;
+    koe_metrics_observe(j->server->metrics, KOE_HISTOGRAM_ENCODE, took_ms / 1000);
+    return st;
+}
+
+/* One segment, from text to bytes in j->out. */
+static koe_status speak_segment(speech_job *j, double *audio_s, koe_error *err)
+{
+    koe_audio audio;
+    koe_metrics *m = j->server->metrics;
+    const double start_ms = koe_clock_ms();
+    koe_status st = koe_speaking_next(j->speaking, &audio, err);
+    if (st != KOE_OK) return st;
+    const double took_ms = koe_clock_ms() - start_ms;
+    *audio_s = (double)audio.n_samples / audio.rate_hz;
+    j->audio_s += *audio_s;
+    j->next++;
+    j->about.synthesis_ms += took_ms;
+    koe_metrics_observe(m, KOE_HISTOGRAM_SYNTHESIS, took_ms / 1000);
+    if (*audio_s > 0) koe_metrics_observe(m, KOE_HISTOGRAM_REALTIME, took_ms / 1000 / *audio_s);
+    koe_metrics_spoke(m, *audio_s);
+    koe_buf_clear(&j->out);
+    st = encode(j, &audio, err);
+    if (st == KOE_OK) koe_wrap_add(&j->wrap, &j->out, koe_buf_str(&j->encoded), &audio);
+    if (st == KOE_OK && j->next == j->n_segments) koe_wrap_end(&j->wrap, &j->out, j->audio_s);
+    if (st == KOE_OK && (j->out.failed || j->wrap.failed)) st = koe_fail(err, KOE_E_NOMEM, "answer");
+    return st;
+}
+
+static koe_turn run_turn(koe_job *job, double *audio_s)
+{
+    speech_job *j = (speech_job *)(void *)job;
+    koe_error err = { 0 };
+    koe_status st = atomic_load(&j->answer->cancel) ? koe_fail(&err, KOE_E_CANCELLED, "the client has left") : KOE_OK;
+    if (st == KOE_OK && !j->speaking) st = open_speech(j, &err);
+    if (st == KOE_OK) st = speak_segment(j, audio_s, &err);
+    if (st != KOE_OK) return fail_job(j, &err);
+    const bool last = j->next == j->n_segments;
+    if (j->next == 1) koe_answer_head(j->answer, &j->about);
+    job->deadline_ms = fmax(job->deadline_ms, koe_clock_ms()) + *audio_s * 1000;
+    st = koe_answer_add(j->answer, j->out.data, j->out.n, last, &err);
+    j->n_handed_over++;
+    if (st == KOE_E_FULL) return KOE_TURN_PARKED;
+    if (st != KOE_OK) return fail_job(j, &err);
+    if (!last) return KOE_TURN_AGAIN;
+    const bool kept = koe_cache_keep(j->server->cache, j->answer); /* before its readers hear of the end and ask again */
+    koe_answer_finish(j->answer);
+    if (kept) koe_cache_write(j->server->cache, j->answer);
+    return end_job(j);
+}
+
+static void wake_job(koe_answer *a)
+{
+    speech_job *j = a->job;
+    koe_sched_wake(j->server->sched, &j->job);
+}
+
+/* ---- starting --------------------------------------------------------------------------------------------------------------------- */
+
+static speech_job *job_create(koe_server *s, koe_utterance *u, const char *key)
+{
+    speech_job *j = calloc(1, sizeof *j);
+    koe_utterance *kept = calloc(1, sizeof *kept);
+    koe_answer *a = koe_answer_create(key, u->whole || u->shape == KOE_SHAPE_JSON);
+    if (!j || !kept || !a) {
+        free(j);
+        free(kept);
+        koe_answer_unref(a);
+        return NULL;
+    }
+    *kept = *u;
+    *u = (koe_utterance){ 0 };
+    j->job = (koe_job){ .turn = run_turn, .deadline_ms = koe_clock_ms(), .batch = a->whole };
+    j->server = s;
+    j->answer = a;
+    j->utterance = kept;
+    j->start_ms = koe_clock_ms();
+    koe_wrap_init(&j->wrap, kept);
+    a->wake = wake_job;
+    a->job = j;
+    return j;
+}
+
+/* The answer of a new job, joined by the call; false after replying why not. */
+static bool start(koe_call *c, koe_utterance *u, const char *key, enum MHD_Result *result)
+{
+    koe_server *s = c->server;
+    koe_error err = { 0 };
+    koe_problem p = { 0 };
+    speech_job *j = job_create(s, u, key);
+    if (!j) {
+        *result = koe_reply_error(c, 503, "overloaded", NULL, "the server has no memory for this now");
+        return false;
+    }
+    koe_call_join(c, j->answer);
+    inflight_add(s->inflight, j);
+    if (koe_sched_add(s->sched, &j->job, &p.retry_after_s, &err) == KOE_OK) return true;
+    const int retry_after_s = p.retry_after_s;
+    koe_problem_set(&p, 503, "overloaded", NULL, "%s; come again in %d s", err.message, retry_after_s);
+    p.retry_after_s = retry_after_s;
+    koe_metrics_count(s->metrics, KOE_COUNTER_REFUSED, "overloaded");
+    koe_answer_fail(j->answer, &p); /* others may have joined */
+    inflight_remove(s->inflight, j);
+    job_destroy(j);
+    return true;
+}
+
+static bool etag_matches(koe_call *c, const char *key)
+{
+    char tag[40];
+    const char *given = koe_call_header(c, "If-None-Match");
+    snprintf(tag, sizeof tag, "\"%.32s\"", key);
+    return given && strstr(given, tag);
+}
+
+static enum MHD_Result reply_not_modified(koe_call *c, const char *key)
+{
+    char tag[40];
+    struct MHD_Response *r = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    if (!r) return MHD_NO;
+    snprintf(tag, sizeof tag, "\"%.32s\"", key);
+    MHD_add_response_header(r, "ETag", tag);
+    return koe_reply(c, 304, NULL, r);
+}
+
+enum MHD_Result koe_speech_reply(koe_call *c, koe_utterance *u)
+{
+    koe_server *s = c->server;
+    koe_problem p = { 0 };
+    char key[KOE_DIGEST_TEXT];
+    enum MHD_Result result = MHD_YES;
+    koe_utterance_key(u, s, key);
+    c->format = u->format;
+    snprintf(c->warning, sizeof c->warning, "%s", u->warning ? u->warning : "");
+    if (!koe_keys_take(s->keys, &c->who, c->address, (double)u->n_chars, &p)) {
+        koe_metrics_count(s->metrics, KOE_COUNTER_REFUSED, "limit");
+        result = koe_reply_problem(c, &p);
+    } else if (etag_matches(c, key)) {
+        result = reply_not_modified(c, key);
+    } else {
+        koe_answer *a = koe_cache_find(s->cache, key);
+        c->cache_state = a ? "hit" : "miss";
+        koe_metrics_count(s->metrics, KOE_COUNTER_CACHE, c->cache_state);
+        if (!a) a = inflight_find(s->inflight, key);
+        const bool joined = (a && koe_call_join(c, a)) || start(c, u, key, &result);
+        koe_answer_unref(a);
+        if (joined) result = koe_reply_answer(c);
+    }
+    koe_utterance_deinit(u);
+    return result;
+}
+
+enum MHD_Result koe_route_speech(koe_call *c)
+{
+    enum MHD_Result result = MHD_YES;
+    koe_problem p = { 0 };
+    koe_utterance u = { 0 };
+    json_t *body = koe_call_json(c, &result);
+    if (!body) return result;
+    const bool ok = koe_utterance_read(&u, c->server, body, false, &p);
+    json_decref(body);
+    if (ok) return koe_speech_reply(c, &u);
+    koe_utterance_deinit(&u);
+    return koe_reply_problem(c, &p);
+}

@@ -1,0 +1,14 @@
+/* speech.h - the job that turns a request into the bytes of its answer, turn by turn:
+ *     koe_speaking_open -> { koe_speaking_next -> volume -> encoder -> wrapping -> koe_answer_add } -> koe_answer_finish -> cache */
+#ifndef KOE_SERVER_SPEECH_H
+#define KOE_SERVER_SPEECH_H
+#include "server/request.h"
+
+typedef struct koe_inflight koe_inflight;
+/* Answers in the making by key: the same request at the same time is synthesised once. NULL when out of memory. */
+koe_inflight *koe_inflight_create(void);
+void koe_inflight_destroy(koe_inflight *f);
+
+/* Finds or starts the answer to a request, which it takes in every case, and replies with it. */
+enum MHD_Result koe_speech_reply(koe_call *c, koe_utterance *u);
+#endif

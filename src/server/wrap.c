@@ -1,0 +1,144 @@
+/* wrap.c - see wrap.h. */
+#include "server/wrap.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "audio/encode.h"
+
+void koe_base64(koe_buf *out, koe_str bytes)
+{
+    static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    if (!koe_buf_reserve(out, (bytes.n + 2) / 3 * 4 + 1)) return;
+    const unsigned char *p = (const unsigned char *)bytes.p;
+    for (size_t i = 0; i < bytes.n; i += 3) {
+        const unsigned left = bytes.n - i < 3 ? (unsigned)(bytes.n - i) : 3;
+        const unsigned group = (unsigned)p[i] << 16 | (left > 1 ? (unsigned)p[i + 1] << 8 : 0) | (left > 2 ? p[i + 2] : 0u);
+        const char four[4] = { digit[group >> 18], digit[group >> 12 & 63], left > 1 ? digit[group >> 6 & 63] : '=',
+                               left > 2 ? digit[group & 63] : '=' };
+        koe_buf_add(out, four, 4);
+    }
+}
+
+void koe_wrap_init(koe_wrap *w, const koe_utterance *u)
+{
+    *w = (koe_wrap){ .u = u };
+    if (u->shape == KOE_SHAPE_JSON) w->words = json_array();
+    w->failed = u->shape == KOE_SHAPE_JSON && !w->words;
+}
+
+void koe_wrap_deinit(koe_wrap *w)
+{
+    koe_buf_free(&w->sound);
+    json_decref(w->words);
+}
+
+const char *koe_wrap_type(const koe_wrap *w)
+{
+    switch (w->u->shape) {
+    case KOE_SHAPE_SSE: return "text/event-stream";
+    case KOE_SHAPE_LINES: return "application/x-ndjson";
+    case KOE_SHAPE_JSON: return "application/json";
+    default: return koe_encode_content_type(koe_str_of(w->u->format));
+    }
+}
+
+/* Words come in order, so that counting goes on from the last one. */
+static size_t chars_before(koe_wrap *w, size_t at)
+{
+    if (at < w->at_bytes) w->at_bytes = w->at_chars = 0;
+    for (; w->at_bytes < at && w->at_bytes < w->u->input.n; w->at_bytes++)
+        w->at_chars += ((unsigned char)w->u->input.p[w->at_bytes] & 0xC0) != 0x80;
+    return w->at_chars;
+}
+
+static double rounded(double seconds) { return round(seconds * 10000) / 10000; }
+
+static json_t *words_of(koe_wrap *w, const koe_audio *audio)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < audio->n_words; i++) {
+        const koe_timed_word *t = &audio->words[i];
+        const koe_str word = koe_str_sub(w->u->input, t->text_at, t->text_n);
+        json_t *j = json_pack("{s:o, s:f, s:f, s:I}", "word", json_stringn(word.p ? word.p : "", word.n), "start_time", rounded(t->start_s),
+                              "end_time", rounded(t->end_s), "offset", (json_int_t)chars_before(w, t->text_at));
+        if (!j || json_array_append_new(list, j) != 0) w->failed = true;
+    }
+    if (!list) w->failed = true;
+    return list;
+}
+
+static void add_json(koe_wrap *w, koe_buf *out, json_t *j)
+{
+    char *text = j ? json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    if (text) koe_buf_adds(out, text);
+    else w->failed = true;
+    free(text);
+    json_decref(j);
+}
+
+static void add_event(koe_wrap *w, koe_buf *out, json_t *j)
+{
+    koe_buf_adds(out, "data: ");
+    add_json(w, out, j);
+    koe_buf_adds(out, "\n\n");
+}
+
+static void add_captioned(koe_wrap *w, koe_buf *out, koe_str sound, json_t *words)
+{
+    koe_buf_adds(out, "{\"audio\":\"");
+    koe_base64(out, sound);
+    koe_buf_printf(out, "\",\"audio_format\":\"%s\",\"timestamps\":", koe_encode_content_type(koe_str_of(w->u->format)));
+    add_json(w, out, words);
+    koe_buf_adds(out, "}\n");
+}
+
+void koe_wrap_add(koe_wrap *w, koe_buf *out, koe_str sound, const koe_audio *audio)
+{
+    switch (w->u->shape) {
+    case KOE_SHAPE_SSE:
+        if (sound.n) {
+            koe_buf_adds(out, "data: {\"type\":\"speech.audio.delta\",\"audio\":\"");
+            koe_base64(out, sound);
+            koe_buf_adds(out, "\"}\n\n");
+        }
+        if (w->u->timestamps) add_event(w, out, json_pack("{s:s, s:o}", "type", "speech.audio.timestamps", "timestamps", words_of(w, audio)));
+        break;
+    case KOE_SHAPE_LINES: add_captioned(w, out, sound, words_of(w, audio)); break;
+    case KOE_SHAPE_JSON: {
+        json_t *words = words_of(w, audio);
+        koe_buf_add_str(&w->sound, sound);
+        if (!words || json_array_extend(w->words, words) != 0) w->failed = true;
+        json_decref(words);
+        break;
+    }
+    default: koe_buf_add_str(out, sound); break;
+    }
+}
+
+void koe_wrap_end(koe_wrap *w, koe_buf *out, double audio_s)
+{
+    const json_int_t input = (json_int_t)w->u->n_chars, output = (json_int_t)ceil(audio_s * 50);
+    if (w->u->shape == KOE_SHAPE_SSE)
+        add_event(w, out, json_pack("{s:s, s:{s:I, s:I, s:I}}", "type", "speech.audio.done", "usage", "input_tokens", input, "output_tokens",
+                                    output, "total_tokens", input + output));
+    if (w->u->shape == KOE_SHAPE_JSON) {
+        add_captioned(w, out, koe_buf_str(&w->sound), w->words);
+        w->words = NULL;
+    }
+    if (w->sound.failed) w->failed = true;
+}
+
+void koe_wrap_problem(koe_wrap *w, koe_buf *out, const koe_problem *p)
+{
+    json_t *j = koe_problem_json(p);
+    if (w->u->shape == KOE_SHAPE_SSE) {
+        if (j) json_object_set_new(j, "type", json_string("error"));
+        add_event(w, out, j);
+    } else if (w->u->shape == KOE_SHAPE_LINES) {
+        add_json(w, out, j);
+        koe_buf_addc(out, '\n');
+    } else {
+        json_decref(j);
+    }
+}

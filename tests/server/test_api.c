@@ -1,0 +1,251 @@
+/* The routes of koe serve as clients use them, with the built-in voice. */
+#include "server.h"
+
+#include "audio/wav.h"
+
+static server s;
+
+static int up(void **state)
+{
+    (void)state;
+    start_server(&s, NULL);
+    return 0;
+}
+
+static int down(void **state)
+{
+    (void)state;
+    stop_server(&s);
+    return 0;
+}
+
+static void test_formats(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *type, *magic;
+        size_t magic_at;
+    } formats[] = {
+        { "mp3", "audio/mpeg", "", 0 },   { "opus", "audio/opus", "OggS", 0 }, { "aac", "audio/aac", "\xff", 0 }, { "flac", "audio/flac", "fLaC", 0 },
+        { "wav", "audio/wav", "WAVE", 8 }, { "pcm", "audio/pcm", "", 0 },       { "ogg", "audio/ogg", "OggS", 0 }, { "ulaw", "audio/basic", "", 0 },
+        { "alaw", "audio/x-alaw-basic", "", 0 },
+    };
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        for (int whole = 0; whole < 2; whole++) {
+            char body[200];
+            snprintf(body, sizeof body, "{\"input\": \"Hello there, %d.\", \"response_format\": \"%s\", \"stream\": %s}", whole, formats[i].name,
+                     whole ? "false" : "true");
+            reply r = speak(&s, body);
+            if (r.status == 400 && strstr(r.body.data, "FFmpeg")) { /* the libraries are not on this machine */
+                reply_free(&r);
+                continue;
+            }
+            assert_int_equal(r.status, 200);
+            assert_string_equal(header(&r, "Content-Type"), formats[i].type);
+            assert_string_equal(header(&r, "X-Koe-Engine"), "builtin");
+            assert_non_null(header(&r, "X-Koe-Warning"));
+            assert_non_null(header(&r, "X-Request-Id"));
+            assert_true(r.whole);
+            assert_true(r.body.n > 500);
+            assert_memory_equal(r.body.data + formats[i].magic_at, formats[i].magic, strlen(formats[i].magic));
+            if (whole) assert_non_null(header(&r, "Content-Length"));
+            reply_free(&r);
+        }
+}
+
+/* A whole WAV has exact sizes; PCM has no header. */
+static void test_wav(void **state)
+{
+    (void)state;
+    reply wav = speak(&s, "{\"input\": \"One two three.\", \"response_format\": \"wav\", \"stream\": false}");
+    reply pcm = speak(&s, "{\"input\": \"One two three.\", \"response_format\": \"pcm\", \"sample_rate\": 22050, \"stream\": false}");
+    uint32_t data = 0;
+    assert_int_equal(wav.status, 200);
+    memcpy(&data, wav.body.data + 40, 4);
+    assert_int_equal(data, wav.body.n - KOE_WAV_HEADER_BYTES);
+    assert_true(llabs((long long)pcm.body.n - data) < 100); /* espeak-ng's own voice is not the same to the sample every time */
+    reply_free(&wav);
+    reply_free(&pcm);
+}
+
+static void test_paths(void **state)
+{
+    (void)state;
+    static const char *const paths[] = { "/v1/audio/speech", "/audio/speech", "/v1/audio/speech/audio/speech", "/v1/audio/speech/v1/audio/speech",
+                                         "/audio/speech/" };
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        expect_reply(post(&s, paths[i], "{\"input\": \"Hi.\", \"response_format\": \"pcm\", \"unknown\": {}, \"speed\": null}"), 200, NULL);
+    expect_problem(get(&s, "/v1/nothing"), 404, "not_found", NULL);
+    expect_problem(get(&s, "/"), 404, "not_found", NULL);
+    reply r = ask(&s, "GET", "/v1/audio/speech", NULL, NULL);
+    assert_string_equal(header(&r, "Allow"), "POST, OPTIONS");
+    expect_problem(r, 405, "method_not_allowed", NULL);
+    r = ask(&s, "OPTIONS", "/v1/audio/speech", "Access-Control-Request-Headers: x-stainless-lang\r\n", NULL);
+    assert_string_equal(header(&r, "Access-Control-Allow-Headers"), "x-stainless-lang");
+    assert_string_equal(header(&r, "Access-Control-Allow-Origin"), "*");
+    expect_reply(r, 204, NULL);
+    expect_reply(ask(&s, "HEAD", "/v1/models", NULL, NULL), 200, NULL);
+    r = ask(&s, "GET", "/health", "X-Request-Id: abc-1\r\n", NULL);
+    assert_string_equal(header(&r, "X-Request-Id"), "abc-1");
+    expect_reply(r, 200, "{\"status\":\"healthy\"}");
+}
+
+static void test_lists(void **state)
+{
+    (void)state;
+    expect_reply(get(&s, "/v1/models"), 200, "{\"object\":\"list\",\"data\":[{\"id\":\"builtin\",\"object\":\"model\"");
+    expect_reply(get(&s, "/v1/models/tts-1"), 200, "\"id\":\"tts-1\"");
+    expect_problem(get(&s, "/v1/models/gpt-5"), 404, "model_not_found", "model");
+    expect_reply(get(&s, "/v1/audio/models"), 200, "{\"models\":[{\"id\":");
+    expect_reply(get(&s, "/v1/audio/voices"), 200, "{\"id\":\"builtin\",\"name\":\"builtin\",\"language\":\"en-us\"");
+    expect_reply(get(&s, "/v1/audio/voices?legacy=true"), 200, "{\"voices\":[\"builtin\"");
+    expect_reply(get(&s, "/status"), 200, "\"version\"");
+    expect_reply(get(&s, "/metrics"), 200, "koe_time_to_first_byte_seconds_bucket{le=\"+Inf\"}");
+    expect_reply(get(&s, "/health/ready"), 200, "ready");
+}
+
+static void test_wrong_requests(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        int status;
+        const char *code, *param;
+    } wrong[] = {
+        { "", 400, "invalid_json", NULL },
+        { "{\"input\": \"Hi\"", 400, "invalid_json", NULL },
+        { "[1]", 400, "invalid_json", NULL },
+        { "{\"input\": \"\xff\"}", 400, "invalid_json", NULL },
+        { "{}", 400, "missing_field", "input" },
+        { "{\"input\": null}", 400, "missing_field", "input" },
+        { "{\"input\": 5}", 400, "invalid_type", "input" },
+        { "{\"input\": \"  \"}", 400, "invalid_value", "input" },
+        { "{\"input\": \"Hi\", \"speed\": 9}", 400, "invalid_value", "speed" },
+        { "{\"input\": \"Hi\", \"speed\": \"fast\"}", 400, "invalid_type", "speed" },
+        { "{\"input\": \"Hi\", \"voice\": \"nobody\"}", 400, "voice_not_found", "voice" },
+        { "{\"input\": \"Hi\", \"voice\": {}}", 400, "invalid_value", "voice" },
+        { "{\"input\": \"Hi\", \"model\": \"whisper-1\"}", 404, "model_not_found", "model" },
+        { "{\"input\": \"Hi\", \"response_format\": \"midi\"}", 400, "invalid_value", "response_format" },
+        { "{\"input\": \"Hi\", \"stream_format\": \"tar\"}", 400, "invalid_value", "stream_format" },
+        { "{\"input\": \"Hi\", \"stream\": \"yes\"}", 400, "invalid_type", "stream" },
+        { "{\"input\": \"Hi\", \"lang\": \"klingon\"}", 400, "invalid_value", "lang" },
+        { "{\"input\": \"Hi\", \"sample_rate\": 1}", 400, "invalid_value", "sample_rate" },
+        { "{\"input\": \"Hi\", \"pitch\": 3}", 400, "unsupported", "pitch" },
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) expect_problem(speak(&s, wrong[i].body), wrong[i].status, wrong[i].code, wrong[i].param);
+    expect_problem(ask(&s, "POST", "/v1/audio/speech", "Content-Type: multipart/form-data\r\n", "{}"), 415, "unsupported_media_type", NULL);
+}
+
+static void test_voices(void **state)
+{
+    (void)state;
+    reply r = speak(&s, "{\"input\": \"Hi.\", \"voice\": \"alloy\", \"model\": \"tts-1\", \"response_format\": \"pcm\"}");
+    assert_non_null(strstr(header(&r, "X-Koe-Warning"), "af_alloy is not installed"));
+    expect_reply(r, 200, NULL);
+    r = speak(&s, "{\"input\": \"Salut.\", \"voice\": {\"id\": \"fr\"}, \"voice_aliases\": {\"fr\": \"builtin:fr\"}, \"response_format\": \"pcm\"}");
+    assert_string_equal(header(&r, "X-Koe-Voice"), "builtin:fr");
+    expect_reply(r, 200, NULL);
+    expect_problem(post(&s, "/v1/audio/voices/combine", "\"af_a+af_b\""), 400, "voice_not_found", "voice");
+}
+
+static void test_sse(void **state)
+{
+    (void)state;
+    reply r = speak(&s, "{\"input\": \"One thing. Another thing.\", \"stream_format\": \"sse\", \"timestamps\": true, \"response_format\": \"pcm\"}");
+    assert_int_equal(r.status, 200);
+    assert_string_equal(header(&r, "Content-Type"), "text/event-stream");
+    assert_int_equal(strncmp(r.body.data, "data: {\"type\":\"speech.audio.delta\",\"audio\":\"", 43), 0);
+    assert_non_null(strstr(r.body.data, "{\"type\":\"speech.audio.timestamps\",\"timestamps\":[{\"word\":\"One\",\"start_time\":"));
+    assert_non_null(strstr(r.body.data, "{\"type\":\"speech.audio.done\",\"usage\":{\"input_tokens\":25,\"output_tokens\":"));
+    assert_int_equal(strcmp(r.body.data + r.body.n - 2, "\n\n"), 0);
+    reply_free(&r);
+}
+
+static void test_captioned(void **state)
+{
+    (void)state;
+    reply r = post(&s, "/dev/captioned_speech", "{\"input\": \"Caf\xc3\xa9 one. Two.\", \"stream\": false, \"response_format\": \"pcm\"}");
+    assert_int_equal(r.status, 200);
+    json_t *j = json_loads(r.body.data, 0, NULL), *words = json_object_get(j, "timestamps");
+    assert_int_equal(json_array_size(words), 3);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(words, 0), "word")), "Caf\xc3\xa9");
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(words, 1), "offset")), 5); /* characters */
+    assert_string_equal(json_string_value(json_object_get(j, "audio_format")), "audio/pcm");
+    json_decref(j);
+    reply_free(&r);
+    r = post(&s, "/dev/captioned_speech", "{\"input\": \"One. Two.\", \"response_format\": \"pcm\"}");
+    for (char *line = r.body.data, *end; (end = strchr(line, '\n')); line = end + 1) {
+        j = json_loadb(line, (size_t)(end - line), 0, NULL);
+        assert_non_null(json_object_get(j, "audio"));
+        json_decref(j);
+    }
+    expect_reply(r, 200, NULL);
+    expect_reply(post(&s, "/dev/captioned_speech", "{\"input\": 1}"), 400, "input");
+}
+
+static void test_phonemes(void **state)
+{
+    (void)state;
+    expect_reply(post(&s, "/dev/phonemize", "{\"text\": \"Hello\", \"language\": \"a\"}"), 200, "\"tokens\":[");
+    expect_problem(post(&s, "/dev/phonemize", "{\"text\": \"\"}"), 400, "invalid_value", "text");
+    expect_problem(post(&s, "/dev/generate_from_phonemes", "{\"phonemes\": 1}"), 400, "invalid_type", "phonemes");
+}
+
+/* The second time it comes from the cache, and a client that has it is told so. */
+static void test_cache(void **state)
+{
+    (void)state;
+    const char *body = "{\"input\": \"Said twice.\", \"response_format\": \"flac\"}";
+    char line[1100];
+    reply first = speak(&s, body);
+    assert_string_equal(header(&first, "X-Koe-Cache"), "miss");
+    reply second = speak(&s, body);
+    assert_string_equal(header(&second, "X-Koe-Cache"), "hit");
+    assert_int_equal(first.body.n, second.body.n);
+    assert_memory_equal(first.body.data, second.body.data, first.body.n);
+    snprintf(line, sizeof line, "If-None-Match: %s\r\n", header(&second, "ETag"));
+    expect_reply(ask(&s, "POST", "/v1/audio/speech", line, body), 304, NULL);
+    expect_reply(get(&s, "/status"), 200, "\"hits\":");
+    expect_reply(ask(&s, "DELETE", "/cache", NULL, NULL), 200, "true");
+    reply third = speak(&s, body);
+    assert_string_equal(header(&third, "X-Koe-Cache"), "miss");
+    reply_free(&first);
+    reply_free(&second);
+    reply_free(&third);
+}
+
+static void test_trace(void **state)
+{
+    (void)state;
+    reply r = ask(&s, "POST", "/v1/audio/speech", "X-Koe-Trace: 1\r\n", "{\"input\": \"Trace me.\", \"response_format\": \"pcm\"}");
+    assert_non_null(strstr(header(&r, "Server-Timing"), "synthesis;dur="));
+    expect_reply(r, 200, NULL);
+}
+
+/* Two requests in one packet, then the client closes its half: both are answered, in order. */
+static void test_pipelined_and_half_closed(void **state)
+{
+    (void)state;
+    reply r;
+    const int fd = dial(&s);
+    send_request(fd, "GET", "/health", NULL, NULL);
+    send_request(fd, "POST", "/v1/audio/speech", "Connection: close\r\n", "{\"input\": \"Half closed.\", \"response_format\": \"wav\"}");
+    shutdown(fd, SHUT_WR);
+    read_reply(fd, &r, false);
+    expect_reply(r, 200, "healthy");
+    read_reply(fd, &r, false);
+    assert_true(r.whole);
+    assert_true(r.body.n > 5000);
+    expect_reply(r, 200, NULL);
+    close(fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_formats),  cmocka_unit_test(test_wav),       cmocka_unit_test(test_paths),    cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_wrong_requests), cmocka_unit_test(test_voices), cmocka_unit_test(test_sse),   cmocka_unit_test(test_captioned),
+        cmocka_unit_test(test_phonemes), cmocka_unit_test(test_cache),     cmocka_unit_test(test_trace),    cmocka_unit_test(test_pipelined_and_half_closed),
+    };
+    return cmocka_run_group_tests(tests, up, down);
+}

@@ -9,7 +9,11 @@
 #include "synth/engine.h"
 #include "text/lang.h"
 
-enum { MAX_TEXT_BYTES = 64 << 20 };
+enum {
+    MAX_TEXT_BYTES = 64 << 20,
+    /* Of a segment, though Kokoro would take 510: memory grows with the longest segment (docs/speed.md), the voice gains nothing. */
+    SEGMENT_PHONEMES = 250,
+};
 static const double min_speed = 0.25, max_speed = 4, max_pause_scale = 10;
 /* Edges of a segment: short enough for a plosive at the very start, long enough not to click. */
 static const double fade_ms = 3;
@@ -68,7 +72,7 @@ static koe_status make_segments(koe_speaking *s, koe_engine *e, koe_error *err)
         .lang = asked.n ? asked : koe_str_of(s->voice.lang),
         .alphabet = s->voice.alphabet,
         .espeak_voice = koe_str_of(lang ? lang->espeak : s->voice.espeak_voice),
-        .max_phonemes = s->voice.max_phonemes,
+        .max_phonemes = s->voice.max_phonemes < SEGMENT_PHONEMES ? s->voice.max_phonemes : SEGMENT_PHONEMES,
         .first_max_phonemes = q->first_segment_phonemes,
         .no_normalize = q->no_normalize,
         .pause_scale = q->pause_scale,

@@ -171,9 +171,17 @@ static koe_status choose_bitrate(int *out, const format *f, int wanted, int rate
  * delay is 576, and 529 more in every decoder. Without that frame a stream is less than 50 ms longer than its samples. */
 static bool skips_first(const format *f, int rate_hz) { return is_mp3(f) && rate_hz <= 24000; }
 
+/* ADTS does not tell its length; players take it from the size of the file and of the first frames. The frames therefore have one
+ * size: that of 1024 samples, without a header of 7 bytes. */
+static int packet_bytes(const format *f, int bitrate, int rate_hz)
+{
+    return strcmp(f->name, "aac") == 0 ? (int)((int64_t)bitrate * 1024 / (8 * (int64_t)rate_hz)) - 7 : 0;
+}
+
 static koe_status open_av(koe_encoder *e, int bitrate, koe_error *err)
 {
     const format *f = e->format;
+    const int packet = packet_bytes(f, bitrate, e->rate_hz);
     const koe_av_format av = {
         .name = f->name,
         .codec = f->codec,
@@ -181,7 +189,8 @@ static koe_status open_av(koe_encoder *e, int bitrate, koe_error *err)
         .codec_options = bitrate && f->bitrate == 0 ? NULL : f->codec_options, /* Vorbis: quality, unless a bit rate is wanted */
         .muxer_options = f->muxer_options,
         .rate_hz = e->rate_hz,
-        .bitrate = bitrate,
+        .bitrate = packet ? bitrate / 3 * 2 : bitrate, /* the rest is for frames that need more than others */
+        .packet_bytes = packet,
         .skip_first = skips_first(f, e->rate_hz),
         .whole = e->whole,
     };

@@ -13,11 +13,14 @@
  *     alaw    G.711 A-law without a header      8 kHz                                        x-alaw-basic
  *
  * wav, pcm, ulaw and alaw are made here; the others by the FFmpeg libraries (libavcodec, libavformat), which are loaded when the
- * first of them is asked for: a machine without them has the four. The decoded length is that of the samples to within 50 ms at
- * the natural rates; exact in opus, ogg, flac, wav, pcm, ulaw, alaw and in whole mp3 for players that read its Info frame. ADTS
- * cannot say how many samples its encoder has put before and after: at lower rates than the natural one that is more than 50 ms.
- * The same for mp3 streams. The bytes are the same whenever the samples are. Threads: an encoder belongs to one at a time; there
- * may be any number. Dependencies: base. */
+ * first of them is asked for: a machine without them has the four. The bytes are the same whenever the samples are.
+ *
+ * The decoded length is that of the samples, to the sample in opus, ogg, flac, wav, pcm, ulaw, alaw and whole mp3 (for players
+ * that know its Info frame). aac and streamed mp3 cannot say how much their codecs put before and after: less than 50 ms at the
+ * natural rates, more at lower ones. Where only the size of a file tells its length, in mp3 and aac, all frames have one size. A
+ * streamed flac says that its length is unknown, a streamed wav that it goes on to the end.
+ *
+ * Threads: an encoder belongs to one at a time; there may be any number. Dependencies: base. */
 #ifndef KOE_AUDIO_ENCODE_H
 #define KOE_AUDIO_ENCODE_H
 #include <stdbool.h>

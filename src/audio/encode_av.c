@@ -7,6 +7,7 @@
 
 #include "audio/audio.h"
 #include "audio/encode.h"
+#include "audio/encode_aac.h"
 #include "audio/encode_lib.h"
 
 /* Where the muxer's bytes go. */
@@ -26,6 +27,7 @@ struct koe_av_encoder {
     AVPacket *packet;
     memory memory;
     int n_filled;
+    int n_over; /* bytes by which the packets have been larger than format.packet_bytes */
     int64_t n_sent; /* samples given to the codec */
     bool has_header, has_packets;
 };
@@ -220,11 +222,23 @@ static void tell_delay(koe_av_encoder *e)
     note[1] = (uint8_t)(delay >> 8);
 }
 
+/* Brings packets to one size: one that is larger is made up for by the next ones. */
+static int fill_packet(koe_av_encoder *e)
+{
+    if (!e->format.packet_bytes) return 0;
+    const int size = e->packet->size, more = e->format.packet_bytes - e->n_over - size;
+    e->n_over += size + (more > 0 ? more : 0) - e->format.packet_bytes;
+    if (more <= 0) return 0;
+    const int code = e->lib->av_grow_packet(e->packet, more);
+    if (code >= 0) koe_aac_fill(e->packet->data, (size_t)size, (size_t)size + (size_t)more);
+    return code;
+}
+
 static koe_status write_packet(koe_av_encoder *e, koe_error *err)
 {
     AVPacket *p = e->packet;
-    int code = 0;
-    if (e->has_packets || !e->format.skip_first) {
+    int code = fill_packet(e);
+    if (code >= 0 && (e->has_packets || !e->format.skip_first)) {
         p->stream_index = 0;
         if (e->format.skip_first) tell_delay(e);
         e->lib->av_packet_rescale_ts(p, e->codec->time_base, e->muxer->streams[0]->time_base);

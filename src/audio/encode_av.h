@@ -17,6 +17,7 @@ typedef struct koe_av_format {
     const char *codec_options, *muxer_options; /* "key=value:key=value" */
     int rate_hz;
     int bitrate; /* 0: the codec's or codec_options' */
+    int packet_bytes; /* AAC: on average exactly this many, as most have; 0: as they come */
     bool skip_first; /* the first packet holds nothing but the encoder's delay, and is left out */
     bool whole; /* the start is rewritten at the end: bytes appear in koe_av_finish() */
 } koe_av_format;

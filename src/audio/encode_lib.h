@@ -19,6 +19,7 @@
     X(avutil, av_log_set_callback)                                                                                               \
     X(avutil, av_malloc)                                                                                                         \
     X(avutil, av_strerror)                                                                                                       \
+    X(avcodec, av_grow_packet)                                                                                                   \
     X(avcodec, av_packet_alloc)                                                                                                  \
     X(avcodec, av_packet_free)                                                                                                   \
     X(avcodec, av_packet_get_side_data)                                                                                          \

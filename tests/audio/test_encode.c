@@ -13,6 +13,7 @@
 #include "../failing_alloc.h"
 #include "audio/audio.h"
 #include "audio/encode.h"
+#include "audio/encode_aac.h"
 #include "audio/resample.h"
 #include "audio/wav.h"
 #ifdef KOE_TEST_FFMPEG
@@ -289,7 +290,7 @@ static void comes_back(void **state)
     }
 }
 
-static void check_silence_before(const char *format)
+static void check_early_bytes(const char *format)
 {
     /* The bytes of the first 200 ms leave before the rest is known. */
     koe_encoder *e = NULL;
@@ -316,7 +317,7 @@ static void leaves_early(void **state)
 {
     (void)state;
     for (size_t i = 0; i < N_FORMATS; i++)
-        if (is_here(wanted[i].format)) check_silence_before(wanted[i].format);
+        if (is_here(wanted[i].format)) check_early_bytes(wanted[i].format);
 }
 
 static void takes_any_samples(void **state)
@@ -495,6 +496,51 @@ static void memory_runs_out(void **state)
     free(x);
 }
 
+/* ---- filling ------------------------------------------------------------------------------------------------------ */
+
+static unsigned get_bits(const uint8_t *p, size_t *at, int n)
+{
+    unsigned v = 0;
+    while (n-- > 0) {
+        v = v << 1 | (p[*at / 8] >> (7 - *at % 8) & 1);
+        ++*at;
+    }
+    return v;
+}
+
+/* n_bits of other elements, ID_END, zeros to a whole byte: then filled, and read as a decoder reads it. */
+static void check_fill(size_t n_bits, size_t more)
+{
+    const size_t n = (n_bits + 3 + 7) / 8;
+    uint8_t *p = calloc(n + more, 1);
+    for (size_t i = 0; i < n_bits + 3; i++)
+        if (i >= n_bits || i % 3 == 0) p[i / 8] |= (uint8_t)(0x80 >> i % 8);
+    koe_aac_fill(p, n, n + more);
+    size_t at = 0;
+    for (size_t i = 0; i < n_bits; i++)
+        if (get_bits(p, &at, 1) != (i % 3 == 0)) fail_msg("%zu bits and %zu bytes: bit %zu has changed", n_bits, more, i);
+    unsigned id;
+    while (at + 3 <= 8 * (n + more) && (id = get_bits(p, &at, 3)) != 7) {
+        unsigned count = get_bits(p, &at, 4);
+        if (count == 15) count = 14 + get_bits(p, &at, 8);
+        if (id != 6 || (count && get_bits(p, &at, 8) != 0)) fail_msg("%zu bits and %zu bytes: not an element", n_bits, more);
+        if (count) at += 8 * (count - 1);
+    }
+    if ((at + 7) / 8 != n + more) fail_msg("%zu bits and %zu bytes: ends at bit %zu", n_bits, more, at);
+    while (at < 8 * (n + more)) assert_int_equal(get_bits(p, &at, 1), 0);
+    free(p);
+}
+
+static void fills_frames(void **state)
+{
+    (void)state;
+    for (size_t n_bits = 3; n_bits < 20; n_bits++)
+        for (size_t more = 0; more < 700; more++) check_fill(n_bits, more);
+    uint8_t zeros[9] = { 0 };
+    koe_aac_fill(zeros, 4, 9); /* no block at all */
+    for (size_t i = 0; i < 9; i++) assert_int_equal(zeros[i], 0);
+}
+
 /* ---- resampling -------------------------------------------------------------------------------------------------------------
  */
 
@@ -549,7 +595,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(comes_back),        cmocka_unit_test(leaves_early),    cmocka_unit_test(takes_any_samples),
         cmocka_unit_test(has_exact_headers), cmocka_unit_test(refuses),         cmocka_unit_test(has_bit_rates),
-        cmocka_unit_test(knows_names),       cmocka_unit_test(memory_runs_out), cmocka_unit_test(resamples),
+        cmocka_unit_test(knows_names),       cmocka_unit_test(memory_runs_out), cmocka_unit_test(fills_frames),
+        cmocka_unit_test(resamples),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

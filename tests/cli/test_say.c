@@ -102,7 +102,11 @@ static void speaks_in_formats(void **state)
     static const struct {
         const char *path, *magic;
         size_t n;
-    } files[] = { { "a.mp3", "\xff\xf3", 2 }, { "a.opus", "OggS", 4 }, { "a.OGG", "OggS", 4 }, { "a.flac", "fLaC", 4 }, { "a.aac", "\xff\xf1", 2 } };
+    } files[] = { { "a.mp3", "\xff\xf3", 2 },
+                  { "a.opus", "OggS", 4 },
+                  { "a.OGG", "OggS", 4 },
+                  { "a.flac", "fLaC", 4 },
+                  { "a.aac", "\xff\xf1", 2 } };
     expect(run_koe("say", "-o", "a.pcm", "Hello, world."), 0, NULL, "a.pcm");
     expect(run_koe("say", "-o", "a.ulaw", "Hello, world."), 0, NULL, "a.ulaw");
     struct stat pcm, ulaw;
@@ -333,9 +337,11 @@ int main(void)
 {
 #define SAY_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        SAY_TEST(speaks_to_files), SAY_TEST(speaks_to_pipes), SAY_TEST(speaks_in_formats), SAY_TEST(reads_text_from), SAY_TEST(writes_timings),
-        SAY_TEST(refuses_inputs),  SAY_TEST(refuses_outputs), SAY_TEST(disk_is_full),    SAY_TEST(is_interrupted), SAY_TEST(is_interrupted_in_mp3),
-        SAY_TEST(plays),           SAY_TEST(shows_progress),  SAY_TEST(lists_voices),    SAY_TEST(shows_phonemes),
+        SAY_TEST(speaks_to_files),       SAY_TEST(speaks_to_pipes), SAY_TEST(speaks_in_formats),
+        SAY_TEST(reads_text_from),       SAY_TEST(writes_timings),  SAY_TEST(refuses_inputs),
+        SAY_TEST(refuses_outputs),       SAY_TEST(disk_is_full),    SAY_TEST(is_interrupted),
+        SAY_TEST(is_interrupted_in_mp3), SAY_TEST(plays),           SAY_TEST(shows_progress),
+        SAY_TEST(lists_voices),          SAY_TEST(shows_phonemes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,6 +23,7 @@ static const struct command {
     { "say", koe_cmd_say, "speak a text, a file or stdin" },
     { "voices", koe_cmd_voices, "list the voices that can speak now" },
     { "phonemes", koe_cmd_phonemes, "show how text is read" },
+    { "lexicon", koe_cmd_lexicon, "compile the dictionaries for quick opening" },
     { "pull", koe_cmd_pull, "download published models, voices and dictionaries" },
     { "model", koe_cmd_model, "look into, run, check or time a model file" },
     { "serve", koe_cmd_serve, "speak over HTTP" },

@@ -150,7 +150,10 @@ static koe_str fallback(koe_english *e, koe_str text)
         if (part.n) {
             koe_buf_clear(&ipa);
             e->st = koe_espeak_safe(e->t, &ipa, e->british ? KOE_STR("en-gb") : KOE_STR("en-us"), part, true, e->err);
-            if (e->st == KOE_OK) koe_misaki_english(&out, koe_str_trim(koe_buf_str(&ipa)), e->british);
+            if (e->st == KOE_E_UNSUPPORTED) { /* no espeak-ng here: letter by letter */
+                e->st = KOE_OK;
+                koe_buf_add_str(&out, koe_en_spell(e, part));
+            } else if (e->st == KOE_OK) koe_misaki_english(&out, koe_str_trim(koe_buf_str(&ipa)), e->british);
         }
         if (mark) koe_buf_add(&out, text.p + here, at - here);
         start = at;

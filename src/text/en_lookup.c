@@ -72,7 +72,7 @@ static bool in_either(koe_english *e, koe_str w)
 /* ---- dictionary ---- */
 
 /* Letter by letter: FBI. */
-static koe_str spell(koe_english *e, koe_str w)
+koe_str koe_en_spell(koe_english *e, koe_str w)
 {
     koe_buf b = { 0 };
     koe_str r = none;
@@ -137,7 +137,7 @@ koe_str koe_en_dictionary(koe_english *e, koe_str word, koe_en_tag_id tag, doubl
     if (found && entry.gold) ph = entry.by_pos ? by_pos(&entry, tag, ctx) : entry.gold_value;
     else if (found && !name) ph = entry.silver_value;
     if (!ph.n || (name && !koe_en_has(ph, KOE_PRIMARY))) {
-        koe_str spelled = spell(e, word);
+        koe_str spelled = koe_en_spell(e, word);
         if (spelled.n || !ph.n) return spelled;
     }
     return koe_en_stress(e, ph, stress);
@@ -252,11 +252,11 @@ static koe_str function_word(koe_english *e, koe_str w, koe_en_tag_id tag, doubl
 {
     bool upper = w.n > 1 && w.p[0] <= 'Z' && w.p[1] <= 'Z';
     if (is_any_case(w, "am")) {
-        if (is_noun(tag)) return spell(e, w);
+        if (is_noun(tag)) return koe_en_spell(e, w);
         if (ctx.vowel < 0 || !koe_str_is(w, "am") || stress > 0) return gold_default(e, "am");
         return KOE_STR("ɐm");
     }
-    if (is_any_case(w, "an")) return upper && is_noun(tag) ? spell(e, w) : KOE_STR("ɐn");
+    if (is_any_case(w, "an")) return upper && is_noun(tag) ? koe_en_spell(e, w) : KOE_STR("ɐn");
     if (is_any_case(w, "by") && tag >= KOE_TAG_RB && tag <= KOE_TAG_RBS) return KOE_STR("bˈI");
     if (is_any_case(w, "to") && (!upper || tag == KOE_TAG_TO || tag == KOE_TAG_IN))
         return ctx.vowel < 0 ? gold_default(e, "to") : ctx.vowel ? KOE_STR("tʊ") : KOE_STR("tə");
@@ -283,7 +283,7 @@ static koe_str special_case(koe_english *e, koe_str w, koe_en_tag_id tag, double
         if (w.p[0] == 'I' && tag == KOE_TAG_PRP) return KOE_STR("ˌI");
         return none;
     }
-    if (is_dotted(w)) return spell(e, w);
+    if (is_dotted(w)) return koe_en_spell(e, w);
     if (tag == KOE_TAG_IN && (is_any_case(w, "vs") || is_any_case(w, "vs."))) return koe_en_dictionary(e, KOE_STR("versus"), KOE_TAG_XX, KOE_NO_STRESS, &ctx);
     return w.n <= 4 ? function_word(e, w, tag, stress, ctx) : none;
 }

@@ -87,10 +87,11 @@ koe_status koe_phonemise_block(koe_block *b, koe_error *err)
     if (b->opt->alphabet == KOE_ALPHABET_ESPEAK) return koe_phonemise_espeak(b, b->lang, text, 0, err);
     if (koe_script_is_plain(text, b->lang)) return phonemise_run(b, b->lang, text, 0, err);
     koe_status st = KOE_OK;
+    bool kana = koe_script_has_kana(text);
     for (size_t at = 0; at < text.n && st == KOE_OK;) {
         size_t start = at;
         const koe_lang *lang;
-        koe_str run = koe_script_run(text, &at, b->lang, &lang);
+        koe_str run = koe_script_run(text, &at, b->lang, kana, &lang);
         size_t before = b->n;
         st = phonemise_run(b, lang, run, start, err);
         /* a space, or a change of language, separates words */

@@ -50,7 +50,7 @@ static const koe_lang *foreign(const koe_lang *l, UScriptCode s, bool kana_near)
     return l;
 }
 
-static bool has_kana(koe_str text)
+bool koe_script_has_kana(koe_str text)
 {
     for (size_t at = 0; at < text.n;)
         if (is_kana(script_of(koe_utf8_next(text, &at)))) return true;
@@ -64,10 +64,9 @@ bool koe_script_is_plain(koe_str text, const koe_lang *lang)
     return ascii && lang->way != KOE_LANG_CHINESE && lang->way != KOE_LANG_JAPANESE;
 }
 
-koe_str koe_script_run(koe_str text, size_t *at, const koe_lang *lang, const koe_lang **run_lang)
+koe_str koe_script_run(koe_str text, size_t *at, const koe_lang *lang, bool kana, const koe_lang **run_lang)
 {
     size_t start = *at, end = *at, last_letter = *at;
-    bool kana = has_kana(text);
     UScriptCode seen = USCRIPT_COMMON;
     const koe_lang *current = NULL;
     while (end < text.n) {

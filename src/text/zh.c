@@ -202,7 +202,7 @@ static void put_syllable(const koe_zh *z, koe_buf *out, koe_str pinyin)
 static void put_word(const koe_zh *z, koe_buf *out, const run *r, size_t from, size_t to)
 {
     while (from < to) {
-        size_t end = to;
+        size_t end = to - from < MAX_WORD ? to : from + MAX_WORD; /* no phrase is longer */
         koe_str readings = { NULL, 0 };
         for (; end > from + 1 && !(readings = koe_table_find(&z->phrases, run_slice(r, from, end))).p; end--) {}
         if (end == from + 1) {

@@ -7,20 +7,29 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "text/text.h"
 #include "text/utf8.h"
 
-static koe_text *text_room;
+static koe_text *text_room; /* the one in use */
+static koe_text *plain_room, *full_room; /* without dictionaries; with ../shared/lexicon, NULL when that is not there */
 
 static int open_room(void **state)
 {
     (void)state;
-    return koe_text_open(&text_room, &(koe_text_setup){ 0 }, NULL) != KOE_OK;
+    const char *shared = getenv("KOE_SHARED");
+    char *lexicon = shared ? koe_path_join(shared, "lexicon") : NULL;
+    int rc = koe_text_open(&plain_room, &(koe_text_setup){ 0 }, NULL) != KOE_OK;
+    if (lexicon && koe_file_is_dir(lexicon)) rc |= koe_text_open(&full_room, &(koe_text_setup){ .lexicon_dir = lexicon }, NULL) != KOE_OK;
+    free(lexicon);
+    text_room = plain_room;
+    return rc;
 }
 static int close_room(void **state)
 {
     (void)state;
-    koe_text_close(text_room);
+    koe_text_close(plain_room);
+    koe_text_close(full_room);
     return 0;
 }
 
@@ -94,9 +103,8 @@ static const char *const nasty[] = {
     "x", ".", "\xe2\x80\x94", "0", "\n", " a ",
 };
 
-static void words_survive(void **state)
+static void words_survive_here(void)
 {
-    (void)state;
     static const char *const langs[] = { "en-us", "fr", "ja", "zh", "hi" };
     for (size_t i = 0; i < sizeof nasty / sizeof *nasty; i++)
         for (size_t l = 0; l < sizeof langs / sizeof *langs; l++)
@@ -106,6 +114,16 @@ static void words_survive(void **state)
                                              .first_max_phonemes = small ? 20 : 0 };
                     run(koe_str_of(nasty[i]), &opt, NULL);
                 }
+}
+
+static void words_survive(void **state)
+{
+    (void)state;
+    words_survive_here();
+    if (!full_room) return;
+    text_room = full_room;
+    words_survive_here();
+    text_room = plain_room;
 }
 
 static void limits_and_pauses(void **state)
@@ -183,16 +201,15 @@ static void given_phonemes(void **state)
 }
 
 /* Ten times the text may take little more than ten times as long; a quadratic step would take a hundred times. */
-static void long_texts(void **state)
+static void long_texts_here(koe_alphabet alphabet, const char *lang)
 {
-    (void)state;
-    static const char *const units[] = { "a", "1", "(", ". ", "A. ", "the cat sat on the mat, ", "\xcc\x81", "\xf0\x9f\x98\x80", "漢", "\n", "\"" };
+    static const char *const units[] = { "a-", "a1", "[a](/b/)", "<b>", "I.", "1,", "1:", "a", "1", "(", ". ", "A. ", "the cat sat on the mat, ", "\xcc\x81", "\xf0\x9f\x98\x80", "漢", "\n", "\"" };
     for (size_t u = 0; u < sizeof units / sizeof *units; u++) {
         double ms[2];
         for (int big = 0; big < 2; big++) {
             koe_buf in = { 0 };
-            while (in.n < (big ? 100000u : 10000u)) koe_buf_adds(&in, units[u]);
-            koe_text_options opt = { .lang = KOE_STR("en-us"), .alphabet = KOE_ALPHABET_NONE };
+            while (in.n < (big ? 30000u : 3000u)) koe_buf_adds(&in, units[u]);
+            koe_text_options opt = { .lang = koe_str_of(lang), .alphabet = alphabet };
             double start = koe_clock_ms();
             run(koe_buf_str(&in), &opt, NULL);
             ms[big] = koe_clock_ms() - start;
@@ -200,6 +217,16 @@ static void long_texts(void **state)
         }
         if (ms[1] > 40 * ms[0] + 200) fail_msg("\"%s\": %.1f ms, ten times as long %.1f ms", units[u], ms[0], ms[1]);
     }
+}
+
+static void long_texts(void **state)
+{
+    (void)state;
+    long_texts_here(KOE_ALPHABET_NONE, "en-us");
+    if (!full_room) return;
+    text_room = full_room;
+    long_texts_here(KOE_ALPHABET_MISAKI, "en-us");
+    text_room = plain_room;
 }
 
 int main(void)

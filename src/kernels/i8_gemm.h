@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/i8_conv.h"
+
 enum { KOE_I8_PANEL = 16, KOE_I8_GROUP = 4 };
 
 typedef struct koe_i8_packed {
@@ -32,11 +34,11 @@ typedef struct koe_i8_rows {
 
 /* Bytes that koe_i8_pack() needs, 0 when they overflow size_t. */
 size_t koe_i8_packed_bytes(size_t k, size_t n);
-/* Where the elements of b are: (p, j) at data[p / run * run_step + p % run * row_step + j * col_step]. run 0: all rows are one run. */
+/* Where the elements of b are: (p, j) at data[p * row_step + j * col_step]. */
 typedef struct koe_i8_source {
     const void *data;
     bool is_signed;
-    size_t row_step, col_step, run, run_step;
+    size_t row_step, col_step;
 } koe_i8_source;
 /* Packs b[k][n] into `memory` (64-byte aligned), which *out then borrows. */
 void koe_i8_pack(koe_i8_packed *out, void *memory, const koe_i8_source *b, size_t k, size_t n);
@@ -46,7 +48,8 @@ void koe_i8_open(koe_i8_packed *out, const void *memory, bool is_signed, size_t 
 koe_i8_packed koe_i8_columns(const koe_i8_packed *b, size_t from, size_t n);
 
 /* c[m][n] (+)= (a - zero) * (b - b_zero); b_zero: one for each column, NULL: 0. c overlaps nothing. One thread. */
-void koe_i8_gemm(int32_t *c, size_t ldc, const koe_i8_rows *a, const koe_i8_packed *b, const int32_t *b_zero, size_t m, bool accumulate);
+void koe_i8_gemm(int32_t *c, size_t ldc, const koe_i8_rows *a, const koe_i8_packed *b, const int32_t *b_zero, size_t m,
+                 bool accumulate);
 
 /* y[i] = round(x[i] / scale) + zero, held to 0..255 (zero too); half to even, NaN gives 0. */
 void koe_f32_quantise_u8(uint8_t *y, const float *x, size_t n, float scale, int32_t zero);
@@ -56,13 +59,15 @@ void koe_f32_extremes(const float *x, size_t n, float *low, float *high);
 /* ---- variants ---------------------------------------------------------------------------------------------------------- */
 
 /* The inner kernel: c[m][n] += (a ^ flip) * b, where flip is 0x80808080 for signed `a`, else 0. */
-typedef void koe_i8_gemm_fn(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, uint32_t flip, const koe_i8_packed *b, size_t m);
+typedef void koe_i8_gemm_fn(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, uint32_t flip, const koe_i8_packed *b,
+                            size_t m);
 typedef void koe_f32_quantise_fn(uint8_t *y, const float *x, size_t n, float scale, int32_t zero);
 typedef void koe_f32_extremes_fn(const float *x, size_t n, float *low, float *high);
 typedef struct koe_i8_variant {
     const char *name;
     unsigned needs; /* KOE_CPU_* */
     koe_i8_gemm_fn *gemm;
+    koe_i8_conv_fn *conv;
     koe_f32_quantise_fn *quantise;
     koe_f32_extremes_fn *extremes;
 } koe_i8_variant;

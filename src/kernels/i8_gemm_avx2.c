@@ -1,6 +1,6 @@
-/* Integer matrix products with AVX2. vpmaddubsw would saturate, so bytes are widened to 16 bits and multiplied by vpmaddwd: a register
- * of sums holds 4 columns, two int32 of each (rows 0 and 1, rows 2 and 3 of a group), added at the end.
- * A tile is 2 rows by 1 panel: 8 accumulators, 4 registers of b, 1 of a. */
+/* Integer matrix products with AVX2. vpmaddubsw would saturate, so bytes are widened to 16 bits and multiplied by vpmaddwd: a
+ * register of sums holds 4 columns, two int32 of each (rows 0 and 1, rows 2 and 3 of a group), added at the end. A tile is 2 rows
+ * by 1 panel: 8 accumulators, 4 registers of b, 1 of a. */
 #include <immintrin.h>
 #include <string.h>
 
@@ -12,10 +12,8 @@ enum { ROWS = 2, PARTS = KOE_I8_PANEL / 4, GROUP_BYTES = KOE_I8_GROUP * KOE_I8_P
 static inline __m256i four(const uint8_t *a, size_t n, uint32_t flip)
 {
     uint32_t v = 0;
-    if (n >= KOE_I8_GROUP)
-        memcpy(&v, a, 4);
-    else
-        memcpy(&v, a, n);
+    if (n >= KOE_I8_GROUP) memcpy(&v, a, 4);
+    else memcpy(&v, a, n);
     return _mm256_cvtepu8_epi16(_mm_set1_epi32((int)(v ^ flip)));
 }
 

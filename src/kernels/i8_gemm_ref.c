@@ -6,11 +6,12 @@
 
 const koe_i8_variant koe_i8_variants[] = {
 #if defined(__x86_64__)
-    { "vnni", KOE_CPU_AVX512 | KOE_CPU_VNNI, koe_i8_gemm_vnni, koe_f32_quantise_u8_avx512, koe_f32_extremes_avx512 },
-    { "avx512", KOE_CPU_AVX512, koe_i8_gemm_avx2, koe_f32_quantise_u8_avx512, koe_f32_extremes_avx512 },
-    { "avx2", KOE_CPU_AVX2, koe_i8_gemm_avx2, koe_f32_quantise_u8_avx2, koe_f32_extremes_avx2 },
+    { "vnni", KOE_CPU_AVX512 | KOE_CPU_VNNI, koe_i8_gemm_vnni, koe_i8_conv_vnni, koe_f32_quantise_u8_avx512,
+      koe_f32_extremes_avx512 },
+    { "avx512", KOE_CPU_AVX512, koe_i8_gemm_avx2, koe_i8_conv_avx2, koe_f32_quantise_u8_avx512, koe_f32_extremes_avx512 },
+    { "avx2", KOE_CPU_AVX2, koe_i8_gemm_avx2, koe_i8_conv_avx2, koe_f32_quantise_u8_avx2, koe_f32_extremes_avx2 },
 #endif
-    { "ref", 0, koe_i8_gemm_ref, koe_f32_quantise_u8_ref, koe_f32_extremes_ref },
+    { "ref", 0, koe_i8_gemm_ref, koe_i8_conv_ref, koe_f32_quantise_u8_ref, koe_f32_extremes_ref },
 };
 const size_t koe_i8_n_variants = sizeof koe_i8_variants / sizeof *koe_i8_variants;
 
@@ -22,7 +23,15 @@ static const koe_i8_variant *pick(void)
     return &koe_i8_variants[i];
 }
 
-void koe_f32_quantise_u8(uint8_t *y, const float *x, size_t n, float scale, int32_t zero) { pick()->quantise(y, x, n, scale, zero); }
+void koe_f32_quantise_u8(uint8_t *y, const float *x, size_t n, float scale, int32_t zero)
+{
+    pick()->quantise(y, x, n, scale, zero);
+}
+void koe_i8_conv(int32_t *c, size_t ldc, const uint32_t *weights, const uint32_t *x, size_t ldx, const size_t *off, size_t rows,
+                 size_t taps, size_t m, size_t n)
+{
+    pick()->conv(c, ldc, weights, x, ldx, off, rows, taps, m, n);
+}
 void koe_f32_extremes(const float *x, size_t n, float *low, float *high) { pick()->extremes(x, n, low, high); }
 
 static size_t n_groups(size_t k) { return k / KOE_I8_GROUP + (k % KOE_I8_GROUP != 0); }
@@ -32,7 +41,8 @@ size_t koe_i8_packed_bytes(size_t k, size_t n)
 {
     size_t bytes;
     if (__builtin_mul_overflow(n_groups(k), (size_t)KOE_I8_GROUP * KOE_I8_PANEL, &bytes) ||
-        __builtin_add_overflow(bytes, KOE_I8_PANEL * sizeof(int32_t), &bytes) || __builtin_mul_overflow(bytes, n_panels(n), &bytes))
+        __builtin_add_overflow(bytes, KOE_I8_PANEL * sizeof(int32_t), &bytes) ||
+        __builtin_mul_overflow(bytes, n_panels(n), &bytes))
         return 0;
     return bytes ? bytes : 1;
 }
@@ -42,7 +52,10 @@ static size_t panels_bytes(size_t k, size_t n) { return n_panels(n) * n_groups(k
 void koe_i8_open(koe_i8_packed *out, const void *memory, bool is_signed, size_t k, size_t n)
 {
     const int8_t *panel = memory;
-    *out = (koe_i8_packed){ .panel = panel, .sum = (const int32_t *)(const void *)(panel + panels_bytes(k, n)), .k = k, .n = n,
+    *out = (koe_i8_packed){ .panel = panel,
+                            .sum = (const int32_t *)(const void *)(panel + panels_bytes(k, n)),
+                            .k = k,
+                            .n = n,
                             .was_unsigned = !is_signed };
 }
 
@@ -52,13 +65,12 @@ void koe_i8_pack(koe_i8_packed *out, void *memory, const koe_i8_source *b, size_
     size_t panel_bytes = n_groups(k) * KOE_I8_GROUP * KOE_I8_PANEL;
     int32_t *sum = (int32_t *)(void *)(panel + panels_bytes(k, n));
     uint8_t flip = b->is_signed ? 0 : 0x80;
-    size_t run = b->run ? b->run : k;
     memset(panel, 0, panels_bytes(k, n));
     for (size_t j0 = 0; j0 < n; j0 += KOE_I8_PANEL, panel += panel_bytes) {
         size_t n_col = n - j0 < KOE_I8_PANEL ? n - j0 : KOE_I8_PANEL;
         int32_t s[KOE_I8_PANEL] = { 0 };
         for (size_t p = 0; p < k; p++) {
-            const uint8_t *row = (const uint8_t *)b->data + p / run * b->run_step + p % run * b->row_step + j0 * b->col_step;
+            const uint8_t *row = (const uint8_t *)b->data + p * b->row_step + j0 * b->col_step;
             int8_t *to = panel + p / KOE_I8_GROUP * (KOE_I8_GROUP * KOE_I8_PANEL) + p % KOE_I8_GROUP;
             for (size_t j = 0; j < n_col; j++) {
                 int32_t v = (int8_t)(row[j * b->col_step] ^ flip);
@@ -98,7 +110,8 @@ static void start_row(int32_t *c, const koe_i8_packed *b, const int32_t *b_zero,
     }
 }
 
-void koe_i8_gemm(int32_t *c, size_t ldc, const koe_i8_rows *a, const koe_i8_packed *b, const int32_t *b_zero, size_t m, bool accumulate)
+void koe_i8_gemm(int32_t *c, size_t ldc, const koe_i8_rows *a, const koe_i8_packed *b, const int32_t *b_zero, size_t m,
+                 bool accumulate)
 {
     uint8_t flip = a->is_signed ? 0x80 : 0;
     bool need_sums = b_zero || b->was_unsigned;

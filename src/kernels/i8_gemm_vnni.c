@@ -1,5 +1,5 @@
-/* Integer matrix products with AVX512-VNNI: vpdpbusd multiplies four unsigned by four signed bytes into each int32, without saturation.
- * A tile is 4 rows by up to 4 panels (64 columns): 16 accumulators, 4 registers of b, 1 of a. */
+/* Integer matrix products with AVX512-VNNI: vpdpbusd multiplies four unsigned by four signed bytes into each int32, without
+ * saturation. A tile is 4 rows by up to 4 panels (64 columns): 16 accumulators, 4 registers of b, 1 of a. */
 #include <immintrin.h>
 #include <string.h>
 
@@ -21,10 +21,8 @@ typedef struct tile {
 static inline __m512i four(const uint8_t *a, size_t n, uint32_t flip)
 {
     uint32_t v = 0;
-    if (n >= KOE_I8_GROUP)
-        memcpy(&v, a, 4);
-    else
-        memcpy(&v, a, n);
+    if (n >= KOE_I8_GROUP) memcpy(&v, a, 4);
+    else memcpy(&v, a, n);
     return _mm512_set1_epi32((int)(v ^ flip));
 }
 
@@ -54,16 +52,16 @@ static inline __attribute__((always_inline)) void run_tile(const tile *t, const 
         }
     for (int i = 0; i < rows; i++)
         for (int p = 0; p < panels; p++)
-            _mm512_mask_storeu_epi32(t->c + (size_t)i * t->ldc + (size_t)p * KOE_I8_PANEL, p == panels - 1 ? edge : (__mmask16)0xffff,
-                                     acc[i][p]);
+            _mm512_mask_storeu_epi32(t->c + (size_t)i * t->ldc + (size_t)p * KOE_I8_PANEL,
+                                     p == panels - 1 ? edge : (__mmask16)0xffff, acc[i][p]);
 }
 
-#define TILES_OF(rows)                             \
-    switch (panels) {                              \
-    case 1: run_tile(t, rows, 1); break;           \
-    case 2: run_tile(t, rows, 2); break;           \
-    case 3: run_tile(t, rows, 3); break;           \
-    default: run_tile(t, rows, PANELS); break;     \
+#define TILES_OF(rows)                                                                                                           \
+    switch (panels) {                                                                                                            \
+    case 1: run_tile(t, rows, 1); break;                                                                                         \
+    case 2: run_tile(t, rows, 2); break;                                                                                         \
+    case 3: run_tile(t, rows, 3); break;                                                                                         \
+    default: run_tile(t, rows, PANELS); break;                                                                                   \
     }
 
 static void pick_tile(const tile *t, size_t rows, size_t panels)
@@ -85,8 +83,15 @@ void koe_i8_gemm_vnni(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, uint
         size_t last = left - (panels - 1) * KOE_I8_PANEL;
         if (last > KOE_I8_PANEL) last = KOE_I8_PANEL;
         for (size_t i = 0; i < m; i += ROWS) {
-            tile t = { .c = c + i * ldc + j, .ldc = ldc, .a = a + i * lda, .lda = lda, .b = b->panel + j / KOE_I8_PANEL * panel_bytes,
-                       .panel_bytes = panel_bytes, .k = b->k, .last = last, .flip = flip };
+            tile t = { .c = c + i * ldc + j,
+                       .ldc = ldc,
+                       .a = a + i * lda,
+                       .lda = lda,
+                       .b = b->panel + j / KOE_I8_PANEL * panel_bytes,
+                       .panel_bytes = panel_bytes,
+                       .k = b->k,
+                       .last = last,
+                       .flip = flip };
             pick_tile(&t, m - i < ROWS ? m - i : ROWS, panels);
         }
     }

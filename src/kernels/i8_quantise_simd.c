@@ -1,4 +1,5 @@
-/* i8_quantise_simd.c - floats to bytes. Plain loops: under the flags of each instruction set the compiler makes vector code of them. */
+/* i8_quantise_simd.c - floats to bytes. Plain loops: under the flags of each instruction set the compiler makes vector code of
+ * them. */
 #include "kernels/i8_gemm.h"
 
 #ifdef KOE_ISA

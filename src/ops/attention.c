@@ -1,8 +1,8 @@
 /* attention.c - Attention and RotaryEmbedding.
  *     scores = Q K^T * scale -> softcap -> + mask -> softmax -> times V
- * Q is [batch, heads, length, head size], or [batch, length, heads * head size] with the heads in attributes; K and V likewise, with as
- * many heads or fewer (each then serves a group of neighbouring query heads). past_key and past_value come before K and V in time.
- * A task is some queries of one head. float64 is computed in float32. */
+ * Q is [batch, heads, length, head size], or [batch, length, heads * head size] with the heads in attributes; K and V likewise,
+ * with as many heads or fewer (each then serves a group of neighbouring query heads). past_key and past_value come before K and V
+ * in time. A task is some queries of one head. float64 is computed in float32. */
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -101,7 +101,7 @@ static koe_status float_in(koe_op_ctx *c, int i, const koe_tensor **t, const flo
     if (st != KOE_OK) return st;
     if (!koe_dtype_is_float((*t)->dtype)) return koe_type_error(c, (*t)->dtype, err);
     *p = koe_as_type(c, *t, KOE_DTYPE_F32);
-    return *p ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "%.*s's input %d", KOE_STR_ARG(c->node->op_type), i);
+    return *p ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "input %d", i);
 }
 
 /* Input i as heads; a tensor of 3 dimensions has `n_head` of them. */
@@ -112,7 +112,10 @@ static koe_status heads_in(koe_op_ctx *c, int i, int64_t n_head, heads *out, koe
     if (st != KOE_OK) return st;
     char s[96];
     if (t->n_dim == 4) {
-        *out = (heads){ .p = out->p, .n_batch = (size_t)t->dim[0], .n_head = (size_t)t->dim[1], .n_time = (size_t)t->dim[2],
+        *out = (heads){ .p = out->p,
+                        .n_batch = (size_t)t->dim[0],
+                        .n_head = (size_t)t->dim[1],
+                        .n_time = (size_t)t->dim[2],
                         .n_dim = (size_t)t->dim[3] };
         out->time = out->n_dim;
         out->head = out->n_time * out->time;
@@ -120,8 +123,12 @@ static koe_status heads_in(koe_op_ctx *c, int i, int64_t n_head, heads *out, koe
         return KOE_OK;
     }
     if (t->n_dim != 3 || n_head < 1 || t->dim[2] % n_head != 0)
-        return koe_fail(err, KOE_E_FORMAT, "input %d is %s, with %" PRId64 " heads", i, koe_tensor_describe(t, s, sizeof s), n_head);
-    *out = (heads){ .p = out->p, .n_batch = (size_t)t->dim[0], .n_head = (size_t)n_head, .n_time = (size_t)t->dim[1],
+        return koe_fail(err, KOE_E_FORMAT, "input %d is %s, with %" PRId64 " heads", i, koe_tensor_describe(t, s, sizeof s),
+                        n_head);
+    *out = (heads){ .p = out->p,
+                    .n_batch = (size_t)t->dim[0],
+                    .n_head = (size_t)n_head,
+                    .n_time = (size_t)t->dim[1],
                     .n_dim = (size_t)(t->dim[2] / n_head) };
     out->head = out->n_dim;
     out->time = (size_t)t->dim[2];
@@ -146,7 +153,7 @@ static koe_status float_out(koe_op_ctx *c, int i, int n_dim, const int64_t *dim,
     koe_status st = koe_out(c, i, type, n_dim, dim, t, err);
     if (st != KOE_OK) return st;
     *p = type == KOE_DTYPE_F32 ? (*t)->data : koe_scratch(c, koe_tensor_count(*t) * sizeof(float));
-    return *p ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "%.*s's output %d", KOE_STR_ARG(c->node->op_type), i);
+    return *p ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "output %d", i);
 }
 
 static void store(const koe_tensor *t, const float *p)
@@ -174,8 +181,14 @@ static koe_status with_past(koe_op_ctx *c, heads *kv, int i_past, int i_present,
     if (past.n_time) copy_heads(p, whole, &past, 0);
     copy_heads(p, whole, kv, past.n_time);
     store(t, p);
-    *kv = (heads){ .p = p, .n_batch = kv->n_batch, .n_head = kv->n_head, .n_time = whole, .n_dim = kv->n_dim, .time = kv->n_dim,
-                   .head = whole * kv->n_dim, .batch = kv->n_head * whole * kv->n_dim };
+    *kv = (heads){ .p = p,
+                   .n_batch = kv->n_batch,
+                   .n_head = kv->n_head,
+                   .n_time = whole,
+                   .n_dim = kv->n_dim,
+                   .time = kv->n_dim,
+                   .head = whole * kv->n_dim,
+                   .batch = kv->n_head * whole * kv->n_dim };
     return KOE_OK;
 }
 
@@ -216,7 +229,8 @@ static koe_status read_valid(koe_op_ctx *c, attention_job *j, koe_error *err)
     if (!v) return koe_fail(err, KOE_E_NOMEM, "nonpad_kv_seqlen");
     koe_status st = koe_read_ints(t, v, j->q.n_batch, &n, err);
     if (st != KOE_OK) return st;
-    if (n != j->q.n_batch) return koe_fail(err, KOE_E_FORMAT, "%zu entries of nonpad_kv_seqlen for %zu batch items", n, j->q.n_batch);
+    if (n != j->q.n_batch)
+        return koe_fail(err, KOE_E_FORMAT, "%zu entries of nonpad_kv_seqlen for %zu batch items", n, j->q.n_batch);
     for (size_t i = 0; i < n; i++)
         if (v[i] < 0 || (size_t)v[i] > j->k.n_time)
             return koe_fail(err, KOE_E_FORMAT, "nonpad_kv_seqlen is %" PRId64 " of %zu keys", v[i], j->k.n_time);
@@ -236,8 +250,9 @@ static koe_status read_inputs(koe_op_ctx *c, attention_job *j, koe_error *err)
     if (st != KOE_OK) return st;
     if (j->k.n_head == 0 || j->q.n_head % j->k.n_head != 0 || j->v.n_head != j->k.n_head || j->k.n_dim != j->q.n_dim ||
         j->k.n_batch != j->q.n_batch || j->v.n_batch != j->q.n_batch || j->k.n_time != j->v.n_time)
-        return koe_fail(err, KOE_E_FORMAT, "query, key and value do not fit: heads %zu, %zu, %zu, lengths of key and value %zu, %zu", j->q.n_head,
-                       j->k.n_head, j->v.n_head, j->k.n_time, j->v.n_time);
+        return koe_fail(err, KOE_E_FORMAT,
+                        "query, key and value do not fit: heads %zu, %zu, %zu, lengths of key and value %zu, %zu", j->q.n_head,
+                        j->k.n_head, j->v.n_head, j->k.n_time, j->v.n_time);
     j->n_past = (int64_t)past_k;
     st = read_mask(c, j, err);
     return st == KOE_OK ? read_valid(c, j, err) : st;
@@ -253,7 +268,7 @@ static koe_status attention_run(koe_op_ctx *c, koe_error *err)
     bool flat = koe_in(c, 0)->n_dim == 3;
     int64_t batch = (int64_t)j.q.n_batch, head = (int64_t)j.q.n_head, time = (int64_t)j.q.n_time, size = (int64_t)j.v.n_dim;
     int64_t keys = (int64_t)j.k.n_time, dim4[4] = { batch, head, time, size }, dim_scores[4] = { batch, head, time, keys }, width;
-    if (__builtin_mul_overflow(head, size, &width)) return koe_fail(err, KOE_E_LIMIT, "Attention: %" PRId64 " heads", head);
+    if (__builtin_mul_overflow(head, size, &width)) return koe_fail(err, KOE_E_LIMIT, "%" PRId64 " heads", head);
     int64_t dim3[3] = { batch, time, width };
     st = float_out(c, 0, flat ? 3 : 4, flat ? dim3 : dim4, &y, &j.y, err);
     if (st == KOE_OK && wanted(c, 3)) st = float_out(c, 3, 4, dim_scores, &scores, &j.scores, err);

@@ -6,7 +6,10 @@
 
 #define PI 3.14159265358979323846
 
-static koe_complex mul(koe_complex a, koe_complex b) { return (koe_complex){ a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re }; }
+static koe_complex mul(koe_complex a, koe_complex b)
+{
+    return (koe_complex){ a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re };
+}
 
 /* exp(-2 pi i k / n). Symmetry brings the angle below pi/4 first, so that quarter turns are exact. */
 static koe_complex root_of_unity(size_t k, size_t n)
@@ -48,7 +51,8 @@ static void radix2(koe_complex *x, size_t m, const koe_complex *root)
             }
 }
 
-/* k^2 t / n has the form k t - (k-t)^2/2 + ...: the transform is a convolution of x[t] chirp[t] with conj(chirp), times chirp[k]. */
+/* k^2 t / n has the form k t - (k-t)^2/2 + ...: the transform is a convolution of x[t] chirp[t] with conj(chirp), times chirp[k].
+ */
 static koe_status init_chirp(koe_dft *d, koe_op_ctx *c, koe_error *err)
 {
     koe_complex *chirp = koe_scratch(c, d->n * sizeof *chirp), *kernel = koe_scratch(c, d->m * sizeof *kernel);

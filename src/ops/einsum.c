@@ -12,8 +12,8 @@
 #include "ops/elementwise.h"
 #include "ops/ops.h"
 
-/* A label is 0..51 for A..Z, a..z (in the order of ASCII, which implicit output follows), then one for each dimension that "..." stands
- * for, counted from the right so that operands of different rank align. */
+/* A label is 0..51 for A..Z, a..z (in the order of ASCII, which implicit output follows), then one for each dimension that "..."
+ * stands for, counted from the right so that operands of different rank align. */
 enum { N_LETTERS = 52, N_LABELS = N_LETTERS + KOE_MAX_DIM, MAX_OPERANDS = 16, ROWS = 64 /* of one task of a product */ };
 
 typedef struct label_list {
@@ -63,7 +63,8 @@ static koe_status parse_term(koe_str text, term *out, koe_error *err)
             out->ellipsis = true;
             i += 2;
         } else if (l < 0) {
-            return koe_fail(err, KOE_E_FORMAT, "unexpected character at '%.*s' in the equation", KOE_STR_ARG(koe_str_sub(text, i, 8)));
+            return koe_fail(err, KOE_E_FORMAT, "unexpected character at '%.*s' in the equation",
+                            KOE_STR_ARG(koe_str_sub(text, i, 8)));
         }
         if (out->n == N_LABELS) return koe_fail(err, KOE_E_FORMAT, "a term of the equation has too many labels");
         out->at[out->n++] = l;
@@ -142,7 +143,8 @@ static koe_status bind_output(einsum *e, const term *written, const int *uses, i
             int l = written->at[i] < 0 ? N_LETTERS + q : written->at[i];
             if (!e->known[l]) return koe_fail(err, KOE_E_FORMAT, "the output has a label that no operand has");
             if (seen[l]) return koe_fail(err, KOE_E_FORMAT, "the output has a label twice");
-            if (e->out.n == KOE_MAX_DIM) return koe_fail(err, KOE_E_FORMAT, "the output has more than %d dimensions", KOE_MAX_DIM);
+            if (e->out.n == KOE_MAX_DIM)
+                return koe_fail(err, KOE_E_FORMAT, "the output has more than %d dimensions", KOE_MAX_DIM);
             seen[l] = true;
             e->out.at[e->out.n++] = l;
         }
@@ -158,8 +160,10 @@ static koe_status parse(einsum *e, koe_error *err)
     bool more = true;
     for (int i = 0; more; i++, left = rest) {
         more = split(left, ",", &text, &rest);
-        if (i >= e->n_operand) return koe_fail(err, KOE_E_FORMAT, "the equation has more terms than the %d operands", e->n_operand);
-        if (!more && i != e->n_operand - 1) return koe_fail(err, KOE_E_FORMAT, "the equation has %d terms for %d operands", i + 1, e->n_operand);
+        if (i >= e->n_operand)
+            return koe_fail(err, KOE_E_FORMAT, "the equation has more terms than the %d operands", e->n_operand);
+        if (!more && i != e->n_operand - 1)
+            return koe_fail(err, KOE_E_FORMAT, "the equation has %d terms for %d operands", i + 1, e->n_operand);
         term t;
         koe_status st = parse_term(text, &t, err);
         if (st == KOE_OK) st = bind_operand(e, i, &t, &n_ellipsis, err);
@@ -182,10 +186,9 @@ static koe_status count_of(const einsum *e, const label_list *l, size_t *out, ko
     *out = 0;
     for (int i = 0; i < l->n; i++) {
         size_t d = (size_t)e->dim[l->at[i]];
-        if (d == 0)
-            empty = true;
+        if (d == 0) empty = true;
         else if (__builtin_mul_overflow(n, d, &n) || n > SIZE_MAX / 16)
-            return koe_fail(err, KOE_E_LIMIT, "Einsum: an intermediate result is too large (node %.*s)", KOE_STR_ARG(e->c->node->name));
+            return koe_fail(err, KOE_E_LIMIT, "an intermediate result is too large");
     }
     *out = empty ? 0 : n;
     return KOE_OK;
@@ -197,31 +200,32 @@ typedef struct sum_loop {
     int64_t dim[N_LABELS], from[N_LABELS], to[N_LABELS]; /* last one innermost */
 } sum_loop;
 
-#define DEFINE_SUM(name, T)                                                              \
-    static void name(T *y, const T *x, const sum_loop *l)                                \
-    {                                                                                    \
-        int64_t at[N_LABELS] = { 0 }, ix = 0, iy = 0, last = l->n - 1;                   \
-        for (;;) {                                                                       \
-            const T *p = x + ix;                                                         \
-            T *q = y + iy;                                                               \
-            for (int64_t k = 0; k < l->dim[last]; k++) q[k * l->to[last]] += p[k * l->from[last]]; \
-            int64_t d = last - 1;                                                        \
-            for (; d >= 0; d--) {                                                        \
-                ix += l->from[d];                                                        \
-                iy += l->to[d];                                                          \
-                if (++at[d] < l->dim[d]) break;                                          \
-                ix -= l->from[d] * l->dim[d];                                            \
-                iy -= l->to[d] * l->dim[d];                                              \
-                at[d] = 0;                                                               \
-            }                                                                            \
-            if (d < 0) return;                                                           \
-        }                                                                                \
+#define DEFINE_SUM(name, T)                                                                                                      \
+    static void name(T *y, const T *x, const sum_loop *l)                                                                        \
+    {                                                                                                                            \
+        int64_t at[N_LABELS] = { 0 }, ix = 0, iy = 0, last = l->n - 1;                                                           \
+        for (;;) {                                                                                                               \
+            const T *p = x + ix;                                                                                                 \
+            T *q = y + iy;                                                                                                       \
+            for (int64_t k = 0; k < l->dim[last]; k++) q[k * l->to[last]] += p[k * l->from[last]];                               \
+            int64_t d = last - 1;                                                                                                \
+            for (; d >= 0; d--) {                                                                                                \
+                ix += l->from[d];                                                                                                \
+                iy += l->to[d];                                                                                                  \
+                if (++at[d] < l->dim[d]) break;                                                                                  \
+                ix -= l->from[d] * l->dim[d];                                                                                    \
+                iy -= l->to[d] * l->dim[d];                                                                                      \
+                at[d] = 0;                                                                                                       \
+            }                                                                                                                    \
+            if (d < 0) return;                                                                                                   \
+        }                                                                                                                        \
     }
 DEFINE_SUM(sum_f32, float)
 DEFINE_SUM(sum_f64, double)
 DEFINE_SUM(sum_u64, uint64_t)
 
-/* Writes v to `out`, dense in the order of `order`; labels of v that are not in it are summed, labels of it that v lacks repeat. */
+/* Writes v to `out`, dense in the order of `order`; labels of v that are not in it are summed, labels of it that v lacks repeat.
+ */
 static void write_dense(const einsum *e, void *out, const view *v, const label_list *order, size_t count)
 {
     sum_loop l = { .n = 0 };
@@ -253,12 +257,9 @@ static void write_dense(const einsum *e, void *out, const view *v, const label_l
     for (int i = 0; i < l.n; i++) empty = empty || l.dim[i] == 0;
     memset(out, 0, count * koe_dtype_size(e->type));
     if (empty) return;
-    if (e->type == KOE_DTYPE_F32)
-        sum_f32(out, v->data, &l);
-    else if (e->type == KOE_DTYPE_F64)
-        sum_f64(out, v->data, &l);
-    else
-        sum_u64(out, v->data, &l);
+    if (e->type == KOE_DTYPE_F32) sum_f32(out, v->data, &l);
+    else if (e->type == KOE_DTYPE_F64) sum_f64(out, v->data, &l);
+    else sum_u64(out, v->data, &l);
 }
 
 /* A dense tensor in scratch from v, with the labels of `order`. */
@@ -268,7 +269,7 @@ static koe_status make_dense(const einsum *e, const view *v, const label_list *o
     koe_status st = count_of(e, order, &count, err);
     if (st != KOE_OK) return st;
     void *data = koe_scratch(e->c, count * koe_dtype_size(e->type));
-    if (!data) return koe_fail(err, KOE_E_NOMEM, "Einsum: an intermediate result");
+    if (!data) return koe_fail(err, KOE_E_NOMEM, "an intermediate result");
     write_dense(e, data, v, order, count);
     *out = (view){ .data = data, .labels = *order };
     int64_t stride = 1;
@@ -290,14 +291,14 @@ typedef struct product_job {
     char *y; /* [batch][m][n] */
 } product_job;
 
-#define DEFINE_PRODUCT(name, T)                                                              \
-    static void name(T *y, const T *a, const T *b, size_t m, size_t n, size_t k)             \
-    {                                                                                        \
-        for (size_t i = 0; i < m; i++) {                                                     \
-            memset(y + i * n, 0, n * sizeof *y);                                             \
-            for (size_t p = 0; p < k; p++)                                                   \
-                for (size_t j = 0; j < n; j++) y[i * n + j] += a[i * k + p] * b[p * n + j];  \
-        }                                                                                    \
+#define DEFINE_PRODUCT(name, T)                                                                                                  \
+    static void name(T *y, const T *a, const T *b, size_t m, size_t n, size_t k)                                                 \
+    {                                                                                                                            \
+        for (size_t i = 0; i < m; i++) {                                                                                         \
+            memset(y + i * n, 0, n * sizeof *y);                                                                                 \
+            for (size_t p = 0; p < k; p++)                                                                                       \
+                for (size_t j = 0; j < n; j++) y[i * n + j] += a[i * k + p] * b[p * n + j];                                      \
+        }                                                                                                                        \
     }
 DEFINE_PRODUCT(product_f64, double)
 DEFINE_PRODUCT(product_u64, uint64_t)
@@ -309,12 +310,9 @@ static void product_task(void *arg, size_t task)
     size_t m = j->m - row < ROWS ? j->m - row : ROWS;
     const void *a = j->a + (batch * j->m + row) * j->k * size, *b = j->b + batch * j->k * j->n * size;
     void *y = j->y + (batch * j->m + row) * j->n * size;
-    if (j->type == KOE_DTYPE_F32)
-        koe_f32_gemm(y, j->n, a, j->k, b, j->n, m, j->n, j->k, 0);
-    else if (j->type == KOE_DTYPE_F64)
-        product_f64(y, a, b, m, j->n, j->k);
-    else
-        product_u64(y, a, b, m, j->n, j->k);
+    if (j->type == KOE_DTYPE_F32) koe_f32_gemm(y, j->n, a, j->k, b, j->n, m, j->n, j->k, 0);
+    else if (j->type == KOE_DTYPE_F64) product_f64(y, a, b, m, j->n, j->k);
+    else product_u64(y, a, b, m, j->n, j->k);
 }
 
 static void append(label_list *l, int label) { l->at[l->n++] = label; }
@@ -356,7 +354,7 @@ static koe_status contract(const einsum *e, const view *a, const view *b, const 
     j.a = da.data;
     j.b = db.data;
     j.y = koe_scratch(e->c, count * koe_dtype_size(e->type));
-    if (!j.y) return koe_fail(err, KOE_E_NOMEM, "Einsum: an intermediate result");
+    if (!j.y) return koe_fail(err, KOE_E_NOMEM, "an intermediate result");
     if (count > 0) koe_pool_for(e->c->pool, n_batch * ((j.m + ROWS - 1) / ROWS), product_task, &j);
     *out = (view){ .data = j.y, .labels = y_order };
     int64_t stride = 1;
@@ -380,7 +378,8 @@ static void find_needed(const einsum *e, int from, bool *needed)
 static koe_status einsum_run(koe_op_ctx *c, koe_error *err)
 {
     einsum e = { .c = c, .n_operand = c->n_in };
-    if (c->n_in < 1 || c->n_in > MAX_OPERANDS) return koe_fail(err, KOE_E_FORMAT, "%d operands, 1 to %d are supported", c->n_in, MAX_OPERANDS);
+    if (c->n_in < 1 || c->n_in > MAX_OPERANDS)
+        return koe_fail(err, KOE_E_FORMAT, "%d operands, 1 to %d are supported", c->n_in, MAX_OPERANDS);
     const koe_tensor *first = NULL, *x;
     for (int i = 0; i < c->n_in; i++) {
         koe_status st = koe_need(c, i, &x, err);

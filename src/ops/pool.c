@@ -80,58 +80,59 @@ static double inside_count(const koe_window *w, const span *s)
 }
 
 /* Runs `body` with `at` the offset of each element of window s in its plane. */
-#define EACH_ELEMENT(w, s, body)                                              \
-    do {                                                                      \
-        int64_t k_[KOE_MAX_SPATIAL] = { 0 };                                  \
-        size_t step_ = (size_t)(w)->dilation[(w)->n - 1];                     \
-        do {                                                                  \
-            size_t at = row_offset((w), (s), k_);                             \
-            for (int64_t e_ = 0; e_ < (s)->n[(w)->n - 1]; e_++, at += step_) { \
-                body                                                          \
-            }                                                                 \
-        } while (koe_next_index((w)->n - 1, k_, (s)->n));                     \
+#define EACH_ELEMENT(w, s, body)                                                                                                 \
+    do {                                                                                                                         \
+        int64_t k_[KOE_MAX_SPATIAL] = { 0 };                                                                                     \
+        size_t step_ = (size_t)(w)->dilation[(w)->n - 1];                                                                        \
+        do {                                                                                                                     \
+            size_t at = row_offset((w), (s), k_);                                                                                \
+            for (int64_t e_ = 0; e_ < (s)->n[(w)->n - 1]; e_++, at += step_) {                                                   \
+                body                                                                                                             \
+            }                                                                                                                    \
+        } while (koe_next_index((w)->n - 1, k_, (s)->n));                                                                        \
     } while (0)
 
-#define DEFINE_MAX(T, lowest)                                                               \
-    static void max_##T(void *arg, size_t plane)                                            \
-    {                                                                                       \
-        const pool_job *j = arg;                                                            \
-        const T *x = (const T *)j->x->data + plane * j->in_plane;                           \
-        T *y = (T *)j->y->data + plane * j->out_plane;                                      \
-        int64_t o[KOE_MAX_SPATIAL] = { 0 };                                                 \
-        for (size_t i = 0; i < j->out_plane; i++, koe_next_index(j->w.n, o, j->w.out)) {    \
-            span s = window_at(&j->w, o);                                                   \
-            T best = lowest;                                                                \
-            int64_t where = -1;                                                             \
-            if (!s.empty)                                                                   \
-                EACH_ELEMENT(&j->w, &s, if (where < 0 || x[at] > best) {                    \
-                    best = x[at];                                                           \
-                    where = (int64_t)at;                                                    \
-                });                                                                         \
-            y[i] = best;                                                                    \
-            if (!j->index) continue;                                                        \
-            if (where >= 0 && j->column_major) where = column_major_index(&j->w, where);    \
-            j->index[plane * j->out_plane + i] = where < 0 ? -1 : (int64_t)(plane * j->in_plane) + where; \
-        }                                                                                   \
+#define DEFINE_MAX(T, lowest)                                                                                                    \
+    static void max_##T(void *arg, size_t plane)                                                                                 \
+    {                                                                                                                            \
+        const pool_job *j = arg;                                                                                                 \
+        const T *x = (const T *)j->x->data + plane * j->in_plane;                                                                \
+        T *y = (T *)j->y->data + plane * j->out_plane;                                                                           \
+        int64_t o[KOE_MAX_SPATIAL] = { 0 };                                                                                      \
+        for (size_t i = 0; i < j->out_plane; i++, koe_next_index(j->w.n, o, j->w.out)) {                                         \
+            span s = window_at(&j->w, o);                                                                                        \
+            T best = lowest;                                                                                                     \
+            int64_t where = -1;                                                                                                  \
+            if (!s.empty)                                                                                                        \
+                EACH_ELEMENT(                                                                                                    \
+                    &j->w, &s, if (where < 0 || x[at] > best) {                                                                  \
+                        best = x[at];                                                                                            \
+                        where = (int64_t)at;                                                                                     \
+                    });                                                                                                          \
+            y[i] = best;                                                                                                         \
+            if (!j->index) continue;                                                                                             \
+            if (where >= 0 && j->column_major) where = column_major_index(&j->w, where);                                         \
+            j->index[plane * j->out_plane + i] = where < 0 ? -1 : (int64_t)(plane * j->in_plane) + where;                        \
+        }                                                                                                                        \
     }
 DEFINE_MAX(float, -FLT_MAX)
 DEFINE_MAX(double, -DBL_MAX)
 DEFINE_MAX(int8_t, INT8_MIN)
 DEFINE_MAX(uint8_t, 0)
 
-#define DEFINE_AVERAGE(T)                                                                \
-    static void average_##T(void *arg, size_t plane)                                     \
-    {                                                                                    \
-        const pool_job *j = arg;                                                         \
-        const T *x = (const T *)j->x->data + plane * j->in_plane;                        \
-        T *y = (T *)j->y->data + plane * j->out_plane;                                   \
-        int64_t o[KOE_MAX_SPATIAL] = { 0 };                                              \
-        for (size_t i = 0; i < j->out_plane; i++, koe_next_index(j->w.n, o, j->w.out)) { \
-            span s = window_at(&j->w, o);                                                \
-            double sum = 0, n = j->include_pad ? padded_count(&j->w, o) : inside_count(&j->w, &s); \
-            if (!s.empty) EACH_ELEMENT(&j->w, &s, sum += (double)x[at];);                \
-            y[i] = (T)(sum / (n > 0 ? n : 1));                                           \
-        }                                                                                \
+#define DEFINE_AVERAGE(T)                                                                                                        \
+    static void average_##T(void *arg, size_t plane)                                                                             \
+    {                                                                                                                            \
+        const pool_job *j = arg;                                                                                                 \
+        const T *x = (const T *)j->x->data + plane * j->in_plane;                                                                \
+        T *y = (T *)j->y->data + plane * j->out_plane;                                                                           \
+        int64_t o[KOE_MAX_SPATIAL] = { 0 };                                                                                      \
+        for (size_t i = 0; i < j->out_plane; i++, koe_next_index(j->w.n, o, j->w.out)) {                                         \
+            span s = window_at(&j->w, o);                                                                                        \
+            double sum = 0, n = j->include_pad ? padded_count(&j->w, o) : inside_count(&j->w, &s);                               \
+            if (!s.empty) EACH_ELEMENT(&j->w, &s, sum += (double)x[at];);                                                        \
+            y[i] = (T)(sum / (n > 0 ? n : 1));                                                                                   \
+        }                                                                                                                        \
     }
 DEFINE_AVERAGE(float)
 DEFINE_AVERAGE(double)
@@ -139,43 +140,43 @@ DEFINE_AVERAGE(double)
 static double lp_term(double v, double p) { return p == 2 ? v * v : p == 1 ? fabs(v) : pow(fabs(v), p); }
 static double lp_root(double s, double p) { return p == 2 ? sqrt(s) : p == 1 ? s : pow(s, 1 / p); }
 
-#define DEFINE_LP(T)                                                                     \
-    static void lp_##T(void *arg, size_t plane)                                          \
-    {                                                                                    \
-        const pool_job *j = arg;                                                         \
-        const T *x = (const T *)j->x->data + plane * j->in_plane;                        \
-        T *y = (T *)j->y->data + plane * j->out_plane;                                   \
-        int64_t o[KOE_MAX_SPATIAL] = { 0 };                                              \
-        for (size_t i = 0; i < j->out_plane; i++, koe_next_index(j->w.n, o, j->w.out)) { \
-            span s = window_at(&j->w, o);                                                \
-            double sum = 0;                                                              \
-            if (!s.empty) EACH_ELEMENT(&j->w, &s, sum += lp_term((double)x[at], j->p);); \
-            y[i] = (T)lp_root(sum, j->p);                                                \
-        }                                                                                \
+#define DEFINE_LP(T)                                                                                                             \
+    static void lp_##T(void *arg, size_t plane)                                                                                  \
+    {                                                                                                                            \
+        const pool_job *j = arg;                                                                                                 \
+        const T *x = (const T *)j->x->data + plane * j->in_plane;                                                                \
+        T *y = (T *)j->y->data + plane * j->out_plane;                                                                           \
+        int64_t o[KOE_MAX_SPATIAL] = { 0 };                                                                                      \
+        for (size_t i = 0; i < j->out_plane; i++, koe_next_index(j->w.n, o, j->w.out)) {                                         \
+            span s = window_at(&j->w, o);                                                                                        \
+            double sum = 0;                                                                                                      \
+            if (!s.empty) EACH_ELEMENT(&j->w, &s, sum += lp_term((double)x[at], j->p););                                         \
+            y[i] = (T)lp_root(sum, j->p);                                                                                        \
+        }                                                                                                                        \
     }
 DEFINE_LP(float)
 DEFINE_LP(double)
 
-/* Integers in, integers out, averaged as the reals they stand for: padding is a real 0, so it does not add to the sum. When padding
- * counts, ONNX Runtime counts the whole kernel, even what ceil_mode puts beyond the padding. Element `at` of a plane is n_last elements
- * after the one before. */
-#define DEFINE_QUANT_AVERAGE(T, low, high)                                                               \
-    static void quant_average_##T(void *arg, size_t plane)                                               \
-    {                                                                                                    \
-        const pool_job *j = arg;                                                                         \
-        size_t item = plane / j->n_last, channel = plane % j->n_last;                                    \
-        const T *x = (const T *)j->x->data + item * j->in_plane * j->n_last + channel;                   \
-        T *y = (T *)j->y->data + item * j->out_plane * j->n_last + channel;                              \
-        float lo = (float)(low - j->yq.zero), hi = (float)(high - j->yq.zero);                           \
-        double scale = (double)j->xq.scale / (double)j->yq.scale;                                        \
-        int64_t o[KOE_MAX_SPATIAL] = { 0 };                                                              \
-        for (size_t i = 0; i < j->out_plane; i++, koe_next_index(j->w.n, o, j->w.out)) {                 \
-            span s = window_at(&j->w, o);                                                                \
-            double n = j->include_pad ? (double)koe_dim_product(j->w.kernel, 0, j->w.n) : inside_count(&j->w, &s); \
-            int64_t sum = 0;                                                                             \
-            if (!s.empty) EACH_ELEMENT(&j->w, &s, sum += x[at * j->n_last] - j->xq.zero;);               \
-            y[i * j->n_last] = (T)(koe_quant_round((float)((double)sum * scale / (n > 0 ? n : 1)), lo, hi) + j->yq.zero); \
-        }                                                                                                \
+/* Integers in, integers out, averaged as the reals they stand for: padding is a real 0, so it does not add to the sum. When
+ * padding counts, ONNX Runtime counts the whole kernel, even what ceil_mode puts beyond the padding. Element `at` of a plane is
+ * n_last elements after the one before. */
+#define DEFINE_QUANT_AVERAGE(T, low, high)                                                                                       \
+    static void quant_average_##T(void *arg, size_t plane)                                                                       \
+    {                                                                                                                            \
+        const pool_job *j = arg;                                                                                                 \
+        size_t item = plane / j->n_last, channel = plane % j->n_last;                                                            \
+        const T *x = (const T *)j->x->data + item * j->in_plane * j->n_last + channel;                                           \
+        T *y = (T *)j->y->data + item * j->out_plane * j->n_last + channel;                                                      \
+        float lo = (float)(low - j->yq.zero), hi = (float)(high - j->yq.zero);                                                   \
+        double scale = (double)j->xq.scale / (double)j->yq.scale;                                                                \
+        int64_t o[KOE_MAX_SPATIAL] = { 0 };                                                                                      \
+        for (size_t i = 0; i < j->out_plane; i++, koe_next_index(j->w.n, o, j->w.out)) {                                         \
+            span s = window_at(&j->w, o);                                                                                        \
+            double n = j->include_pad ? (double)koe_dim_product(j->w.kernel, 0, j->w.n) : inside_count(&j->w, &s);               \
+            int64_t sum = 0;                                                                                                     \
+            if (!s.empty) EACH_ELEMENT(&j->w, &s, sum += x[at * j->n_last] - j->xq.zero;);                                       \
+            y[i * j->n_last] = (T)(koe_quant_round((float)((double)sum * scale / (n > 0 ? n : 1)), lo, hi) + j->yq.zero);        \
+        }                                                                                                                        \
     }
 DEFINE_QUANT_AVERAGE(int8_t, INT8_MIN, INT8_MAX)
 DEFINE_QUANT_AVERAGE(uint8_t, 0, UINT8_MAX)
@@ -223,25 +224,23 @@ static koe_status pool(koe_op_ctx *c, const pool_kernels *kernels, bool global, 
     if (st != KOE_OK) return st;
     koe_pool_fn *fn = kernel_for(kernels, x->dtype);
     if (!fn) return koe_type_error(c, x->dtype, err);
-    if (x->n_dim < 3 && !(global && x->n_dim == 2))
-        return koe_fail(err, KOE_E_FORMAT, "%.*s: input of %d dimensions (node %.*s)", KOE_STR_ARG(c->node->op_type), x->n_dim,
-                        KOE_STR_ARG(c->node->name));
-    pool_job j = { .x = x, .p = lp_exponent(c->node), .include_pad = koe_node_int(c->node, "count_include_pad", 0) != 0,
-                   .column_major = koe_node_int(c->node, "storage_order", 0) != 0, .n_last = 1 };
+    if (x->n_dim < 3 && !(global && x->n_dim == 2)) return koe_fail(err, KOE_E_FORMAT, "input of %d dimensions", x->n_dim);
+    pool_job j = { .x = x,
+                   .p = lp_exponent(c->node),
+                   .include_pad = koe_node_int(c->node, "count_include_pad", 0) != 0,
+                   .column_major = koe_node_int(c->node, "storage_order", 0) != 0,
+                   .n_last = 1 };
     bool channels_last = kernels == &quant_kernels && koe_node_int(c->node, "channels_last", 0) != 0;
     const int64_t *in = x->dim + (channels_last ? 1 : 2);
     int n = x->n_dim - 2;
     int64_t point = 1;
-    if (n == 0)
-        whole_window(&j.w, 1, &point);
-    else if (global)
-        whole_window(&j.w, n, in);
-    else
-        st = koe_window_read(&j.w, c->node, n, in, NULL, err);
+    if (n == 0) whole_window(&j.w, 1, &point);
+    else if (global) whole_window(&j.w, n, in);
+    else st = koe_window_read(&j.w, c->node, n, in, NULL, err);
     if (st == KOE_OK && kernels == &quant_kernels) st = koe_quant_whole(c, 1, 2, x->dtype, &j.xq, err);
     if (st == KOE_OK && kernels == &quant_kernels) st = koe_quant_whole(c, 3, 4, x->dtype, &j.yq, err);
     if (st != KOE_OK) return st;
-    if (!(j.p > 0)) return koe_fail(err, KOE_E_FORMAT, "%.*s: p is %g", KOE_STR_ARG(c->node->op_type), j.p);
+    if (!(j.p > 0)) return koe_fail(err, KOE_E_FORMAT, "p is %g", j.p);
     int64_t dim[KOE_MAX_DIM];
     memcpy(dim, x->dim, sizeof dim);
     for (int d = 0; d < n; d++) dim[d + (channels_last ? 1 : 2)] = j.w.out[d];

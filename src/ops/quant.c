@@ -43,8 +43,8 @@ koe_status koe_quant_zeros(koe_op_ctx *c, int i, koe_dtype dtype, const int32_t 
     if (!t) return KOE_OK;
     int32_t lo, hi;
     if (dtype != KOE_DTYPE_NONE && t->dtype != dtype)
-        return koe_fail(err, KOE_E_FORMAT, "%.*s: the zero point is %s, its tensor %s", KOE_STR_ARG(c->node->op_type),
-                        koe_dtype_name(t->dtype), koe_dtype_name(dtype));
+        return koe_fail(err, KOE_E_FORMAT, "the zero point is %s, its tensor %s", koe_dtype_name(t->dtype),
+                        koe_dtype_name(dtype));
     if (!koe_quant_range(t->dtype, &lo, &hi) && t->dtype != KOE_DTYPE_I32) return koe_type_error(c, t->dtype, err);
     size_t count = koe_tensor_count(t);
     if (count > SIZE_MAX / sizeof(int32_t)) return koe_fail(err, KOE_E_LIMIT, "%zu zero points", count);
@@ -76,8 +76,8 @@ koe_status koe_quant_whole(koe_op_ctx *c, int i_scale, int i_zero, koe_dtype dty
     if (st == KOE_OK) st = koe_quant_zeros(c, i_zero, dtype, &zero, &n_zero, err);
     if (st != KOE_OK) return st;
     if (n_scale != 1 || n_zero != 1)
-        return koe_fail(err, KOE_E_FORMAT, "%.*s: one scale and zero point expected for the whole tensor, got %zu and %zu (node %.*s)",
-                        KOE_STR_ARG(c->node->op_type), n_scale, n_zero, KOE_STR_ARG(c->node->name));
+        return koe_fail(err, KOE_E_FORMAT, "one scale and zero point expected for the whole tensor, got %zu and %zu", n_scale,
+                        n_zero);
     *out = (koe_quant_param){ .scale = scale[0], .zero = zero[0] };
     return KOE_OK;
 }
@@ -85,11 +85,11 @@ koe_status koe_quant_whole(koe_op_ctx *c, int i_scale, int i_zero, koe_dtype dty
 /* Bytes from one packed matrix to the next, and of all; KOE_E_LIMIT when they overflow. */
 static koe_status pack_size(const koe_quant_matrices *m, size_t *each, size_t *all, koe_error *err)
 {
-    size_t bytes = koe_i8_packed_bytes(m->k, m->n), count;
+    size_t bytes = koe_i8_packed_bytes(m->k, m->n);
     *each = (bytes + 63) / 64 * 64;
-    if (bytes == 0 || bytes > SIZE_MAX - 63 || __builtin_mul_overflow(m->n_outer, m->n_inner, &count) ||
-        count > SIZE_MAX / 2 / sizeof(koe_i8_packed) || __builtin_mul_overflow(*each, count, all))
-        return koe_fail(err, KOE_E_LIMIT, "%zu times %zu matrices of %zu by %zu", m->n_outer, m->n_inner, m->k, m->n);
+    if (bytes == 0 || bytes > SIZE_MAX - 63 || m->n_matrix > SIZE_MAX / 2 / sizeof(koe_i8_packed) ||
+        __builtin_mul_overflow(*each, m->n_matrix, all))
+        return koe_fail(err, KOE_E_LIMIT, "%zu matrices of %zu by %zu", m->n_matrix, m->k, m->n);
     return KOE_OK;
 }
 
@@ -106,8 +106,9 @@ static void pack_task(void *arg, size_t i)
 {
     const pack_job *j = arg;
     const koe_quant_matrices *m = j->m;
-    koe_i8_source b = { .data = j->data + i / m->n_inner * m->outer_distance + i % m->n_inner * m->inner_distance,
-                        .is_signed = j->is_signed, .row_step = m->row_step, .col_step = m->col_step, .run = m->run, .run_step = m->run_step };
+    koe_i8_source b = {
+        .data = j->data + i * m->distance, .is_signed = j->is_signed, .row_step = m->row_step, .col_step = m->col_step
+    };
     koe_i8_pack(&j->out[i], j->memory + i * j->each, &b, m->k, m->n);
 }
 
@@ -122,33 +123,30 @@ koe_status koe_quant_pack(koe_i8_packed **out, koe_node *node, int i, const koe_
     if (st != KOE_OK) return st;
     j.memory = memory;
     j.data = ready ? NULL : koe_node_data(node, i);
-    size_t count = m->n_outer * m->n_inner;
-    j.out = calloc(count + 1, sizeof *j.out);
+    j.out = calloc(m->n_matrix + 1, sizeof *j.out);
     if (!j.out || (!ready && !j.data)) {
         free(j.out);
         return koe_fail(err, KOE_E_NOMEM, "packed weights");
     }
-    for (size_t k = 0; k < count; k++) {
-        if (ready)
-            koe_i8_open(&j.out[k], j.memory + k * j.each, j.is_signed, m->k, m->n);
-        else
-            pack_task(&j, k);
+    for (size_t k = 0; k < m->n_matrix; k++) {
+        if (ready) koe_i8_open(&j.out[k], j.memory + k * j.each, j.is_signed, m->k, m->n);
+        else pack_task(&j, k);
     }
     *out = j.out;
     return KOE_OK;
 }
 
-koe_status koe_quant_pack_now(const koe_i8_packed **out, koe_op_ctx *c, const koe_tensor *b, const koe_quant_matrices *m, koe_error *err)
+koe_status koe_quant_pack_now(const koe_i8_packed **out, koe_op_ctx *c, const koe_tensor *b, const koe_quant_matrices *m,
+                              koe_error *err)
 {
     size_t all = 0;
     pack_job j = { .data = b->data, .is_signed = b->dtype == KOE_DTYPE_I8, .m = m };
     koe_status st = pack_size(m, &j.each, &all, err);
     if (st != KOE_OK) return st;
     j.memory = koe_scratch(c, all);
-    size_t count = m->n_outer * m->n_inner;
-    j.out = koe_scratch(c, count * sizeof *j.out);
-    if (!j.memory || !j.out) return koe_fail(err, KOE_E_NOMEM, "%zu matrices of %zu by %zu", count, m->k, m->n);
-    koe_pool_for(c->pool, count, pack_task, &j);
+    j.out = koe_scratch(c, m->n_matrix * sizeof *j.out);
+    if (!j.memory || !j.out) return koe_fail(err, KOE_E_NOMEM, "%zu matrices of %zu by %zu", m->n_matrix, m->k, m->n);
+    koe_pool_for(c->pool, m->n_matrix, pack_task, &j);
     *out = j.out;
     return KOE_OK;
 }
@@ -224,8 +222,8 @@ static koe_status dynamic_quantize_run(koe_op_ctx *c, koe_error *err)
 
 /* ---- QuantizeLinear, DequantizeLinear ---------------------------------------------------------------------------------- */
 
-/* Which scale each element takes. Per tensor: inner is everything. Per axis: `inner` elements in a row share one. Blocked: the scale
- * tensor has x's shape but for the axis, where `block` elements share one. */
+/* Which scale each element takes. Per tensor: inner is everything. Per axis: `inner` elements in a row share one. Blocked: the
+ * scale tensor has x's shape but for the axis, where `block` elements share one. */
 typedef struct layout {
     size_t inner; /* product of the dimensions behind the axis */
     size_t n_axis, n_block; /* length of the axis in x, and in the scale tensor when blocked */
@@ -237,7 +235,7 @@ static koe_status read_layout(koe_op_ctx *c, const koe_tensor *x, const koe_tens
     size_t n_scale = koe_tensor_count(scale);
     int64_t block = koe_node_int(c->node, "block_size", 0);
     *l = (layout){ .inner = koe_tensor_count(x), .n_axis = 1, .n_block = 1 };
-    if (block < 0) return koe_fail(err, KOE_E_FORMAT, "%.*s: block_size is %" PRId64, KOE_STR_ARG(c->node->op_type), block);
+    if (block < 0) return koe_fail(err, KOE_E_FORMAT, "block_size is %" PRId64, block);
     if (n_scale == 1 && (scale->n_dim == 0 || (scale->n_dim == 1 && block == 0))) return KOE_OK;
     int axis;
     koe_status st = koe_axis(&axis, koe_node_int(c->node, "axis", 1), x->n_dim, false, c->node, err);
@@ -256,9 +254,8 @@ static koe_status read_layout(koe_op_ctx *c, const koe_tensor *x, const koe_tens
     }
     if (fits) return KOE_OK;
     char xs[96], ss[96];
-    return koe_fail(err, KOE_E_FORMAT, "%.*s: scale %s does not fit %s on axis %d, block size %" PRId64 " (node %.*s)",
-                    KOE_STR_ARG(c->node->op_type), koe_tensor_describe(scale, ss, sizeof ss), koe_tensor_describe(x, xs, sizeof xs), axis,
-                    block, KOE_STR_ARG(c->node->name));
+    return koe_fail(err, KOE_E_FORMAT, "scale %s does not fit %s on axis %d, block size %" PRId64 "",
+                    koe_tensor_describe(scale, ss, sizeof ss), koe_tensor_describe(x, xs, sizeof xs), axis, block);
 }
 
 /* Index of element i's scale, and how many elements from i on surely share it (at least 1). */
@@ -298,7 +295,8 @@ static void quantize_run_of(const convert_job *j, size_t i, size_t n, float scal
     for (size_t part; n > 0; i += part, n -= part) {
         part = n < 256 ? n : 256;
         const float *x = as_floats(j, i, part, buffer);
-#define QUANTIZE_AS(T) for (size_t e = 0; e < part; e++) ((T *)j->to)[i + e] = (T)(koe_quant_round(x[e] / scale, lo, hi) + zero)
+#define QUANTIZE_AS(T)                                                                                                           \
+    for (size_t e = 0; e < part; e++) ((T *)j->to)[i + e] = (T)(koe_quant_round(x[e] / scale, lo, hi) + zero)
         switch (j->to_type) {
         case KOE_DTYPE_U8: QUANTIZE_AS(uint8_t); break;
         case KOE_DTYPE_I8: QUANTIZE_AS(int8_t); break;
@@ -311,7 +309,8 @@ static void quantize_run_of(const convert_job *j, size_t i, size_t n, float scal
 static void dequantize_run_of(const convert_job *j, size_t i, size_t n, float scale, int32_t zero)
 {
     float *y = (float *)j->to + i;
-#define DEQUANTIZE_FROM(T, difference) for (size_t e = 0; e < n; e++) y[e] = (float)((difference)((const T *)j->from)[i + e] - zero) * scale
+#define DEQUANTIZE_FROM(T, difference)                                                                                           \
+    for (size_t e = 0; e < n; e++) y[e] = (float)((difference)((const T *)j->from)[i + e] - zero) * scale
     switch (j->from_type) {
     case KOE_DTYPE_U8: DEQUANTIZE_FROM(uint8_t, int32_t); break;
     case KOE_DTYPE_I8: DEQUANTIZE_FROM(int8_t, int32_t); break;
@@ -329,10 +328,8 @@ static void convert_task(void *arg, size_t task)
         size_t run, at = scale_of(&j->l, i, &run);
         if (run > end - i) run = end - i;
         int32_t zero = j->zero ? j->zero[at] : 0;
-        if (j->to_type == KOE_DTYPE_F32)
-            dequantize_run_of(j, i, run, j->scale[at], zero);
-        else
-            quantize_run_of(j, i, run, j->scale[at], zero);
+        if (j->to_type == KOE_DTYPE_F32) dequantize_run_of(j, i, run, j->scale[at], zero);
+        else quantize_run_of(j, i, run, j->scale[at], zero);
         i += run;
     }
 }
@@ -347,15 +344,11 @@ static koe_status read_params(koe_op_ctx *c, convert_job *j, const koe_tensor *x
     if (st == KOE_OK) st = read_layout(c, x, scale, &j->l, err);
     if (st != KOE_OK || !koe_in(c, 2)) return st;
     st = koe_quant_zeros(c, 2, zero_type, &j->zero, &n_zero, err);
-    if (st == KOE_OK && n_zero != n_scale)
-        st = koe_fail(err, KOE_E_FORMAT, "%.*s: %zu scales and %zu zero points", KOE_STR_ARG(c->node->op_type), n_scale, n_zero);
+    if (st == KOE_OK && n_zero != n_scale) st = koe_fail(err, KOE_E_FORMAT, "%zu scales and %zu zero points", n_scale, n_zero);
     return st;
 }
 
-static void convert(koe_op_ctx *c, convert_job *j)
-{
-    koe_pool_for(c->pool, j->n / CHUNK + (j->n % CHUNK != 0), convert_task, j);
-}
+static void convert(koe_op_ctx *c, convert_job *j) { koe_pool_for(c->pool, j->n / CHUNK + (j->n % CHUNK != 0), convert_task, j); }
 
 static koe_status quantize_run(koe_op_ctx *c, koe_error *err)
 {
@@ -369,7 +362,7 @@ static koe_status quantize_run(koe_op_ctx *c, koe_error *err)
     convert_job j = { .from = x->data, .from_type = x->dtype, .to_type = type, .n = koe_tensor_count(x) };
     if (!koe_quant_range(type, &j.lo, &j.hi)) return koe_type_error(c, type, err);
     if (want != KOE_DTYPE_NONE && want != type)
-        return koe_fail(err, KOE_E_FORMAT, "QuantizeLinear: output_dtype is %s but the zero point %s", koe_dtype_name(want),
+        return koe_fail(err, KOE_E_FORMAT, "output_dtype is %s but the zero point %s", koe_dtype_name(want),
                         koe_dtype_name(type));
     st = read_params(c, &j, x, type, err);
     if (st == KOE_OK) st = koe_out(c, 0, type, x->n_dim, x->dim, &y, err);
@@ -389,8 +382,8 @@ static koe_status dequantize_run(koe_op_ctx *c, koe_error *err)
     if (st != KOE_OK) return st;
     if (!koe_quant_range(x->dtype, &lo, &hi) && x->dtype != KOE_DTYPE_I32) return koe_type_error(c, x->dtype, err);
     convert_job j = { .from = x->data, .from_type = x->dtype, .to_type = KOE_DTYPE_F32, .n = koe_tensor_count(x) };
-    /* The scale may be half precision, and output_dtype may ask for another type than the scale's: so this operator sees the scale as
-     * it is, rather than widened by the executor. */
+    /* The scale may be half precision, and output_dtype may ask for another type than the scale's: so this operator sees the
+     * scale as it is, rather than widened by the executor. */
     if (!koe_dtype_is_float(scale->dtype) || scale->dtype == KOE_DTYPE_F64) return koe_type_error(c, scale->dtype, err);
     j.scale = koe_as_type(c, scale, KOE_DTYPE_F32);
     if (!j.scale) return koe_fail(err, KOE_E_NOMEM, "%zu scales", koe_tensor_count(scale));
@@ -399,7 +392,7 @@ static koe_status dequantize_run(koe_op_ctx *c, koe_error *err)
     if (st == KOE_OK && koe_in(c, 2)) st = koe_quant_zeros(c, 2, x->dtype, &j.zero, &n_zero, err);
     if (st != KOE_OK) return st;
     if (n_zero != koe_tensor_count(scale))
-        return koe_fail(err, KOE_E_FORMAT, "DequantizeLinear: %zu scales and %zu zero points", koe_tensor_count(scale), n_zero);
+        return koe_fail(err, KOE_E_FORMAT, "%zu scales and %zu zero points", koe_tensor_count(scale), n_zero);
     koe_dtype type = (koe_dtype)koe_node_int(c->node, "output_dtype", KOE_DTYPE_NONE);
     if (type == KOE_DTYPE_NONE) type = scale->dtype;
     if (type != KOE_DTYPE_F32 && type != KOE_DTYPE_F16 && type != KOE_DTYPE_BF16) return koe_type_error(c, type, err);

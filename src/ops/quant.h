@@ -10,8 +10,8 @@ static inline bool koe_is_byte(koe_dtype d) { return d == KOE_DTYPE_U8 || d == K
 /* Smallest and largest integer of an 8- or 16-bit type; false for other types. */
 bool koe_quant_range(koe_dtype dtype, int32_t *lo, int32_t *hi);
 
-/* Round half to even of v held to lo..hi (integers, |lo|, |hi| < 2^22); NaN gives lo. Adding 1.5 * 2^23 pushes the fraction out of a
- * float's mantissa, which vectorises where a call of rintf() does not. */
+/* Round half to even of v held to lo..hi (integers, |lo|, |hi| < 2^22); NaN gives lo. Adding 1.5 * 2^23 pushes the fraction out
+ * of a float's mantissa, which vectorises where a call of rintf() does not. */
 static inline int32_t koe_quant_round(float v, float lo, float hi)
 {
     v = v > lo ? v : lo;
@@ -36,14 +36,14 @@ koe_status koe_quant_whole(koe_op_ctx *c, int i_scale, int i_zero, koe_dtype dty
 koe_quant_param koe_dynamic_param(koe_pool *pool, const float *x, size_t n);
 void koe_quantize_u8(koe_pool *pool, uint8_t *y, const float *x, size_t n, koe_quant_param q);
 
-/* Equal matrices of bytes inside one tensor, packed one after the other: [n_outer][n_inner], each at its distance. */
+/* Equal matrices of bytes inside one tensor, packed one after the other: matrix i starts i * distance into the tensor. */
 typedef struct koe_quant_matrices {
-    size_t n_outer, outer_distance, n_inner, inner_distance;
-    size_t k, n; /* of each matrix */
-    size_t row_step, col_step, run, run_step; /* as in koe_i8_source */
+    size_t n_matrix, distance;
+    size_t k, n, row_step, col_step; /* of each, as in koe_i8_source */
 } koe_quant_matrices;
 /* Packs constant input i in prepare(), as part i: *out is malloc()ed, for free(), its matrices are the session's. */
 koe_status koe_quant_pack(koe_i8_packed **out, koe_node *node, int i, const koe_quant_matrices *m, koe_error *err);
 /* Packs b in run(), into scratch. */
-koe_status koe_quant_pack_now(const koe_i8_packed **out, koe_op_ctx *c, const koe_tensor *b, const koe_quant_matrices *m, koe_error *err);
+koe_status koe_quant_pack_now(const koe_i8_packed **out, koe_op_ctx *c, const koe_tensor *b, const koe_quant_matrices *m,
+                              koe_error *err);
 #endif

@@ -1,5 +1,5 @@
-/* quant_math.c - com.microsoft operators from bytes to bytes: QLinearAdd, QLinearMul, QLinearSigmoid, QLinearLeakyRelu, QLinearConcat,
- * QLinearSoftmax. A byte has 256 values, so every function of one is a table. */
+/* quant_math.c - com.microsoft operators from bytes to bytes: QLinearAdd, QLinearMul, QLinearSigmoid, QLinearLeakyRelu,
+ * QLinearConcat, QLinearSoftmax. A byte has 256 values, so every function of one is a table. */
 #include <inttypes.h>
 #include <math.h>
 
@@ -161,7 +161,7 @@ static koe_status concat_shape(koe_op_ctx *c, int *axis, int64_t *dim, const koe
         for (int d = 0; fits && d < t->n_dim; d++) fits = d == *axis || t->dim[d] == dim[d];
         if (!fits || __builtin_add_overflow(dim[*axis], t->dim[*axis], &dim[*axis])) {
             char s[96];
-            return koe_fail(err, KOE_E_FORMAT, "QLinearConcat: %s does not fit the first part", koe_tensor_describe(t, s, sizeof s));
+            return koe_fail(err, KOE_E_FORMAT, "%s does not fit the first part", koe_tensor_describe(t, s, sizeof s));
         }
     }
     return KOE_OK;

@@ -1,5 +1,6 @@
 /* quant_matmul.c - matrix products of quantised tensors: MatMulInteger, QLinearMatMul; com.microsoft MatMulIntegerToFloat,
- * DynamicQuantizeMatMul, QGemm. All are one product of integers, cut into tiles, and differ in what they make of a tile of sums. */
+ * DynamicQuantizeMatMul, QGemm. All are one product of integers, cut into tiles, and differ in what they make of a tile of sums.
+ */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@ static koe_quant_matrices matrices_of(const koe_tensor *b, bool transposed)
 {
     int r = b->n_dim;
     size_t rows = (size_t)b->dim[r >= 2 ? r - 2 : 0], cols = r >= 2 ? (size_t)b->dim[r - 1] : 1;
-    koe_quant_matrices m = { .n_outer = r > 2 ? koe_dim_product(b->dim, 0, r - 2) : 1, .outer_distance = rows * cols, .n_inner = 1 };
+    koe_quant_matrices m = { .n_matrix = r > 2 ? koe_dim_product(b->dim, 0, r - 2) : 1, .distance = rows * cols };
     m.k = transposed ? cols : rows;
     m.n = transposed ? rows : cols;
     m.row_step = transposed ? 1 : cols;
@@ -41,7 +42,8 @@ static koe_status prepare_gemm(koe_node *node, void **state, koe_error *err)
     return prepare_b(node, 3, koe_node_int(node, "transB", 0) != 0, state, err);
 }
 
-static koe_status packed_b(koe_op_ctx *c, const koe_tensor *b, const koe_quant_matrices *m, const koe_i8_packed **out, koe_error *err)
+static koe_status packed_b(koe_op_ctx *c, const koe_tensor *b, const koe_quant_matrices *m, const koe_i8_packed **out,
+                           koe_error *err)
 {
     *out = c->state;
     return c->state ? KOE_OK : koe_quant_pack_now(out, c, b, m, err);
@@ -67,7 +69,8 @@ struct product {
     /* for `done` */
     void *y;
     koe_dtype y_type;
-    const float *row_factor, *col_factor; /* a sum is worth row * col factor; n_row_factor 1 or one per row of a, likewise columns */
+    const float *row_factor,
+        *col_factor; /* a sum is worth row * col factor; n_row_factor 1 or one per row of a, likewise columns */
     size_t n_row_factor, n_col_factor;
     int32_t y_zero;
     const float *bias; /* [n] or NULL */
@@ -83,7 +86,8 @@ static void product_task(void *arg, size_t task)
 {
     const product *p = arg;
     size_t n_row_tiles = tiles(p->m, TILE_ROWS), n_col_tiles = tiles(p->n, TILE_COLS);
-    size_t col = task % n_col_tiles * TILE_COLS, row = task / n_col_tiles % n_row_tiles * TILE_ROWS, mat = task / n_col_tiles / n_row_tiles;
+    size_t col = task % n_col_tiles * TILE_COLS, row = task / n_col_tiles % n_row_tiles * TILE_ROWS,
+           mat = task / n_col_tiles / n_row_tiles;
     size_t rows = p->m - row < TILE_ROWS ? p->m - row : TILE_ROWS, cols = p->n - col < TILE_COLS ? p->n - col : TILE_COLS;
     size_t a_row = (p->a_mat ? p->a_mat[mat] : 0) * p->m + row, b_mat = p->b_mat ? p->b_mat[mat] : 0;
     int32_t row_zero[TILE_ROWS], col_zero[TILE_COLS], local[TILE_ROWS * TILE_COLS];
@@ -94,8 +98,7 @@ static void product_task(void *arg, size_t task)
         a.row_zero = row_zero;
     }
     const int32_t *b_zero = NULL;
-    if (p->n_b_zero > 1)
-        b_zero = p->b_zero + (p->n_b_zero == p->n ? 0 : b_mat * p->n) + col;
+    if (p->n_b_zero > 1) b_zero = p->b_zero + (p->n_b_zero == p->n ? 0 : b_mat * p->n) + col;
     else if (p->b_zero[0] != 0) {
         for (size_t i = 0; i < cols; i++) col_zero[i] = p->b_zero[0];
         b_zero = col_zero;
@@ -115,16 +118,16 @@ static void run_product(koe_op_ctx *c, product *p)
     koe_pool_for(c->pool, p->n_mat * tiles(p->m, TILE_ROWS) * tiles(p->n, TILE_COLS), product_task, p);
 }
 
-static koe_status shape_error(const koe_op_ctx *c, const koe_tensor *a, const koe_tensor *b, koe_error *err)
+static koe_status shape_error(const koe_tensor *a, const koe_tensor *b, koe_error *err)
 {
     char as[96], bs[96];
-    return koe_fail(err, KOE_E_FORMAT, "%.*s: %s times %s does not fit (node %.*s)", KOE_STR_ARG(c->node->op_type),
-                    koe_tensor_describe(a, as, sizeof as), koe_tensor_describe(b, bs, sizeof bs), KOE_STR_ARG(c->node->name));
+    return koe_fail(err, KOE_E_FORMAT, "%s times %s does not fit", koe_tensor_describe(a, as, sizeof as),
+                    koe_tensor_describe(b, bs, sizeof bs));
 }
 
 /* Lists which matrix of a and b each matrix of the output multiplies. */
-static koe_status pair_matrices(koe_op_ctx *c, product *p, const koe_tensor *a, const koe_tensor *b, int n_batch, const int64_t *batch,
-                                koe_error *err)
+static koe_status pair_matrices(koe_op_ctx *c, product *p, const koe_tensor *a, const koe_tensor *b, int n_batch,
+                                const int64_t *batch, koe_error *err)
 {
     int64_t a_step[KOE_MAX_DIM], b_step[KOE_MAX_DIM], at[KOE_MAX_DIM] = { 0 };
     koe_tensor a_batch = *a, b_batch = *b;
@@ -154,14 +157,14 @@ static koe_status set_up(koe_op_ctx *c, product *p, const koe_tensor *a, const k
 {
     if (!koe_is_byte(a->dtype)) return koe_type_error(c, a->dtype, err);
     if (!koe_is_byte(b->dtype)) return koe_type_error(c, b->dtype, err);
-    if (a->n_dim < 1 || b->n_dim < 1) return shape_error(c, a, b, err);
+    if (a->n_dim < 1 || b->n_dim < 1) return shape_error(a, b, err);
     koe_quant_matrices mb = matrices_of(b, false);
     int n_batch, a_batch = a->n_dim > 2 ? a->n_dim - 2 : 0, b_batch = b->n_dim > 2 ? b->n_dim - 2 : 0;
     int64_t batch[KOE_MAX_DIM];
     p->n = mb.n;
     p->m = a->n_dim >= 2 ? (size_t)a->dim[a->n_dim - 2] : 1;
     p->k = (size_t)a->dim[a->n_dim - 1];
-    if (p->k != mb.k) return shape_error(c, a, b, err);
+    if (p->k != mb.k) return shape_error(a, b, err);
     koe_status st = koe_broadcast(&n_batch, batch, a_batch, a->dim, b_batch, b->dim, err);
     if (st == KOE_OK) st = koe_quant_zeros(c, i_az, a->dtype, &p->a_zero, &p->n_a_zero, err);
     if (st == KOE_OK) st = koe_quant_zeros(c, i_bz, b->dtype, &p->b_zero, &p->n_b_zero, err);
@@ -173,14 +176,14 @@ static koe_status set_up(koe_op_ctx *c, product *p, const koe_tensor *a, const k
     if (b->n_dim >= 2) p->dim[p->n_dim++] = b->dim[b->n_dim - 1];
     size_t a_rows = koe_dim_product(a->dim, 0, a_batch) * p->m;
     if ((p->n_a_zero != 1 && p->n_a_zero != p->m && p->n_a_zero != a_rows) ||
-        (p->n_b_zero != 1 && p->n_b_zero != p->n && p->n_b_zero != mb.n_outer * p->n))
-        return koe_fail(err, KOE_E_FORMAT, "%.*s: %zu and %zu zero points for %zu rows and %zu columns (node %.*s)",
-                        KOE_STR_ARG(c->node->op_type), p->n_a_zero, p->n_b_zero, p->m, p->n, KOE_STR_ARG(c->node->name));
+        (p->n_b_zero != 1 && p->n_b_zero != p->n && p->n_b_zero != mb.n_matrix * p->n))
+        return koe_fail(err, KOE_E_FORMAT, "%zu and %zu zero points for %zu rows and %zu columns", p->n_a_zero, p->n_b_zero, p->m,
+                        p->n);
     p->a = a->data;
     p->a_signed = a->dtype == KOE_DTYPE_I8;
     p->zero_rows = p->m;
     p->n_mat = koe_dim_product(batch, 0, n_batch);
-    if (mb.n_outer == 1 && p->n_mat * p->m == a_rows) { /* one b for all: one tall matrix */
+    if (mb.n_matrix == 1 && p->n_mat * p->m == a_rows) { /* one b for all: one tall matrix */
         p->m = a_rows;
         p->n_mat = 1;
         return KOE_OK;
@@ -221,7 +224,8 @@ static void to_bytes(const product *p, const int32_t *c, size_t ldc, size_t row,
 }
 
 /* QGemm's C comes before the scaling. */
-static void add_then(const product *p, tile_fn *next, const int32_t *c, size_t ldc, size_t row, size_t rows, size_t col, size_t cols)
+static void add_then(const product *p, tile_fn *next, const int32_t *c, size_t ldc, size_t row, size_t rows, size_t col,
+                     size_t cols)
 {
     int32_t sum[TILE_COLS];
     for (size_t i = 0; i < rows; i++) {
@@ -249,8 +253,8 @@ static koe_status read_factors(koe_op_ctx *c, product *p, int i_a, int i_b, floa
     size_t rows = p->n_mat * p->m;
     if ((p->n_row_factor != 1 && p->n_row_factor != p->zero_rows && p->n_row_factor != rows) ||
         (p->n_col_factor != 1 && p->n_col_factor != p->n))
-        return koe_fail(err, KOE_E_FORMAT, "%.*s: %zu and %zu scales for %zu rows and %zu columns (node %.*s)",
-                        KOE_STR_ARG(c->node->op_type), p->n_row_factor, p->n_col_factor, rows, p->n, KOE_STR_ARG(c->node->name));
+        return koe_fail(err, KOE_E_FORMAT, "%zu and %zu scales for %zu rows and %zu columns", p->n_row_factor, p->n_col_factor,
+                        rows, p->n);
     float *factor = koe_scratch(c, p->n_row_factor * sizeof *factor);
     if (!factor) return koe_fail(err, KOE_E_NOMEM, "%zu scales", p->n_row_factor);
     for (size_t i = 0; i < p->n_row_factor; i++) factor[i] = a[i] / y_scale;
@@ -264,7 +268,7 @@ static koe_status read_bias(koe_op_ctx *c, product *p, int i, koe_error *err)
     if (!bias) return KOE_OK;
     if (bias->dtype != KOE_DTYPE_F32) return koe_type_error(c, bias->dtype, err);
     if (koe_tensor_count(bias) != p->n)
-        return koe_fail(err, KOE_E_FORMAT, "%.*s: bias of %zu for %zu columns", KOE_STR_ARG(c->node->op_type), koe_tensor_count(bias), p->n);
+        return koe_fail(err, KOE_E_FORMAT, "bias of %zu for %zu columns", koe_tensor_count(bias), p->n);
     p->bias = bias->data;
     return KOE_OK;
 }
@@ -349,7 +353,7 @@ static koe_status dynamic_matmul_run(koe_op_ctx *c, koe_error *err)
     p.row_factor = &q.scale;
     st = koe_quant_scales(c, 2, &p.col_factor, &p.n_col_factor, err);
     if (st == KOE_OK && p.n_col_factor != 1 && p.n_col_factor != p.n)
-        st = koe_fail(err, KOE_E_FORMAT, "DynamicQuantizeMatMul: %zu scales for %zu columns", p.n_col_factor, p.n);
+        st = koe_fail(err, KOE_E_FORMAT, "%zu scales for %zu columns", p.n_col_factor, p.n);
     if (st == KOE_OK) st = read_bias(c, &p, 4, err);
     if (st == KOE_OK) st = koe_out(c, 0, KOE_DTYPE_F32, p.n_dim, p.dim, &y, err);
     if (st != KOE_OK) return st;
@@ -384,7 +388,7 @@ static koe_status gemm_c(koe_op_ctx *c, product *p, koe_error *err)
     if (t->dtype != KOE_DTYPE_I32) return koe_type_error(c, t->dtype, err);
     size_t cols = t->n_dim >= 1 ? (size_t)t->dim[t->n_dim - 1] : 1, rows = t->n_dim == 2 ? (size_t)t->dim[0] : 1;
     if (t->n_dim > 2 || (cols != 1 && cols != p->n) || (rows != 1 && rows != p->m))
-        return koe_fail(err, KOE_E_FORMAT, "QGemm: C of %zu by %zu does not broadcast to %zu by %zu", rows, cols, p->m, p->n);
+        return koe_fail(err, KOE_E_FORMAT, "C of %zu by %zu does not broadcast to %zu by %zu", rows, cols, p->m, p->n);
     p->add = t->data;
     p->add_col_step = cols == 1 ? 0 : 1;
     p->add_row_step = rows == 1 ? 0 : cols;
@@ -400,19 +404,19 @@ static koe_status gemm_run(koe_op_ctx *c, koe_error *err)
     if (st != KOE_OK) return st;
     if (!koe_is_byte(a->dtype)) return koe_type_error(c, a->dtype, err);
     if (!koe_is_byte(b->dtype)) return koe_type_error(c, b->dtype, err);
-    if (a->n_dim != 2 || b->n_dim != 2) return shape_error(c, a, b, err);
+    if (a->n_dim != 2 || b->n_dim != 2) return shape_error(a, b, err);
     bool trans_b = koe_node_int(c->node, "transB", 0) != 0, to_int = koe_in(c, 7) != NULL;
     koe_quant_matrices mb = matrices_of(b, trans_b);
     product p = { .n_mat = 1, .n = mb.n, .y_type = KOE_DTYPE_F32 };
     st = gemm_a(c, &p, a, err);
-    if (st == KOE_OK && p.k != mb.k) st = shape_error(c, a, b, err);
+    if (st == KOE_OK && p.k != mb.k) st = shape_error(a, b, err);
     if (st == KOE_OK) st = packed_b(c, b, &mb, &p.b, err);
     if (st == KOE_OK) st = koe_quant_zeros(c, 2, a->dtype, &p.a_zero, &p.n_a_zero, err);
     if (st == KOE_OK) st = koe_quant_zeros(c, 5, b->dtype, &p.b_zero, &p.n_b_zero, err);
     if (st == KOE_OK) st = gemm_c(c, &p, err);
     if (st != KOE_OK) return st;
     if (p.n_a_zero != 1 || (p.n_b_zero != 1 && p.n_b_zero != p.n))
-        return koe_fail(err, KOE_E_FORMAT, "QGemm: %zu and %zu zero points for %zu columns", p.n_a_zero, p.n_b_zero, p.n);
+        return koe_fail(err, KOE_E_FORMAT, "%zu and %zu zero points for %zu columns", p.n_a_zero, p.n_b_zero, p.n);
     koe_quant_param q = { .scale = 1.0f };
     if (to_int) {
         const koe_tensor *zero = koe_in(c, 8);
@@ -435,7 +439,8 @@ static const koe_op table[] = {
     { "MatMulInteger", 10, 0, KOE_OP_PACKS, prepare_input_1, free, matmul_integer_run, NULL },
     { "QLinearMatMul", 10, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_input_3, free, qlinear_matmul_run, NULL },
     { "MatMulIntegerToFloat", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_input_1, free, to_float_run, "com.microsoft" },
-    { "DynamicQuantizeMatMul", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_input_1, free, dynamic_matmul_run, "com.microsoft" },
+    { "DynamicQuantizeMatMul", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_input_1, free, dynamic_matmul_run,
+      "com.microsoft" },
     { "QGemm", 1, 0, KOE_OP_PACKS, prepare_gemm, free, gemm_run, "com.microsoft" },
 };
 

@@ -56,8 +56,8 @@ static void unpack_run(float *out, const uint8_t *row, size_t n, size_t bits)
     }
 }
 
-/* W[col][k0..k0+n) as floats; k0 is a multiple of TILE_K, n at most that. Sizes of blocks are powers of two of at least 16, so a block's
- * part of a tile is whole bytes; `out` has room for the padding of the last block. */
+/* W[col][k0..k0+n) as floats; k0 is a multiple of TILE_K, n at most that. Sizes of blocks are powers of two of at least 16, so a
+ * block's part of a tile is whole bytes; `out` has room for the padding of the last block. */
 static void widen_row(const nbits_job *j, float *out, size_t col, size_t k0, size_t n)
 {
     size_t run = j->block < TILE_K ? j->block : TILE_K;
@@ -84,25 +84,24 @@ static void nbits_task(void *arg, size_t task)
     for (size_t k0 = 0; k0 < j->k; k0 += TILE_K) {
         size_t n = j->k - k0 < TILE_K ? j->k - k0 : TILE_K;
         for (size_t c = 0; c < cols; c++) widen_row(j, w[c], col + c, k0, n);
-        koe_f32_gemm_view(j->y + col, j->n, (koe_f32_view){ j->a + k0, j->k, 1 }, (koe_f32_view){ w[0], 1, TILE_K }, j->m, cols, n, k0 > 0,
-                          k0 + n == j->k ? &ep : NULL);
+        koe_f32_gemm_view(j->y + col, j->n, (koe_f32_view){ j->a + k0, j->k, 1 }, (koe_f32_view){ w[0], 1, TILE_K }, j->m, cols,
+                          n, k0 > 0, k0 + n == j->k ? &ep : NULL);
     }
 }
 
-static koe_status wrong(const koe_op_ctx *c, const char *what, koe_error *err)
+static koe_status wrong(const char *what, koe_error *err)
 {
-    return koe_fail(err, KOE_E_FORMAT, "MatMulNBits: %s does not fit K, N, bits and block_size (node %.*s)", what,
-                    KOE_STR_ARG(c->node->name));
+    return koe_fail(err, KOE_E_FORMAT, "%s does not fit K, N, bits and block_size", what);
 }
 
 static koe_status read_attributes(koe_op_ctx *c, nbits_job *j, koe_error *err)
 {
     int64_t k = koe_node_int(c->node, "K", 0), n = koe_node_int(c->node, "N", 0), bits = koe_node_int(c->node, "bits", 4);
     int64_t block = koe_node_int(c->node, "block_size", 0);
-    if (bits != 2 && bits != 4 && bits != 8) return koe_fail(err, KOE_E_UNSUPPORTED, "MatMulNBits with %" PRId64 " bits: 2, 4, 8", bits);
+    if (bits != 2 && bits != 4 && bits != 8)
+        return koe_fail(err, KOE_E_UNSUPPORTED, "MatMulNBits with %" PRId64 " bits: 2, 4, 8", bits);
     if (k < 1 || n < 1 || block < 16 || (block & (block - 1)) != 0 || block > (1 << 20) || k > INT32_MAX || n > INT32_MAX)
-        return koe_fail(err, KOE_E_FORMAT, "MatMulNBits: K %" PRId64 ", N %" PRId64 ", block_size %" PRId64 " (node %.*s)", k, n, block,
-                        KOE_STR_ARG(c->node->name));
+        return koe_fail(err, KOE_E_FORMAT, "K %" PRId64 ", N %" PRId64 ", block_size %" PRId64 "", k, n, block);
     j->k = (size_t)k;
     j->n = (size_t)n;
     j->bits = (size_t)bits;
@@ -119,11 +118,11 @@ static koe_status read_zeros(koe_op_ctx *c, nbits_job *j, koe_error *err)
     size_t count = koe_tensor_count(t);
     if (t->dtype == KOE_DTYPE_U8) {
         j->zero_packed = t->data;
-        return count == j->n * ((j->n_block * j->bits + 7) / 8) ? KOE_OK : wrong(c, "zero_points", err);
+        return count == j->n * ((j->n_block * j->bits + 7) / 8) ? KOE_OK : wrong("zero_points", err);
     }
     if (t->dtype != KOE_DTYPE_F32) return koe_type_error(c, t->dtype, err);
     j->zero_float = t->data;
-    return count == j->n * j->n_block ? KOE_OK : wrong(c, "zero_points", err);
+    return count == j->n * j->n_block ? KOE_OK : wrong("zero_points", err);
 }
 
 static koe_status read_groups(koe_op_ctx *c, nbits_job *j, koe_error *err)
@@ -131,11 +130,11 @@ static koe_status read_groups(koe_op_ctx *c, nbits_job *j, koe_error *err)
     const koe_tensor *t = koe_in(c, 4);
     if (!t) return KOE_OK;
     if (t->dtype != KOE_DTYPE_I32) return koe_type_error(c, t->dtype, err);
-    if (koe_tensor_count(t) < j->k) return wrong(c, "g_idx", err);
+    if (koe_tensor_count(t) < j->k) return wrong("g_idx", err);
     j->group = t->data;
     for (size_t i = 0; i < j->k; i++)
         if (j->group[i] < 0 || (size_t)j->group[i] >= j->n_block)
-            return koe_fail(err, KOE_E_FORMAT, "MatMulNBits: g_idx[%zu] is %" PRId32 ", there are %zu blocks", i, j->group[i], j->n_block);
+            return koe_fail(err, KOE_E_FORMAT, "g_idx[%zu] is %" PRId32 ", there are %zu blocks", i, j->group[i], j->n_block);
     return KOE_OK;
 }
 
@@ -153,10 +152,10 @@ static koe_status nbits_run(koe_op_ctx *c, koe_error *err)
     if (b->dtype != KOE_DTYPE_U8) return koe_type_error(c, b->dtype, err);
     if (scale->dtype != KOE_DTYPE_F32) return koe_type_error(c, scale->dtype, err);
     if (bias && bias->dtype != KOE_DTYPE_F32) return koe_type_error(c, bias->dtype, err);
-    if (a->n_dim < 1 || (size_t)a->dim[a->n_dim - 1] != j.k) return wrong(c, "A", err);
-    if (koe_tensor_count(b) != j.n * j.n_block * j.blob) return wrong(c, "B", err);
-    if (koe_tensor_count(scale) != j.n * j.n_block) return wrong(c, "scales", err);
-    if (bias && koe_tensor_count(bias) != j.n) return wrong(c, "bias", err);
+    if (a->n_dim < 1 || (size_t)a->dim[a->n_dim - 1] != j.k) return wrong("A", err);
+    if (koe_tensor_count(b) != j.n * j.n_block * j.blob) return wrong("B", err);
+    if (koe_tensor_count(scale) != j.n * j.n_block) return wrong("scales", err);
+    if (bias && koe_tensor_count(bias) != j.n) return wrong("bias", err);
     st = read_zeros(c, &j, err);
     if (st == KOE_OK) st = read_groups(c, &j, err);
     if (st != KOE_OK) return st;

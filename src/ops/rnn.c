@@ -47,11 +47,11 @@ static void rnn_release(void *state)
     free(s);
 }
 
-static koe_status wrong_shape(const koe_node *node, const char *what, const koe_tensor *t, koe_error *err)
+static koe_status wrong_shape(const char *what, const koe_tensor *t, koe_error *err)
 {
     char s[96];
-    return koe_fail(err, KOE_E_FORMAT, "%.*s: %s is %s, which does not fit the other inputs (node %.*s)", KOE_STR_ARG(node->op_type), what,
-                    koe_tensor_describe(t, s, sizeof s), KOE_STR_ARG(node->name));
+    return koe_fail(err, KOE_E_FORMAT, "%s is %s, which does not fit the other inputs", what,
+                    koe_tensor_describe(t, s, sizeof s));
 }
 
 static bool has_shape(const koe_tensor *t, int n_dim, size_t a, size_t b, size_t c)
@@ -64,20 +64,20 @@ static bool has_shape(const koe_tensor *t, int n_dim, size_t a, size_t b, size_t
 }
 
 /* Sizes of input and hidden state, from the shapes of W and R. */
-static koe_status weight_sizes(const koe_node *node, const koe_rnn_config *cfg, bool transposed, const koe_tensor *w, const koe_tensor *r,
-                               size_t *n_in, size_t *n_hidden, koe_error *err)
+static koe_status weight_sizes(const koe_rnn_config *cfg, bool transposed, const koe_tensor *w, const koe_tensor *r, size_t *n_in,
+                               size_t *n_hidden, koe_error *err)
 {
-    if (r->n_dim != 3) return wrong_shape(node, "R", r, err);
-    if (w->n_dim != 3) return wrong_shape(node, "W", w, err);
+    if (r->n_dim != 3) return wrong_shape("R", r, err);
+    if (w->n_dim != 3) return wrong_shape("W", w, err);
     *n_hidden = (size_t)r->dim[transposed ? 1 : 2];
     *n_in = (size_t)w->dim[transposed ? 1 : 2];
     size_t gates;
     if (*n_hidden == 0 || __builtin_mul_overflow(cfg->n_gate, *n_hidden, &gates) ||
         !has_shape(r, 3, cfg->n_dir, transposed ? *n_hidden : gates, transposed ? gates : *n_hidden) ||
         (cfg->hidden != 0 && (size_t)cfg->hidden != *n_hidden))
-        return wrong_shape(node, "R", r, err);
+        return wrong_shape("R", r, err);
     if (*n_in == 0 || !has_shape(w, 3, cfg->n_dir, transposed ? *n_in : gates, transposed ? gates : *n_in))
-        return wrong_shape(node, "W", w, err);
+        return wrong_shape("W", w, err);
     return KOE_OK;
 }
 
@@ -117,8 +117,8 @@ static size_t list_matrices(matrix out[6], rnn_state *s, size_t n_in, size_t n_h
 }
 
 /* Packs both directions of W and R, already checked by weight_sizes(). Failure leaves what rnn_release() frees. */
-static koe_status pack_floats(rnn_state *s, koe_node *preparing, const koe_tensor *w, const koe_tensor *r, size_t n_in, size_t n_hidden,
-                              koe_error *err)
+static koe_status pack_floats(rnn_state *s, koe_node *preparing, const koe_tensor *w, const koe_tensor *r, size_t n_in,
+                              size_t n_hidden, koe_error *err)
 {
     matrix list[6];
     const size_t n = list_matrices(list, s, n_in, n_hidden);
@@ -139,7 +139,8 @@ static koe_status pack_floats(rnn_state *s, koe_node *preparing, const koe_tenso
     if (!wf || !rf) st = koe_fail(err, KOE_E_NOMEM, "packed weights of an RNN");
     for (size_t i = 0; i < n && st == KOE_OK; i++)
         if (!list[i].ready)
-            koe_f32_pack(*list[i].to, (koe_f32_view){ (list[i].input == 1 ? wf : rf) + list[i].from, 1, list[i].n_in }, list[i].n_in, list[i].n_row);
+            koe_f32_pack(*list[i].to, (koe_f32_view){ (list[i].input == 1 ? wf : rf) + list[i].from, 1, list[i].n_in },
+                         list[i].n_in, list[i].n_row);
     free(own_w);
     free(own_r);
     return st;
@@ -149,7 +150,7 @@ static koe_status pack_floats(rnn_state *s, koe_node *preparing, const koe_tenso
 static koe_quant_matrices byte_matrices(const koe_tensor *t)
 {
     size_t k = (size_t)t->dim[1], n = (size_t)t->dim[2];
-    return (koe_quant_matrices){ .n_outer = (size_t)t->dim[0], .outer_distance = k * n, .n_inner = 1, .k = k, .n = n, .row_step = n, .col_step = 1 };
+    return (koe_quant_matrices){ .n_matrix = (size_t)t->dim[0], .distance = k * n, .k = k, .n = n, .row_step = n, .col_step = 1 };
 }
 
 /* In prepare(). */
@@ -168,12 +169,12 @@ static bool weights_ok(bool quantised, const koe_tensor *t)
 static koe_status prepare(koe_node *node, void **state, koe_cell cell, bool quantised, koe_error *err)
 {
     rnn_state *s = calloc(1, sizeof *s);
-    if (!s) return koe_fail(err, KOE_E_NOMEM, "%.*s", KOE_STR_ARG(node->op_type));
+    if (!s) return koe_fail(err, KOE_E_NOMEM, "out of memory");
     koe_status st = koe_rnn_read_config(&s->cfg, node, cell, err);
     const koe_tensor *w = node->n_in > 1 ? node->in_const[1] : NULL, *r = node->n_in > 2 ? node->in_const[2] : NULL;
     if (st == KOE_OK && w && r && weights_ok(quantised, w) && weights_ok(quantised, r)) {
         size_t n_in, n_hidden;
-        st = weight_sizes(node, &s->cfg, quantised, w, r, &n_in, &n_hidden, err);
+        st = weight_sizes(&s->cfg, quantised, w, r, &n_in, &n_hidden, err);
         if (st == KOE_OK) st = quantised ? pack_bytes(s, node, err) : pack_floats(s, node, w, r, n_in, n_hidden, err);
         s->packed = true;
     }
@@ -185,10 +186,22 @@ static koe_status prepare(koe_node *node, void **state, koe_cell cell, bool quan
     return KOE_OK;
 }
 
-static koe_status prepare_rnn(koe_node *node, void **state, koe_error *err) { return prepare(node, state, KOE_CELL_RNN, false, err); }
-static koe_status prepare_gru(koe_node *node, void **state, koe_error *err) { return prepare(node, state, KOE_CELL_GRU, false, err); }
-static koe_status prepare_lstm(koe_node *node, void **state, koe_error *err) { return prepare(node, state, KOE_CELL_LSTM, false, err); }
-static koe_status prepare_quant(koe_node *node, void **state, koe_error *err) { return prepare(node, state, KOE_CELL_LSTM, true, err); }
+static koe_status prepare_rnn(koe_node *node, void **state, koe_error *err)
+{
+    return prepare(node, state, KOE_CELL_RNN, false, err);
+}
+static koe_status prepare_gru(koe_node *node, void **state, koe_error *err)
+{
+    return prepare(node, state, KOE_CELL_GRU, false, err);
+}
+static koe_status prepare_lstm(koe_node *node, void **state, koe_error *err)
+{
+    return prepare(node, state, KOE_CELL_LSTM, false, err);
+}
+static koe_status prepare_quant(koe_node *node, void **state, koe_error *err)
+{
+    return prepare(node, state, KOE_CELL_LSTM, true, err);
+}
 
 /* ---- inputs of a run ----------------------------------------------------------------------------------------------------- */
 
@@ -208,13 +221,12 @@ static koe_status read_lengths(koe_op_ctx *c, koe_rnn_job *j, koe_error *err)
     const koe_tensor *t = koe_in(c, 4);
     if (!t) return KOE_OK;
     if (t->dtype != KOE_DTYPE_I32) return koe_type_error(c, t->dtype, err);
-    if (!has_shape(t, 1, j->n_item, 0, 0)) return wrong_shape(c->node, "sequence_lens", t, err);
+    if (!has_shape(t, 1, j->n_item, 0, 0)) return wrong_shape("sequence_lens", t, err);
     const int32_t *len = t->data;
     bool all = true;
     for (size_t i = 0; i < j->n_item; i++) {
         if (len[i] < 0 || (size_t)len[i] > j->n_time)
-            return koe_fail(err, KOE_E_FORMAT, "%.*s: sequence_lens[%zu] is %" PRId32 " of %zu (node %.*s)", KOE_STR_ARG(c->node->op_type),
-                            i, len[i], j->n_time, KOE_STR_ARG(c->node->name));
+            return koe_fail(err, KOE_E_FORMAT, "sequence_lens[%zu] is %" PRId32 " of %zu", i, len[i], j->n_time);
         if ((size_t)len[i] != j->n_time) all = false;
     }
     if (!all) j->length = len;
@@ -229,7 +241,7 @@ static koe_status read_bias(koe_op_ctx *c, koe_rnn_job *j, koe_error *err)
     size_t hidden = j->n_hidden, gates = j->cfg->n_gate * hidden;
     koe_status st = float_in(c, 3, &t, &b, err);
     if (st != KOE_OK) return st;
-    if (t && !has_shape(t, 2, j->cfg->n_dir, 2 * gates, 0)) return wrong_shape(c->node, "B", t, err);
+    if (t && !has_shape(t, 2, j->cfg->n_dir, 2 * gates, 0)) return wrong_shape("B", t, err);
     float *sum = koe_scratch(c, j->cfg->n_dir * (gates + hidden) * sizeof *sum);
     if (!sum) return koe_fail(err, KOE_E_NOMEM, "bias");
     bool apart = j->cfg->cell == KOE_CELL_GRU && j->cfg->linear_before_reset;
@@ -248,7 +260,8 @@ static koe_status read_bias(koe_op_ctx *c, koe_rnn_job *j, koe_error *err)
 static void swap_state(float *to, const float *from, size_t n_first, size_t n_second, size_t hidden)
 {
     for (size_t a = 0; a < n_first; a++)
-        for (size_t b = 0; b < n_second; b++) memcpy(to + (b * n_first + a) * hidden, from + (a * n_second + b) * hidden, hidden * sizeof *to);
+        for (size_t b = 0; b < n_second; b++)
+            memcpy(to + (b * n_first + a) * hidden, from + (a * n_second + b) * hidden, hidden * sizeof *to);
 }
 
 /* Initial h or c, [dir][item][hidden] in scratch; zeros when absent. */
@@ -260,15 +273,13 @@ static koe_status initial_state(koe_op_ctx *c, const koe_rnn_job *j, int i, cons
     bool first = j->cfg->batch_first;
     koe_status st = float_in(c, i, &t, &v, err);
     if (st != KOE_OK) return st;
-    if (t && !has_shape(t, 3, first ? j->n_item : n_dir, first ? n_dir : j->n_item, j->n_hidden)) return wrong_shape(c->node, name, t, err);
+    if (t && !has_shape(t, 3, first ? j->n_item : n_dir, first ? n_dir : j->n_item, j->n_hidden))
+        return wrong_shape(name, t, err);
     float *state = koe_scratch(c, n * sizeof *state);
     if (!state) return koe_fail(err, KOE_E_NOMEM, "%s", name);
-    if (!v)
-        memset(state, 0, n * sizeof *state);
-    else if (first)
-        swap_state(state, v, j->n_item, n_dir, j->n_hidden);
-    else
-        memcpy(state, v, n * sizeof *state);
+    if (!v) memset(state, 0, n * sizeof *state);
+    else if (first) swap_state(state, v, j->n_item, n_dir, j->n_hidden);
+    else memcpy(state, v, n * sizeof *state);
     *out = state;
     return KOE_OK;
 }
@@ -280,7 +291,7 @@ static koe_status read_inputs(koe_op_ctx *c, koe_rnn_job *j, koe_error *err)
     koe_status st = koe_need(c, 0, &x, err);
     if (st == KOE_OK) st = float_in(c, 0, &x, &j->x, err);
     if (st != KOE_OK) return st;
-    if (x->n_dim != 3 || (size_t)x->dim[2] != j->n_in) return wrong_shape(c->node, "X", x, err);
+    if (x->n_dim != 3 || (size_t)x->dim[2] != j->n_in) return wrong_shape("X", x, err);
     j->n_time = (size_t)x->dim[j->cfg->batch_first ? 1 : 0];
     j->n_item = (size_t)x->dim[j->cfg->batch_first ? 0 : 1];
     size_t state_bytes;
@@ -293,15 +304,15 @@ static koe_status read_inputs(koe_op_ctx *c, koe_rnn_job *j, koe_error *err)
     st = initial_state(c, j, 6, "initial_c", &j->c, err);
     if (st == KOE_OK) st = float_in(c, 7, &p, &peep, err);
     if (st != KOE_OK || !p) return st;
-    if (!has_shape(p, 2, j->cfg->n_dir, 3 * j->n_hidden, 0)) return wrong_shape(c->node, "P", p, err);
+    if (!has_shape(p, 2, j->cfg->n_dir, 3 * j->n_hidden, 0)) return wrong_shape("P", p, err);
     for (size_t d = 0; d < j->cfg->n_dir; d++) j->side[d].peep = peep + d * 3 * j->n_hidden;
     return KOE_OK;
 }
 
 /* Scale and zero point of bytes in inputs i and i + 1, which come per direction or per direction and gate, as one for each gate:
  * [n_dir][n_gates]. */
-static koe_status quant_params(koe_op_ctx *c, const koe_rnn_job *j, int i, koe_dtype type, const float **scale, const int32_t **zero,
-                               koe_error *err)
+static koe_status quant_params(koe_op_ctx *c, const koe_rnn_job *j, int i, koe_dtype type, const float **scale,
+                               const int32_t **zero, koe_error *err)
 {
     const float *s;
     const int32_t *z;
@@ -310,8 +321,7 @@ static koe_status quant_params(koe_op_ctx *c, const koe_rnn_job *j, int i, koe_d
     if (st == KOE_OK) st = koe_quant_zeros(c, i + 1, type, &z, &n_z, err);
     if (st != KOE_OK) return st;
     if ((n_s != 1 && n_s != n_dir && n_s != n_dir * gates) || (n_z != 1 && n_z != n_dir && n_z != n_dir * gates))
-        return koe_fail(err, KOE_E_FORMAT, "%.*s: %zu scales and %zu zero points (node %.*s)", KOE_STR_ARG(c->node->op_type), n_s, n_z,
-                        KOE_STR_ARG(c->node->name));
+        return koe_fail(err, KOE_E_FORMAT, "%zu scales and %zu zero points", n_s, n_z);
     float *scales = koe_scratch(c, n_dir * gates * sizeof *scales);
     int32_t *zeros = koe_scratch(c, n_dir * gates * sizeof *zeros);
     if (!scales || !zeros) return koe_fail(err, KOE_E_NOMEM, "%zu scales", n_dir * gates);
@@ -349,7 +359,8 @@ static koe_status read_quantised(koe_op_ctx *c, koe_rnn_job *j, const koe_tensor
 /* ---- outputs ------------------------------------------------------------------------------------------------------------- */
 
 /* Output i of the type of X, and float32 memory to compute it in: its own, or scratch for float64. */
-static koe_status float_out(koe_op_ctx *c, int i, koe_dtype type, int n_dim, const int64_t *dim, koe_tensor **t, float **v, koe_error *err)
+static koe_status float_out(koe_op_ctx *c, int i, koe_dtype type, int n_dim, const int64_t *dim, koe_tensor **t, float **v,
+                            koe_error *err)
 {
     koe_status st = koe_out(c, i, type, n_dim, dim, t, err);
     if (st != KOE_OK) return st;
@@ -372,20 +383,19 @@ static koe_status state_out(koe_op_ctx *c, const koe_rnn_job *j, int i, koe_dtyp
     float *v;
     koe_status st = float_out(c, i, type, 3, dim, &t, &v, err);
     if (st != KOE_OK) return st;
-    if (first)
-        swap_state(v, state, j->cfg->n_dir, j->n_item, j->n_hidden);
-    else
-        memcpy(v, state, j->cfg->n_dir * j->n_item * j->n_hidden * sizeof *v);
+    if (first) swap_state(v, state, j->cfg->n_dir, j->n_item, j->n_hidden);
+    else memcpy(v, state, j->cfg->n_dir * j->n_item * j->n_hidden * sizeof *v);
     store_f64(t, v);
     return KOE_OK;
 }
 
 /* The packed weights for a run: the node's, or, of weights that the graph computes, `own`, which the caller frees. */
-static koe_status run_weights(koe_op_ctx *c, koe_rnn_job *j, rnn_state *own, const koe_tensor *w, const koe_tensor *r, koe_error *err)
+static koe_status run_weights(koe_op_ctx *c, koe_rnn_job *j, rnn_state *own, const koe_tensor *w, const koe_tensor *r,
+                              koe_error *err)
 {
     const rnn_state *s = c->state;
     const koe_i8_packed *qw = s->qw, *qr = s->qr;
-    koe_status st = weight_sizes(c->node, &s->cfg, j->quantised, w, r, &j->n_in, &j->n_hidden, err);
+    koe_status st = weight_sizes(&s->cfg, j->quantised, w, r, &j->n_in, &j->n_hidden, err);
     if (st != KOE_OK) return st;
     if (!s->packed && j->quantised) {
         koe_quant_matrices mw = byte_matrices(w), mr = byte_matrices(r);

@@ -16,22 +16,22 @@ enum {
 
 /* ---- activations --------------------------------------------------------------------------------------------------------- */
 
-#define DEFINE_ACT(name, expression)                                  \
-    static void name(float *y, size_t n, float alpha, float beta)     \
-    {                                                                 \
-        (void)alpha;                                                  \
-        (void)beta;                                                   \
-        for (size_t i = 0; i < n; i++) {                              \
-            float x = y[i];                                           \
-            y[i] = (expression);                                      \
-        }                                                             \
+#define DEFINE_ACT(name, expression)                                                                                             \
+    static void name(float *y, size_t n, float alpha, float beta)                                                                \
+    {                                                                                                                            \
+        (void)alpha;                                                                                                             \
+        (void)beta;                                                                                                              \
+        for (size_t i = 0; i < n; i++) {                                                                                         \
+            float x = y[i];                                                                                                      \
+            y[i] = (expression);                                                                                                 \
+        }                                                                                                                        \
     }
 DEFINE_ACT(act_relu, x > 0 ? x : 0)
-DEFINE_ACT(act_affine, alpha * x + beta)
+DEFINE_ACT(act_affine, alpha *x + beta)
 DEFINE_ACT(act_leaky, x >= 0 ? x : alpha * x)
 DEFINE_ACT(act_threshold, x >= alpha ? x : 0)
-DEFINE_ACT(act_scaled_tanh, alpha * tanhf(beta * x))
-DEFINE_ACT(act_hard_sigmoid, fminf(fmaxf(alpha * x + beta, 0), 1))
+DEFINE_ACT(act_scaled_tanh, alpha *tanhf(beta *x))
+DEFINE_ACT(act_hard_sigmoid, fminf(fmaxf(alpha *x + beta, 0), 1))
 DEFINE_ACT(act_elu, x >= 0 ? x : alpha * (expf(x) - 1))
 DEFINE_ACT(act_softsign, x / (1 + fabsf(x)))
 DEFINE_ACT(act_softplus, x > 20 ? x : log1pf(expf(x)))
@@ -85,18 +85,16 @@ static koe_status read_acts(koe_rnn_config *cfg, const koe_node *node, koe_error
     const koe_onnx_attr *beta = koe_node_attr(node, "activation_beta");
     size_t per_dir = (size_t)cfg->cell + 1, n = names && names->type == KOE_ATTR_STRINGS ? names->n : 0, n_alpha = 0, n_beta = 0;
     if (n != 0 && n != per_dir * cfg->n_dir)
-        return koe_fail(err, KOE_E_FORMAT, "%.*s: %zu activations, %zu expected (node %.*s)", KOE_STR_ARG(node->op_type), n,
-                        per_dir * cfg->n_dir, KOE_STR_ARG(node->name));
+        return koe_fail(err, KOE_E_FORMAT, "%zu activations, %zu expected", n, per_dir * cfg->n_dir);
     cfg->default_acts = cfg->clip == 0;
     for (size_t i = 0; i < per_dir * cfg->n_dir; i++) {
         koe_str fallback = koe_str_of(defaults[cfg->cell][i % per_dir]), name = n ? names->strings[i] : fallback;
         const struct act_kind *kind = find_act(name);
-        if (!kind)
-            return koe_fail(err, KOE_E_UNSUPPORTED, "%.*s: unknown activation '%.*s' (node %.*s)", KOE_STR_ARG(node->op_type),
-                            KOE_STR_ARG(name), KOE_STR_ARG(node->name));
+        if (!kind) return koe_fail(err, KOE_E_UNSUPPORTED, "unknown activation '%.*s'", KOE_STR_ARG(name));
         koe_rnn_act *act = &cfg->act[i / per_dir][i % per_dir];
         *act = kind->act;
-        if (kind->has_alpha && alpha && alpha->type == KOE_ATTR_FLOATS && n_alpha < alpha->n) act->alpha = alpha->floats[n_alpha++];
+        if (kind->has_alpha && alpha && alpha->type == KOE_ATTR_FLOATS && n_alpha < alpha->n)
+            act->alpha = alpha->floats[n_alpha++];
         if (kind->has_beta && beta && beta->type == KOE_ATTR_FLOATS && n_beta < beta->n) act->beta = beta->floats[n_beta++];
         if (kind != find_act(fallback)) cfg->default_acts = false;
     }
@@ -108,13 +106,9 @@ koe_status koe_rnn_read_config(koe_rnn_config *out, const koe_node *node, koe_ce
     static const size_t n_gates[] = { 1, 3, 4 };
     koe_str direction = koe_node_str(node, "direction", "forward");
     *out = (koe_rnn_config){ .cell = cell, .n_gate = n_gates[cell], .n_dir = 1 };
-    if (koe_str_is(direction, "bidirectional"))
-        out->n_dir = 2;
-    else if (koe_str_is(direction, "reverse"))
-        out->backward_only = true;
-    else if (!koe_str_is(direction, "forward"))
-        return koe_fail(err, KOE_E_FORMAT, "%.*s: direction '%.*s' (node %.*s)", KOE_STR_ARG(node->op_type), KOE_STR_ARG(direction),
-                        KOE_STR_ARG(node->name));
+    if (koe_str_is(direction, "bidirectional")) out->n_dir = 2;
+    else if (koe_str_is(direction, "reverse")) out->backward_only = true;
+    else if (!koe_str_is(direction, "forward")) return koe_fail(err, KOE_E_FORMAT, "direction '%.*s'", KOE_STR_ARG(direction));
     out->clip = koe_node_float(node, "clip", 0);
     if (!(out->clip >= 0)) out->clip = 0;
     out->batch_first = koe_node_int(node, "layout", 0) != 0;
@@ -137,7 +131,8 @@ typedef struct run_state {
 } run_state;
 
 /* y[m][n] = sums scaled, plus bias (NULL: plus what y holds). */
-static void scale_sums(float *y, size_t ldy, const int32_t *sum, size_t m, size_t n, float scale, const float *col_scale, const float *bias)
+static void scale_sums(float *y, size_t ldy, const int32_t *sum, size_t m, size_t n, float scale, const float *col_scale,
+                       const float *bias)
 {
     for (size_t i = 0; i < m; i++)
         for (size_t k = 0; k < n; k++) {
@@ -159,8 +154,8 @@ static void project_task(void *arg, size_t task, void *scratch)
     if (!j->quantised) {
         koe_f32_epilogue ep = { .bias_col = side->bias, .scale = 1 };
         size_t panel = koe_f32_panel(), first = col / panel, last = (col + cols + panel - 1) / panel;
-        koe_f32_gemm_packed(gates, s->n_gates, (koe_f32_view){ j->x + row * j->n_in, j->n_in, 1 }, side->w, rows, s->n_gates, j->n_in,
-                            first, last, &ep);
+        koe_f32_gemm_packed(gates, s->n_gates, (koe_f32_view){ j->x + row * j->n_in, j->n_in, 1 }, side->w, rows, s->n_gates,
+                            j->n_in, first, last, &ep);
         return;
     }
     koe_i8_rows a = { .data = j->x8 + row * j->n_in, .ld = j->n_in, .zero = j->xq.zero };
@@ -194,7 +189,8 @@ static void activate(const chain *k, const koe_rnn_act *act, float *v, size_t n)
 }
 
 /* tmp = gates + h R^T, n_col columns. */
-static void recur(const chain *k, float *tmp, const float *h, const float *packed, const float *gates, size_t ld_gates, size_t n_col)
+static void recur(const chain *k, float *tmp, const float *h, const float *packed, const float *gates, size_t ld_gates,
+                  size_t n_col)
 {
     size_t panels = (n_col + koe_f32_panel() - 1) / koe_f32_panel(), hidden = k->j->n_hidden;
     koe_f32_epilogue ep = { .residual = gates, .ld_residual = ld_gates, .scale = 1 };
@@ -260,8 +256,7 @@ static void lstm_cell(const chain *k, float *gates, float *h, float *c)
     activate(k, &k->act[1], cell, hidden);
     if (k->j->cfg->input_forget)
         for (size_t i = 0; i < hidden; i++) forget[i] = 1 - in[i];
-    else
-        activate(k, &k->act[0], forget, hidden);
+    else activate(k, &k->act[0], forget, hidden);
     for (size_t i = 0; i < hidden; i++) c[i] = forget[i] * c[i] + in[i] * cell[i];
     for (size_t i = 0; p && i < hidden; i++) out[i] += p[hidden + i] * c[i];
     activate(k, &k->act[0], out, hidden);
@@ -277,10 +272,8 @@ static void step_lstm(const chain *k, float *gates, size_t ld)
         koe_f32_lstm_step(gates, ld, k->side->r, k->side->peep, k->h, k->c, hidden, k->n, hidden);
         return;
     }
-    if (k->j->quantised)
-        recur_quantised(k, k->tmp, gates, ld);
-    else
-        recur(k, k->tmp, k->h, k->side->r, gates, ld, k->s->n_gates);
+    if (k->j->quantised) recur_quantised(k, k->tmp, gates, ld);
+    else recur(k, k->tmp, k->h, k->side->r, gates, ld, k->s->n_gates);
     for (size_t b = 0; b < k->n; b++) lstm_cell(k, k->tmp + b * k->s->n_gates, k->h + b * hidden, k->c + b * hidden);
 }
 
@@ -334,9 +327,9 @@ koe_status koe_rnn_run(koe_op_ctx *c, koe_rnn_job *j, koe_error *err)
     run_state s = { .j = j, .n_gates = cfg->n_gate * j->n_hidden, .n_row = j->n_time * j->n_item };
     size_t n_gate_values, chain_floats;
     if (__builtin_mul_overflow(s.n_row, s.n_gates, &n_gate_values) || n_gate_values > SIZE_MAX / 8 / sizeof(float))
-        return koe_fail(err, KOE_E_LIMIT, "%.*s: %zu rows of %zu gates", KOE_STR_ARG(c->node->op_type), s.n_row, s.n_gates);
+        return koe_fail(err, KOE_E_LIMIT, "%zu rows of %zu gates", s.n_row, s.n_gates);
     s.gates = koe_scratch(c, cfg->n_dir * n_gate_values * sizeof(float));
-    if (!s.gates) return koe_fail(err, KOE_E_NOMEM, "%.*s: %zu rows of %zu gates", KOE_STR_ARG(c->node->op_type), s.n_row, s.n_gates);
+    if (!s.gates) return koe_fail(err, KOE_E_NOMEM, "%zu rows of %zu gates", s.n_row, s.n_gates);
     s.row_tasks = (s.n_row + PROJECT_ROWS - 1) / PROJECT_ROWS;
     size_t panel = j->quantised ? KOE_I8_PANEL : koe_f32_panel();
     s.task_cols = (PROJECT_COLS + panel - 1) / panel * panel;
@@ -349,6 +342,6 @@ koe_status koe_rnn_run(koe_op_ctx *c, koe_rnn_job *j, koe_error *err)
     if (s.items == 0) return KOE_OK;
     size_t aux = j->quantised ? s.n_gates + j->n_hidden : 2 * j->n_hidden;
     if (__builtin_mul_overflow(s.items, (s.n_gates + aux) * sizeof(float), &chain_floats))
-        return koe_fail(err, KOE_E_LIMIT, "%.*s: %zu sequences", KOE_STR_ARG(c->node->op_type), s.items);
+        return koe_fail(err, KOE_E_LIMIT, "%zu sequences", s.items);
     return koe_tasks_run(c, cfg->n_dir * ((j->n_item + s.items - 1) / s.items), chain_floats, chain_task, &s, err);
 }

@@ -20,7 +20,8 @@ static koe_status int_in(koe_op_ctx *c, int i, int64_t low, int64_t *out, koe_er
     if (st == KOE_OK) st = koe_read_ints(t, out, 1, &n, err);
     if (st != KOE_OK) return st;
     if (n != 1) return koe_fail(err, KOE_E_FORMAT, "input %d should be one integer", i);
-    return *out < low ? koe_fail(err, KOE_E_FORMAT, "input %d is %" PRId64 ", at least %" PRId64 " expected", i, *out, low) : KOE_OK;
+    return *out < low ? koe_fail(err, KOE_E_FORMAT, "input %d is %" PRId64 ", at least %" PRId64 " expected", i, *out, low)
+                      : KOE_OK;
 }
 
 /* A number of a float tensor as double. */
@@ -31,17 +32,16 @@ static double real_at(const koe_tensor *t, size_t i)
 
 static void set_real(koe_tensor *t, size_t i, double v)
 {
-    if (t->dtype == KOE_DTYPE_F32)
-        ((float *)t->data)[i] = (float)v;
-    else
-        ((double *)t->data)[i] = v;
+    if (t->dtype == KOE_DTYPE_F32) ((float *)t->data)[i] = (float)v;
+    else ((double *)t->data)[i] = v;
 }
 
 static bool is_real_type(koe_dtype d) { return d == KOE_DTYPE_F32 || d == KOE_DTYPE_F64; }
 
 /* ---- DFT ----------------------------------------------------------------------------------------------------------------- */
 
-/* Lines of x along the axis, each transformed on its own. Element (o, k, i, part) of x is at ((o * n_in + k) * inner + i) * parts + part. */
+/* Lines of x along the axis, each transformed on its own. Element (o, k, i, part) of x is at ((o * n_in + k) * inner + i) * parts
+ * + part. */
 typedef struct dft_job {
     const koe_tensor *x;
     koe_tensor *y;
@@ -80,7 +80,8 @@ static koe_status dft(koe_op_ctx *c, int64_t axis_value, koe_error *err)
     if (st != KOE_OK) return st;
     if (!is_real_type(x->dtype)) return koe_type_error(c, x->dtype, err);
     int last = x->n_dim - 1, axis;
-    if (last < 1 || (x->dim[last] != 1 && x->dim[last] != 2)) return koe_fail(err, KOE_E_FORMAT, "the last dimension must be 1 (real) or 2 (complex)");
+    if (last < 1 || (x->dim[last] != 1 && x->dim[last] != 2))
+        return koe_fail(err, KOE_E_FORMAT, "the last dimension must be 1 (real) or 2 (complex)");
     st = koe_axis(&axis, axis_value, x->n_dim, false, c->node, err);
     if (st != KOE_OK) return st;
     if (axis == last) return koe_fail(err, KOE_E_FORMAT, "the axis is the dimension of real and imaginary part");
@@ -161,8 +162,12 @@ static koe_status stft_run(koe_op_ctx *c, koe_error *err)
     if (st != KOE_OK) return st;
     if (length < 1 || length > x->dim[1])
         return koe_fail(err, KOE_E_FORMAT, "frames of %" PRId64 " in a signal of %" PRId64, length, x->dim[1]);
-    stft_job j = { .x = x, .window = window, .length = (size_t)x->dim[1], .parts = x->n_dim == 3 ? (size_t)x->dim[2] : 1,
-                   .step = (size_t)step, .n_window = (size_t)(window ? window->dim[0] : length) };
+    stft_job j = { .x = x,
+                   .window = window,
+                   .length = (size_t)x->dim[1],
+                   .parts = x->n_dim == 3 ? (size_t)x->dim[2] : 1,
+                   .step = (size_t)step,
+                   .n_window = (size_t)(window ? window->dim[0] : length) };
     st = koe_dft_init(&j.dft, c, (size_t)length, err);
     if (st != KOE_OK) return st;
     j.n_frame = (j.length - j.dft.n) / j.step + 1;
@@ -170,7 +175,8 @@ static koe_status stft_run(koe_op_ctx *c, koe_error *err)
     int64_t dim[4] = { x->dim[0], (int64_t)j.n_frame, (int64_t)j.n_out, 2 };
     st = koe_out(c, 0, x->dtype, 4, dim, &j.y, err);
     if (st != KOE_OK) return st;
-    return koe_tasks_run(c, (size_t)x->dim[0] * j.n_frame, j.dft.n * sizeof(koe_complex) + koe_dft_work(&j.dft), stft_task, &j, err);
+    return koe_tasks_run(c, (size_t)x->dim[0] * j.n_frame, j.dft.n * sizeof(koe_complex) + koe_dft_work(&j.dft), stft_task, &j,
+                         err);
 }
 
 /* ---- windows ------------------------------------------------------------------------------------------------------------- */
@@ -223,7 +229,8 @@ static koe_status real_in(koe_op_ctx *c, int i, double *out, koe_error *err)
     return *out >= 0 && *out < 1e9 ? KOE_OK : koe_fail(err, KOE_E_FORMAT, "input %d is %g Hz", i, *out);
 }
 
-/* Column `mel` of w[n_bin][n_mel] rises from 0 at bin left to 1 at centre and falls to 0 at right; bins past the end are dropped. */
+/* Column `mel` of w[n_bin][n_mel] rises from 0 at bin left to 1 at centre and falls to 0 at right; bins past the end are dropped.
+ */
 static void triangle(double *w, int64_t n_bin, int64_t n_mel, int64_t mel, int64_t left, int64_t centre, int64_t right)
 {
     for (int64_t b = left; b <= centre && b < n_bin; b++)
@@ -244,7 +251,8 @@ static koe_status mel_run(koe_op_ctx *c, koe_error *err)
     int64_t dim[2] = { st == KOE_OK ? n_dft / 2 + 1 : 0, st == KOE_OK ? n_mel : 0 };
     if (st == KOE_OK) st = koe_shape_bytes(&bytes, KOE_DTYPE_F64, 2, dim, err);
     if (st != KOE_OK) return st;
-    if (n_dft > INT32_MAX || n_mel > INT32_MAX) return koe_fail(err, KOE_E_FORMAT, "%" PRId64 " mel bins of %" PRId64, n_mel, n_dft);
+    if (n_dft > INT32_MAX || n_mel > INT32_MAX)
+        return koe_fail(err, KOE_E_FORMAT, "%" PRId64 " mel bins of %" PRId64, n_mel, n_dft);
     double *w = koe_scratch(c, bytes), from = mel_of(low), step = (mel_of(high) - from) / (double)(n_mel + 2);
     if (!w) return koe_fail(err, KOE_E_NOMEM, "mel weights");
     memset(w, 0, bytes);

@@ -7,18 +7,15 @@
 #define MAX_STEP ((int64_t)1 << 30)
 #define MAX_IN ((int64_t)1 << 48)
 
-static koe_status read_list(int64_t *out, const koe_node *node, const char *name, int n, int64_t low, int64_t missing, koe_error *err)
+static koe_status read_list(int64_t *out, const koe_node *node, const char *name, int n, int64_t low, int64_t missing,
+                            koe_error *err)
 {
     const int64_t *v;
     size_t count = koe_node_ints(node, name, &v);
-    if (count != 0 && count != (size_t)n)
-        return koe_fail(err, KOE_E_FORMAT, "%.*s: %s has %zu entries, %d expected (node %.*s)", KOE_STR_ARG(node->op_type), name, count, n,
-                        KOE_STR_ARG(node->name));
+    if (count != 0 && count != (size_t)n) return koe_fail(err, KOE_E_FORMAT, "%s has %zu entries, %d expected", name, count, n);
     for (int i = 0; i < n; i++) {
         out[i] = count ? v[i] : missing;
-        if (out[i] < low || out[i] > MAX_STEP)
-            return koe_fail(err, KOE_E_FORMAT, "%.*s: %s[%d] is %" PRId64 " (node %.*s)", KOE_STR_ARG(node->op_type), name, i, out[i],
-                            KOE_STR_ARG(node->name));
+        if (out[i] < low || out[i] > MAX_STEP) return koe_fail(err, KOE_E_FORMAT, "%s[%d] is %" PRId64 "", name, i, out[i]);
     }
     return KOE_OK;
 }
@@ -27,19 +24,14 @@ static koe_status read_kernel(koe_window *w, const koe_node *node, const int64_t
 {
     const int64_t *v;
     size_t count = koe_node_ints(node, "kernel_shape", &v);
-    if (count == 0 && !kernel)
-        return koe_fail(err, KOE_E_FORMAT, "%.*s: kernel_shape is missing (node %.*s)", KOE_STR_ARG(node->op_type),
-                        KOE_STR_ARG(node->name));
+    if (count == 0 && !kernel) return koe_fail(err, KOE_E_FORMAT, "kernel_shape is missing");
     koe_status st = read_list(w->kernel, node, "kernel_shape", w->n, 1, 1, err);
     for (int i = 0; st == KOE_OK && kernel && i < w->n; i++) {
         if (count && v[i] != kernel[i])
-            st = koe_fail(err, KOE_E_FORMAT, "%.*s: kernel_shape[%d] is %" PRId64 ", the weights have %" PRId64 " (node %.*s)",
-                          KOE_STR_ARG(node->op_type), i, v[i], kernel[i], KOE_STR_ARG(node->name));
+            st = koe_fail(err, KOE_E_FORMAT, "kernel_shape[%d] is %" PRId64 ", the weights have %" PRId64 "", i, v[i], kernel[i]);
         else if (kernel[i] < 1 || kernel[i] > MAX_STEP)
-            st = koe_fail(err, KOE_E_FORMAT, "%.*s: weights of size %" PRId64 " (node %.*s)", KOE_STR_ARG(node->op_type), kernel[i],
-                          KOE_STR_ARG(node->name));
-        else
-            w->kernel[i] = kernel[i];
+            st = koe_fail(err, KOE_E_FORMAT, "weights of size %" PRId64 "", kernel[i]);
+        else w->kernel[i] = kernel[i];
     }
     return st;
 }
@@ -59,9 +51,7 @@ static int64_t out_length(const koe_window *w, int d, bool ceil_mode)
 
 koe_status koe_window_read(koe_window *w, const koe_node *node, int n, const int64_t *in, const int64_t *kernel, koe_error *err)
 {
-    if (n < 1 || n > KOE_MAX_SPATIAL)
-        return koe_fail(err, KOE_E_FORMAT, "%.*s: %d spatial dimensions (node %.*s)", KOE_STR_ARG(node->op_type), n,
-                        KOE_STR_ARG(node->name));
+    if (n < 1 || n > KOE_MAX_SPATIAL) return koe_fail(err, KOE_E_FORMAT, "%d spatial dimensions", n);
     w->n = n;
     koe_status st = read_kernel(w, node, kernel, err);
     if (st == KOE_OK) st = read_list(w->stride, node, "strides", n, 1, 1, err);
@@ -72,11 +62,10 @@ koe_status koe_window_read(koe_window *w, const koe_node *node, int n, const int
     koe_str pad = koe_node_str(node, "auto_pad", "NOTSET");
     bool lower = koe_str_is(pad, "SAME_LOWER"), same = lower || koe_str_is(pad, "SAME_UPPER"), valid = koe_str_is(pad, "VALID");
     if (!same && !valid && !koe_str_is(pad, "NOTSET") && pad.n != 0)
-        return koe_fail(err, KOE_E_FORMAT, "%.*s: auto_pad is '%.*s' (node %.*s)", KOE_STR_ARG(node->op_type), KOE_STR_ARG(pad),
-                        KOE_STR_ARG(node->name));
+        return koe_fail(err, KOE_E_FORMAT, "auto_pad is '%.*s'", KOE_STR_ARG(pad));
     bool ceil_mode = !kernel && koe_node_int(node, "ceil_mode", 0) != 0; /* an attribute of pooling only */
     for (int d = 0; d < n; d++) {
-        if (in[d] > MAX_IN) return koe_fail(err, KOE_E_LIMIT, "%.*s: input of length %" PRId64, KOE_STR_ARG(node->op_type), in[d]);
+        if (in[d] > MAX_IN) return koe_fail(err, KOE_E_LIMIT, "input of length %" PRId64, in[d]);
         w->in[d] = in[d];
         w->pad_begin[d] = same || valid ? 0 : pads[d];
         w->pad_end[d] = same || valid ? 0 : pads[n + d];
@@ -90,9 +79,9 @@ koe_status koe_window_read(koe_window *w, const koe_node *node, int n, const int
             w->out[d] = out_length(w, d, ceil_mode);
         }
         if (w->out[d] < 1 && in[d] > 0)
-            return koe_fail(err, KOE_E_FORMAT, "%.*s: a window of %" PRId64 " does not fit %" PRId64 " inputs with padding %" PRId64 "+%" PRId64
-                            " (node %.*s)", KOE_STR_ARG(node->op_type), extent(w, d), in[d], w->pad_begin[d], w->pad_end[d],
-                            KOE_STR_ARG(node->name));
+            return koe_fail(err, KOE_E_FORMAT,
+                            "a window of %" PRId64 " does not fit %" PRId64 " inputs with padding %" PRId64 "+%" PRId64 "",
+                            extent(w, d), in[d], w->pad_begin[d], w->pad_end[d]);
     }
     return KOE_OK;
 }

@@ -13,12 +13,13 @@ typedef struct koe_window {
 } koe_window;
 
 /* Reads kernel_shape, strides, dilations, pads, auto_pad and ceil_mode of the node. in[n]: the spatial dimensions of the input;
- * kernel[n]: those of a convolution's weights, which kernel_shape must equal when given, and whose windows all lie inside the padded
- * input; NULL: pooling, kernel_shape is required. KOE_E_FORMAT when something does not fit, or no output
- * is left of an input that is not empty. */
+ * kernel[n]: those of a convolution's weights, which kernel_shape must equal when given, and whose windows all lie inside the
+ * padded input; NULL: pooling, kernel_shape is required. KOE_E_FORMAT when something does not fit, or no output is left of an
+ * input that is not empty. */
 koe_status koe_window_read(koe_window *w, const koe_node *node, int n, const int64_t *in, const int64_t *kernel, koe_error *err);
 
-/* The part of the window of output o, dimension d, that lies inside the input: kernel positions *from..*to-1 (empty when equal). */
+/* The part of the window of output o, dimension d, that lies inside the input: kernel positions *from..*to-1 (empty when equal).
+ */
 static inline void koe_window_inside(const koe_window *w, int d, int64_t o, int64_t *from, int64_t *to)
 {
     int64_t start = o * w->stride[d] - w->pad_begin[d], dil = w->dilation[d], left = w->in[d] - start;

@@ -1,4 +1,4 @@
-/* Every variant of the integer product against the definition, on every size around its tiles. */
+/* Every variant of the integer product and convolution against the definition, on every size around its tiles. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -105,6 +105,50 @@ static void test_columns(void **unused)
     free(memory);
 }
 
+/* Weights and words of x full of extremes; exact-size blocks but for the slack. */
+static void conv_case(const koe_i8_variant *v, size_t m, size_t n, size_t channels, size_t taps, bool w_signed)
+{
+    size_t rows = (channels + 3) / 4, ldx = n + 5, words = koe_i8_conv_words(m, channels, taps), off[3] = { 0, 5, 2 };
+    uint8_t *w = malloc(m * channels * taps + 1);
+    uint32_t *packed = malloc(words * sizeof *packed + 1), *x = malloc((rows * ldx + KOE_I8_CONV_SLACK) * sizeof *x);
+    int32_t *sum = malloc(m * sizeof *sum), *c = malloc(m * (n + 1) * sizeof *c);
+    for (size_t i = 0; i < m * channels * taps; i++) w[i] = draw_byte();
+    for (size_t i = 0; i < rows * ldx + KOE_I8_CONV_SLACK; i++)
+        x[i] = (uint32_t)draw_byte() | (uint32_t)draw_byte() << 8 | (uint32_t)draw_byte() << 16 | (uint32_t)draw_byte() << 24;
+    for (size_t i = 0; i < m * (n + 1); i++) c[i] = (int32_t)i;
+    koe_i8_conv_pack(packed, sum, w, w_signed, m, channels, taps);
+    v->conv(c, n + 1, packed, x, ldx, off, rows, taps, m, n);
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = 0; j < n; j++) {
+            int32_t want = (int32_t)(i * (n + 1) + j);
+            for (size_t k = 0; k < channels; k++)
+                for (size_t t = 0; t < taps; t++) {
+                    uint32_t word = x[k / 4 * ldx + off[t] + j];
+                    want += (int8_t)(w[(i * channels + k) * taps + t] ^ (w_signed ? 0 : 0x80)) *
+                            (int32_t)(word >> (k % 4 * 8) & 0xff);
+                }
+            assert_int_equal(c[i * (n + 1) + j], want);
+        }
+        assert_int_equal(c[i * (n + 1) + n], i * (n + 1) + n);
+    }
+    free(w);
+    free(packed);
+    free(x);
+    free(sum);
+    free(c);
+}
+
+static void test_convolutions(void **unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < koe_i8_n_variants; i++) {
+        const koe_i8_variant *v = &koe_i8_variants[i];
+        if ((koe_cpu_features() & v->needs) != v->needs) continue;
+        for (size_t n = 1; n <= 97; n++) conv_case(v, n % 17 + 1, n, n % 9 + 1, n % 3 + 1, n & 1);
+        for (size_t m = 1; m <= 17; m++) conv_case(v, m, 50, 7, 3, m & 1);
+    }
+}
+
 static void test_quantise(void **unused)
 {
     (void)unused;
@@ -144,11 +188,8 @@ static void test_overflow(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_variants),
-        cmocka_unit_test(test_zero_points),
-        cmocka_unit_test(test_columns),
-        cmocka_unit_test(test_quantise),
-        cmocka_unit_test(test_overflow),
+        cmocka_unit_test(test_variants),     cmocka_unit_test(test_zero_points), cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_convolutions), cmocka_unit_test(test_quantise),    cmocka_unit_test(test_overflow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

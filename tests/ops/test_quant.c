@@ -1,5 +1,5 @@
-/* Integer products and convolutions of random shape, against their definition, on every instruction set and on one thread and three:
- * integers, so all must agree exactly. */
+/* Integer products and convolutions of random shape, against their definition, on every instruction set and on one thread and
+ * three: integers, so all must agree exactly. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -48,7 +48,8 @@ static void check(const node_spec *s, koe_pool *pool, const koe_tensor *shape, c
         for (int d = 0; d < got->n_dim; d++) assert_int_equal(got->dim[d], shape->dim[d]);
         for (size_t i = 0; i < koe_tensor_count(got); i++)
             if (((const int32_t *)got->data)[i] != want[i])
-                fail_msg("%s on %s: element %zu is %d, want %d", s->op, koe_cpu_name(), i, ((const int32_t *)got->data)[i], want[i]);
+                fail_msg("%s on %s: element %zu is %d, want %d", s->op, koe_cpu_name(), i, ((const int32_t *)got->data)[i],
+                         want[i]);
         node_result_free(&r);
     }
 }
@@ -60,7 +61,8 @@ static void free_inputs(node_spec *s)
 
 static void matmul_case(koe_pool *pool)
 {
-    int64_t n_a = draw(1, 3), n_b = draw(0, 1) ? n_a : 1, m = draw(1, 70), k = draw(0, 80), n = draw(1, 40) * (draw(0, 3) ? 1 : 9);
+    int64_t n_a = draw(1, 3), n_b = draw(0, 1) ? n_a : 1, m = draw(1, 70), k = draw(0, 80),
+            n = draw(1, 40) * (draw(0, 3) ? 1 : 9);
     bool by_column = n_b == 1 && draw(0, 1), a_signed = draw(0, 1), b_signed = draw(0, 1);
     node_spec s = { .op = "MatMulInteger", .opset = 10, .n_in = 4, .n_out = 1 };
     s.in[0] = node_value(bytes(a_signed, 3, (int64_t[]){ n_a, m, k }));
@@ -74,7 +76,8 @@ static void matmul_case(koe_pool *pool)
         for (int64_t j = 0; j < n; j++)
             for (int64_t p = 0; p < k; p++) {
                 size_t ia = (size_t)(i * k + p), ib = (size_t)(((n_b == 1 ? 0 : i / m) * k + p) * n + j);
-                want[i * n + j] += (at(a, ia) - at(az, az->n_dim ? (size_t)(i % m) : 0)) * (at(b, ib) - at(bz, by_column ? (size_t)j : 0));
+                want[i * n + j] +=
+                    (at(a, ia) - at(az, az->n_dim ? (size_t)(i % m) : 0)) * (at(b, ib) - at(bz, by_column ? (size_t)j : 0));
             }
     check(&s, pool, &y, want);
     free(want);
@@ -86,7 +89,8 @@ static void conv_case(koe_pool *pool)
 {
     int d = (int)draw(1, 3);
     int64_t group = draw(0, 2) ? 1 : draw(1, 3), c = draw(1, 9), o = draw(0, 5) ? draw(1, 9) : 270, n = draw(1, 2);
-    int64_t in[3] = { 1, 1, 1 }, kernel[3] = { 1, 1, 1 }, stride[3] = { 1, 1, 1 }, dilation[3] = { 1, 1, 1 }, pad[6] = { 0 }, out[3];
+    int64_t in[3] = { 1, 1, 1 }, kernel[3] = { 1, 1, 1 }, stride[3] = { 1, 1, 1 }, dilation[3] = { 1, 1, 1 }, pad[6] = { 0 },
+            out[3];
     for (int i = 3 - d; i < 3; i++) {
         kernel[i] = draw(1, 3), stride[i] = draw(1, 2), dilation[i] = draw(1, 3);
         pad[i] = draw(0, 2), pad[3 + i] = draw(0, 2);

@@ -40,7 +40,8 @@ static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 static double f(const node_spec *s, int i, int64_t at) { return (double)((const float *)s->in[i].t.data)[at]; }
 
 /* W[gate] x + Wb[gate] (recurrent: R[gate] h + Rb[gate]) of one hidden unit. */
-static double gate_sum(const node_spec *s, const sizes *z, int64_t dir, bool recurrent, int64_t gate, int64_t unit, const double *v)
+static double gate_sum(const node_spec *s, const sizes *z, int64_t dir, bool recurrent, int64_t gate, int64_t unit,
+                       const double *v)
 {
     int64_t row = gate * z->hidden + unit, rows = z->n_gate * z->hidden, n = recurrent ? z->hidden : z->in;
     double sum = f(s, 3, (dir * 2 + recurrent) * rows + row);
@@ -54,7 +55,8 @@ static void step(const node_spec *s, const sizes *z, int64_t dir, const double *
     memcpy(old, h, sizeof *h * (size_t)z->hidden);
     for (int64_t u = 0; u < z->hidden; u++) {
         double w[4], r[4];
-        for (int64_t g = 0; g < z->n_gate; g++) w[g] = gate_sum(s, z, dir, false, g, u, x), r[g] = gate_sum(s, z, dir, true, g, u, old);
+        for (int64_t g = 0; g < z->n_gate; g++)
+            w[g] = gate_sum(s, z, dir, false, g, u, x), r[g] = gate_sum(s, z, dir, true, g, u, old);
         if (z->n_gate == 1) {
             h[u] = tanh(w[0] + r[0]);
         } else if (z->n_gate == 3) {
@@ -100,7 +102,8 @@ static void check(const node_spec *s, const sizes *z, koe_pool *pool)
     define(s, z, want);
     for (size_t i = 0; i < n; i++)
         if (!(fabs((double)((const float *)a->data)[i] - want[i]) <= 1e-5))
-            fail_msg("%s on %s: element %zu is %.9g, want %.9g", s->op, koe_cpu_name(), i, (double)((const float *)a->data)[i], want[i]);
+            fail_msg("%s on %s: element %zu is %.9g, want %.9g", s->op, koe_cpu_name(), i, (double)((const float *)a->data)[i],
+                     want[i]);
     free(want);
     node_result_free(&one);
 }
@@ -115,7 +118,8 @@ static void random_case(const char *op, int64_t n_gate, koe_pool *pool)
     s.in[2] = node_value(floats(3, (int64_t[]){ 2, gates, z.hidden }, 0.2));
     s.in[3] = node_value(floats(2, (int64_t[]){ 2, 2 * gates }, 0.5));
     if (z.lens) {
-        s.in[4] = node_value((koe_tensor){ .dtype = KOE_DTYPE_I32, .n_dim = 1, .dim = { z.item }, .data = malloc((size_t)z.item * 4) });
+        s.in[4] =
+            node_value((koe_tensor){ .dtype = KOE_DTYPE_I32, .n_dim = 1, .dim = { z.item }, .data = malloc((size_t)z.item * 4) });
         for (int64_t b = 0; b < z.item; b++) ((int32_t *)s.in[4].t.data)[b] = (int32_t)draw(0, z.time);
     }
     s.attr[s.n_attr++] = (koe_onnx_attr){ .name = KOE_STR("direction"), .type = KOE_ATTR_STRING, .s = KOE_STR("bidirectional") };

@@ -233,4 +233,27 @@ static inline void expect_problem_at(const char *file, int line, reply r, int st
     if (!right) fail();
 }
 #define expect_problem(r, status, code, param) expect_problem_at(__FILE__, __LINE__, r, status, code, param)
+static inline void pause_ms(int ms) { nanosleep(&(struct timespec){ .tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000L }, NULL); }
+
+/* A number in the JSON of GET /status, by the names on the way: "queue", "parked". */
+static inline double status_of(const server *s, const char *part, const char *name)
+{
+    reply r = get(s, "/status");
+    json_t *j = json_loads(r.body.data ? r.body.data : "", 0, NULL);
+    const double value = json_number_value(json_object_get(json_object_get(j, part), name));
+    json_decref(j);
+    reply_free(&r);
+    return value;
+}
+
+/* Waits up to ten seconds. */
+static inline bool comes_to(const server *s, const char *part, const char *name, double wanted)
+{
+    for (int i = 0; i < 500; i++) {
+        if (status_of(s, part, name) == wanted) return true;
+        pause_ms(20);
+    }
+    return false;
+}
+
 #endif

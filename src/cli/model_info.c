@@ -205,7 +205,22 @@ static koe_status print_json(const char *path, const koe_onnx_model *m, const op
     return failed ? koe_fail(err, KOE_E_NOMEM, "%s: cannot be written as JSON", path) : KOE_OK;
 }
 
-static int info(const koe_command_line *line, const char *path, bool json)
+/* Loads the model as a run would, and says what the passes over its graph did. */
+static koe_status print_passes(const char *path, koe_error *err)
+{
+    koe_loaded l = { 0 };
+    const koe_model_options o = { .n_threads = 1 };
+    koe_status st = koe_loaded_open(&l, path, &o, err);
+    const koe_pass_report *report = NULL;
+    const size_t n = st == KOE_OK ? koe_session_passes(l.session, &report) : 0;
+    if (st == KOE_OK) printf("passes\n");
+    for (size_t i = 0; i < n; i++) printf("  %-8s %6d %s\n", report[i].name, report[i].n, i < 2 ? "nodes gone" : "patterns replaced");
+    if (st == KOE_OK) printf("  %zu nodes are left to run\n", koe_session_n_nodes(l.session));
+    koe_loaded_close(&l);
+    return st;
+}
+
+static int info(const koe_command_line *line, const char *path, bool json, bool passes)
 {
     koe_error err = { 0 };
     koe_onnx_model *m = NULL;
@@ -216,23 +231,25 @@ static int info(const koe_command_line *line, const char *path, bool json)
     else if (st == KOE_OK) print_text(path, m, &c);
     free(c.item);
     koe_onnx_close(m);
+    if (st == KOE_OK && passes) st = print_passes(path, &err);
     return st == KOE_OK ? 0 : koe_args_failed(line, &err);
 }
 
 int koe_cmd_model_info(int argc, char **argv)
 {
-    bool json = false;
+    bool json = false, passes = false;
     koe_arg_list words = { 0 };
-    const koe_option options[] = { { .name = "json", .help = "one JSON object", .on = &json } };
+    const koe_option options[] = { { .name = "json", .help = "one JSON object", .on = &json },
+                                   { .name = "passes", .help = "also load it, and tell what the passes over its graph did", .on = &passes } };
     const koe_command_line line = {
-        "koe model info", "FILE.onnx [--json]",
+        "koe model info", "FILE.onnx [--json] [--passes]",
         "Shows producer, opsets, inputs, outputs, weights and operators, and which of these koe lacks.", options,
         sizeof options / sizeof *options
     };
     const koe_args_result r = koe_args_parse(&line, argc, argv, &words);
     int status = r == KOE_ARGS_HELP ? 0 : 2;
     if (r == KOE_ARGS_OK)
-        status = words.n == 1 ? info(&line, words.item[0], json) : koe_args_wrong(&line, "name one model: FILE.onnx");
+        status = words.n == 1 ? info(&line, words.item[0], json, passes) : koe_args_wrong(&line, "name one model: FILE.onnx");
     koe_args_free(&line, &words);
     return status;
 }

@@ -23,6 +23,15 @@ typedef struct koe_session_options {
 /* Takes the model in every case (closes it on failure). opt may be NULL. KOE_E_UNSUPPORTED names operator, domain, opset and node. */
 koe_status koe_session_create(koe_session **out, koe_onnx_model *model, const koe_session_options *opt, koe_error *err);
 void koe_session_destroy(koe_session *s);
+/* What the passes over the graph did when the session was made. */
+typedef struct koe_pass_report {
+    const char *name;
+    int n; /* nodes folded or dropped, patterns replaced; -1: left out by the options */
+} koe_pass_report;
+/* Sets *out to the list (it lives as long as the session) and returns its length. */
+size_t koe_session_passes(const koe_session *s, const koe_pass_report **out);
+/* Nodes that a run executes, subgraphs' included. */
+size_t koe_session_n_nodes(const koe_session *s);
 /* malloc()ed path of the packed file that belongs to a model file on this machine: beside it when its folder can be written, else in
  * $XDG_CACHE_HOME/koe (~/.cache/koe). NULL when out of memory. */
 char *koe_packed_path(const char *model_path, int precision);

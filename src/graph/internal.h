@@ -48,6 +48,8 @@ struct koe_session {
     bool *in_optional; /* has an initialiser as default */
     int n_in;
     int n_graph_out; /* outputs of the graph; taps follow */
+    koe_pass_report report[8];
+    size_t n_report;
     koe_weights *weights;
     int *n_reads; /* [n_slot] while nodes are prepared: readers that have not packed the value */
     unsigned char key[32]; /* of the packed file that would fit */

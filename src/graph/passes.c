@@ -233,24 +233,47 @@ static const struct {
     { "conv", koe_pass_conv },
 };
 
+static int count_nodes(const koe_plan *plan)
+{
+    int n = plan->n_node;
+    for (int i = 0; i < plan->n_node; i++)
+        for (int k = 0; k < plan->node[i]->n_body; k++) n += count_nodes(plan->node[i]->body[k]);
+    return n;
+}
+
+static void report(koe_session *s, const char *name, int n)
+{
+    koe_log(KOE_LOG_DEBUG, "pass %s: %d", name, n);
+    s->report[s->n_report++] = (koe_pass_report){ name, n };
+}
+
+static koe_status run_pattern(koe_session *s, koe_pass_fn *fn, int *n_done, koe_error *err)
+{
+    int *n_reads = calloc((size_t)s->n_slot + 1, sizeof *n_reads);
+    if (!n_reads) return koe_fail(err, KOE_E_NOMEM, "passes");
+    for (int k = 0; k < s->plan->n_node; k++) koe_graph_reads(s->plan->node[k], count_read, n_reads);
+    for (int k = 0; k < s->plan->n_out; k++) n_reads[s->plan->out[k]]++;
+    koe_status st = run_pass(s, s->plan, fn, n_reads, s->n_slot, n_done, err);
+    free(n_reads);
+    return st;
+}
+
 koe_status koe_graph_passes(koe_session *s, const char *passes, koe_error *err)
 {
     koe_status st = KOE_OK;
-    if (wanted(passes, "fold")) st = fold_all(s, err);
-    bool dead = wanted(passes, "dead");
+    int before = count_nodes(s->plan);
+    const bool dead = wanted(passes, "dead"), folds = wanted(passes, "fold");
+    if (folds) st = fold_all(s, err);
+    report(s, "fold", folds ? before - count_nodes(s->plan) : -1);
+    before = count_nodes(s->plan);
     if (st == KOE_OK && dead) st = dead_all(s, err);
+    report(s, "dead", dead ? before - count_nodes(s->plan) : -1);
     for (size_t i = 0; st == KOE_OK && i < sizeof patterns / sizeof *patterns; i++) {
-        if (!wanted(passes, patterns[i].name)) continue;
-        const int n_slot = s->n_slot;
-        int *n_reads = calloc((size_t)n_slot + 1, sizeof *n_reads);
-        if (!n_reads) return koe_fail(err, KOE_E_NOMEM, "passes");
-        for (int k = 0; k < s->plan->n_node; k++) koe_graph_reads(s->plan->node[k], count_read, n_reads);
-        for (int k = 0; k < s->plan->n_out; k++) n_reads[s->plan->out[k]]++;
         int n_done = 0;
-        st = run_pass(s, s->plan, patterns[i].fn, n_reads, n_slot, &n_done, err);
-        free(n_reads);
-        koe_log(KOE_LOG_DEBUG, "pass %s: %d replaced", patterns[i].name, n_done);
+        const bool on = wanted(passes, patterns[i].name);
+        if (on) st = run_pattern(s, patterns[i].fn, &n_done, err);
         if (st == KOE_OK && dead && n_done) st = dead_all(s, err);
+        report(s, patterns[i].name, on ? n_done : -1);
     }
     return st;
 }

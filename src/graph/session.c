@@ -128,6 +128,14 @@ koe_status koe_session_save_packed(const koe_session *s, const char *path, koe_e
     return koe_weights_save(s->weights, path, s->key, err);
 }
 
+size_t koe_session_passes(const koe_session *s, const koe_pass_report **out)
+{
+    *out = s->report;
+    return s->n_report;
+}
+
+size_t koe_session_n_nodes(const koe_session *s) { return s->n_all; }
+
 const koe_onnx_model *koe_session_model(const koe_session *s) { return s->model; }
 size_t koe_session_n_in(const koe_session *s) { return (size_t)s->n_in; }
 size_t koe_session_n_out(const koe_session *s) { return (size_t)s->plan->n_out; }

@@ -97,6 +97,7 @@ void koe_weights_drop(koe_weights *w, unsigned node)
     size_t from = find(w, node, 0), to = from;
     for (; to < w->n && w->entry[to].node == node; to++)
         if (!w->entry[to].mapped) free(w->entry[to].p);
+    if (to == from) return;
     memmove(&w->entry[from], &w->entry[to], (w->n - to) * sizeof *w->entry);
     w->n -= to - from;
 }

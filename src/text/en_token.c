@@ -220,6 +220,19 @@ static void split_chunk(koe_english *e, koe_en_tokens *out, koe_str s)
     free(suffixes.token);
 }
 
+/* A dash ends a chunk as white space does, so that quotes beside it come off: ”—it. spaCy keeps such a chunk whole. */
+static void split_at_dashes(koe_english *e, koe_en_tokens *out, koe_str s)
+{
+    for (;;) {
+        const char *dash = memmem(s.p, s.n, "—", 3);
+        size_t n = dash ? (size_t)(dash - s.p) : s.n;
+        if (n) split_chunk(e, out, koe_str_sub(s, 0, n));
+        if (!dash) return;
+        add(e, out, koe_str_sub(s, n, 3));
+        s = koe_str_sub(s, n + 3, s.n);
+    }
+}
+
 /* Runs of tokens that together spell a form of the table, such as emoticons, become that form. */
 static void join_exceptions(koe_english *e, koe_en_tokens *t, size_t from)
 {
@@ -250,7 +263,7 @@ void koe_en_tokenize(koe_english *e, koe_en_tokens *out, koe_str text)
         size_t start = at;
         while (at < text.n && text.p[at] != ' ') at++;
         size_t from = out->n;
-        split_chunk(e, out, koe_str_sub(text, start, at - start));
+        split_at_dashes(e, out, koe_str_sub(text, start, at - start));
         if (out->n > from + 1) join_exceptions(e, out, from);
         if (out->n > from && at < text.n) out->token[out->n - 1].space = true;
     }

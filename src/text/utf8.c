@@ -87,25 +87,27 @@ size_t koe_utf8_offset(koe_str s, size_t n)
     return at;
 }
 
+/* The bytes of cp, at most 4; how many. */
+static size_t put(char *c, uint32_t cp)
+{
+    if (cp < 0x80) return c[0] = (char)cp, 1;
+    if (cp < 0x800) return c[0] = (char)(0xc0 | cp >> 6), c[1] = (char)(0x80 | (cp & 0x3f)), 2;
+    if (cp < 0x10000)
+        return c[0] = (char)(0xe0 | cp >> 12), c[1] = (char)(0x80 | (cp >> 6 & 0x3f)), c[2] = (char)(0x80 | (cp & 0x3f)), 3;
+    c[0] = (char)(0xf0 | cp >> 18), c[1] = (char)(0x80 | (cp >> 12 & 0x3f)), c[2] = (char)(0x80 | (cp >> 6 & 0x3f));
+    return c[3] = (char)(0x80 | (cp & 0x3f)), 4;
+}
+
 void koe_utf8_put(koe_buf *out, uint32_t cp)
 {
     char c[4];
-    size_t n;
-    if (cp < 0x80) c[0] = (char)cp, n = 1;
-    else if (cp < 0x800) c[0] = (char)(0xc0 | cp >> 6), c[1] = (char)(0x80 | (cp & 0x3f)), n = 2;
-    else if (cp < 0x10000) {
-        c[0] = (char)(0xe0 | cp >> 12), c[1] = (char)(0x80 | (cp >> 6 & 0x3f)), c[2] = (char)(0x80 | (cp & 0x3f)), n = 3;
-    } else {
-        c[0] = (char)(0xf0 | cp >> 18), c[1] = (char)(0x80 | (cp >> 12 & 0x3f)), c[2] = (char)(0x80 | (cp >> 6 & 0x3f));
-        c[3] = (char)(0x80 | (cp & 0x3f)), n = 4;
-    }
-    koe_buf_add(out, c, n);
+    koe_buf_add(out, c, put(c, cp));
 }
 
 bool koe_utf8_in(uint32_t cp, const char *set)
 {
-    koe_str s = koe_str_of(set);
-    for (size_t at = 0; at < s.n;)
-        if (koe_utf8_next(s, &at) == cp) return true;
-    return false;
+    if (cp < 0x80) return cp && strchr(set, (int)cp); /* no part of a longer sequence is ASCII */
+    char bytes[5];
+    bytes[put(bytes, cp)] = 0;
+    return strstr(set, bytes) != NULL; /* nor does one sequence start inside another */
 }

@@ -54,9 +54,10 @@ static koe_break mark_level(const koe_block *b, size_t i, koe_break before)
     return koe_utf8_in(last, "\"'”’»)]}」』）") ? before : KOE_BREAK_WORD;
 }
 
-static void set_breaks(koe_block *b, const size_t *sentence, size_t n_sentence)
+static void set_breaks(koe_block *b)
 {
-    size_t s = 0;
+    size_t s = 0, n_sentence;
+    const size_t *sentence = koe_block_sentences(b, &n_sentence);
     koe_break level = KOE_BREAK_NONE;
     for (size_t i = 0; i < b->n; i++) {
         koe_piece *p = &b->piece[i];
@@ -385,7 +386,7 @@ static koe_status emit_all(koe_assembly *a, layout *l, koe_error *err)
     return st;
 }
 
-koe_status koe_assemble(koe_assembly *a, koe_block *b, const size_t *sentence, size_t n_sentence, koe_error *err)
+koe_status koe_assemble(koe_assembly *a, koe_block *b, koe_error *err)
 {
     layout l = { .b = b };
     l.max = b->opt->max_phonemes ? b->opt->max_phonemes : MAX_PHONEMES;
@@ -394,7 +395,7 @@ koe_status koe_assemble(koe_assembly *a, koe_block *b, const size_t *sentence, s
     if (l.first_max < MIN_PHONEMES) l.first_max = MIN_PHONEMES;
     koe_status st = cut_long_pieces(b, l.max, err);
     if (st != KOE_OK) return st;
-    set_breaks(b, sentence, n_sentence);
+    set_breaks(b);
     if (!lay_words(&l)) st = koe_fail(err, KOE_E_NOMEM, "words");
     if (st == KOE_OK) st = emit_all(a, &l, err);
     for (; st == KOE_OK && l.next_word < l.n_word; l.next_word++) { /* a block without any piece */

@@ -11,8 +11,8 @@ typedef struct koe_assembly {
     size_t covered; /* input bytes that segments (and the waiting words) cover */
 } koe_assembly;
 
-/* Adds a phonemised block; `sentence` are the starts of its sentences in the normal text. */
-koe_status koe_assemble(koe_assembly *a, koe_block *b, const size_t *sentence, size_t n_sentence, koe_error *err);
+/* Adds a phonemised block. */
+koe_status koe_assemble(koe_assembly *a, koe_block *b, koe_error *err);
 /* Publishes the segments in a->out. */
 koe_status koe_assemble_end(koe_assembly *a, koe_str input, koe_error *err);
 void koe_assembly_free(koe_assembly *a);

@@ -72,7 +72,7 @@ size_t koe_block_end(koe_str input, size_t at, koe_break *end)
 
 /* Never the end of a sentence: titles and the like, which a name follows. */
 static const char *const titles[] = { "mr", "mrs", "ms", "dr", "prof", "st", "mt", "gen", "gov", "rep", "sen", "lt", "col", "capt", "sgt",
-    "cpl", "maj", "adm", "cmdr", "rev", "hon", "fr", "sr.", "messrs", "mmes", "mme", "mlle", "m", "herr", "hr", "fr", "sra", "srta", "dra",
+    "cpl", "maj", "adm", "cmdr", "rev", "hon", "fr", "sr", "messrs", "mmes", "mme", "mlle", "m", "herr", "hr", "sra", "srta", "dra",
     "don", "vs", "cf", "e.g", "i.e", "viz", "approx", "ca", "fig", "figs", "eq", "ft", "u.s", "u.k" };
 /* Not the end before a number or a small letter. */
 static const char *const counted[] = { "no", "nos", "p", "pp", "vol", "ch", "chap", "sec", "art", "par", "jan", "feb", "mar", "apr", "jun",
@@ -114,7 +114,7 @@ static bool ends_sentence(koe_str text, size_t at, const koe_lang *lang)
     koe_str word = koe_str_sub(before, word_at, before.n - word_at);
     if (in_list(word, titles, sizeof titles / sizeof *titles)) return false;
     if (in_list(word, counted, sizeof counted / sizeof *counted) && (u_isdigit((UChar32)next) || u_islower((UChar32)next))) return false;
-    if (koe_utf8_count(word) == 1 && u_isupper((UChar32)koe_utf8_first(word)) && !koe_str_is(word, "I")) return false; /* J. Smith */
+    if (koe_utf8_count(word) == 1 && u_isalpha((UChar32)koe_utf8_first(word)) && !koe_str_is(word, "I")) return false; /* J. Smith */
     if (strcmp(lang->tag, "de") == 0 && word.n <= 2 && u_isdigit((UChar32)koe_utf8_first(word))) return false; /* 3. Mai */
     return true;
 }

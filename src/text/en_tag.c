@@ -373,6 +373,14 @@ static koe_en_tag_id tag_function_word(const sentence *s, size_t i, koe_en_tag_i
 
 static bool touches_right(const koe_en_tokens *t, size_t i) { return i + 1 < t->n && !t->token[i].space; }
 
+/* Words that an apostrophe in front belongs to. */
+static bool is_clipped(koe_str s)
+{
+    word w;
+    look_at(&w, s);
+    return any_of(&w, " twas tis twere twill em cause til till bout round cept nuff n twixt neath gainst ");
+}
+
 static koe_en_tag_id quote_tag(const koe_en_tokens *t, size_t i, bool *open_double, bool *open_single)
 {
     const koe_en_token *q = &t->token[i];
@@ -386,6 +394,7 @@ static koe_en_tag_id quote_tag(const koe_en_tokens *t, size_t i, bool *open_doub
         *open_double = open;
         return open ? KOE_TAG_OPEN : KOE_TAG_CLOSE;
     }
+    if (touches_right(t, i) && is_clipped(t->token[i + 1].text)) return KOE_TAG_POS; /* 'twas */
     if (c == 0x2018 || (after_space && touches_right(t, i))) return *open_single = true, KOE_TAG_OPEN;
     if (i > 0 && !after_space && !*open_single && koe_str_ends(t->token[i - 1].text, KOE_STR("s"))) return KOE_TAG_POS; /* the dogs' */
     return *open_single = false, KOE_TAG_CLOSE;

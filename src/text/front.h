@@ -88,6 +88,7 @@ typedef struct koe_block {
     size_t text_at, text_n; /* of the input: this block */
     koe_break end; /* how the block ends */
     koe_normal normal;
+    koe_buf sentences; /* size_t: where sentences start in the normal text, but the first */
     koe_buf applied; /* koe_applied: the rules that rewrote something, in order */
     koe_link *link; /* in order */
     size_t n_link;
@@ -97,6 +98,12 @@ typedef struct koe_block {
     bool failed; /* out of memory */
 } koe_block;
 
+/* The sentence starts of a block, *n of them. */
+static inline const size_t *koe_block_sentences(const koe_block *b, size_t *n)
+{
+    *n = b->sentences.n / sizeof(size_t);
+    return (const size_t *)(const void *)b->sentences.data;
+}
 /* Appends a piece for normal[at, at + n) with these phonemes. */
 void koe_block_add(koe_block *b, size_t at, size_t n, koe_str phonemes, bool voiced, bool space);
 

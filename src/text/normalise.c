@@ -106,6 +106,7 @@ koe_status koe_normalise_block(koe_block *b, koe_error *err)
     if (!opt.as_written && b->lang->way == KOE_LANG_JAPANESE) rewrite(b, koe_ja_normalise);
     koe_buf_clear(&b->applied);
     if (!opt.as_written && english) apply_rules(b);
-    if (!opt.as_written && english && !misaki) rewrite(b, koe_rules_spell_numbers);
+    bool lexicon = english && misaki && koe_text_lexicon(b->t, strcmp(b->lang->tag, "en-gb") == 0);
+    if (!opt.as_written && english && !lexicon) rewrite(b, koe_rules_spell_numbers);
     return b->normal.failed ? koe_fail(err, KOE_E_NOMEM, "normalising text") : KOE_OK;
 }

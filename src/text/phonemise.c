@@ -64,6 +64,7 @@ static koe_status phonemise_written(koe_block *b, koe_error *err)
 /* One stretch in one language. */
 static koe_status phonemise_run(koe_block *b, const koe_lang *lang, koe_str text, size_t at, koe_error *err)
 {
+    if (b->opt->alphabet == KOE_ALPHABET_ESPEAK) return koe_phonemise_espeak(b, lang, text, at, err);
     if (lang->way == KOE_LANG_ENGLISH) {
         bool british = strcmp(lang->tag, "en-gb") == 0;
         const koe_lexicon *lexicon = koe_text_lexicon(b->t, british);
@@ -84,7 +85,6 @@ koe_status koe_phonemise_block(koe_block *b, koe_error *err)
 {
     koe_str text = koe_buf_str(&b->normal.text);
     if (b->opt->phonemes || b->opt->alphabet == KOE_ALPHABET_TEXT || b->opt->alphabet == KOE_ALPHABET_NONE) return phonemise_written(b, err);
-    if (b->opt->alphabet == KOE_ALPHABET_ESPEAK) return koe_phonemise_espeak(b, b->lang, text, 0, err);
     if (koe_script_is_plain(text, b->lang)) return phonemise_run(b, b->lang, text, 0, err);
     koe_status st = KOE_OK;
     bool kana = koe_script_has_kana(text);

@@ -80,7 +80,7 @@ typedef struct manner {
 static manner manner_of(const koe_block *b, const koe_lang *lang)
 {
     manner m = { .voice = koe_str_of(lang->espeak), .tie = b->opt->alphabet == KOE_ALPHABET_MISAKI };
-    if (!m.tie && b->opt->espeak_voice.n) m.voice = b->opt->espeak_voice;
+    if (!m.tie && b->opt->espeak_voice.n && lang == b->lang) m.voice = b->opt->espeak_voice;
     m.english = lang->way == KOE_LANG_ENGLISH;
     m.british = strcmp(lang->tag, "en-gb") == 0;
     return m;
@@ -255,7 +255,7 @@ static koe_status add_long_part(koe_block *b, const manner *m, koe_str text, siz
 
 /* The mark that a voice is given for this character, "" for none. misaki cuts at every mark and keeps it; espeak-ng's own voices know six,
  * and a mark inside a word ("3.14", "10:30") is not one. */
-static const char *mark_for(const koe_block *b, koe_str text, size_t at, size_t n, uint32_t c)
+static const char *mark_for(const koe_block *b, koe_str text, size_t at, size_t n, uint32_t c, bool sentence_ends)
 {
     if (b->opt->alphabet == KOE_ALPHABET_MISAKI) {
         static const struct {
@@ -274,7 +274,7 @@ static const char *mark_for(const koe_block *b, koe_str text, size_t at, size_t 
     if (c == '.' || c == ',' || c == ':' || c == '!' || c == '?' || c == ';') {
         static const char *const six[] = { ".", ",", ":", "!", "?", ";" };
         for (size_t i = 0; ends && i < 6; i++)
-            if (six[i][0] == (char)c) return six[i];
+            if (six[i][0] == (char)c) return c == '.' && next == ' ' && !sentence_ends ? "" : six[i]; /* Sr. López */
         return "";
     }
     if (koe_utf8_in(c, "。।॥")) return ".";
@@ -289,12 +289,15 @@ koe_status koe_phonemise_espeak(koe_block *b, const koe_lang *lang, koe_str text
 {
     const manner m = manner_of(b, lang);
     bool keeps_all = b->opt->alphabet == KOE_ALPHABET_MISAKI;
-    size_t part_at = 0;
+    size_t part_at = 0, n_sentence, s = 0;
+    const size_t *sentence = koe_block_sentences(b, &n_sentence);
     koe_status st = KOE_OK;
     for (size_t here = 0; here <= text.n && st == KOE_OK;) {
         size_t n = 0;
         uint32_t c = here < text.n ? koe_utf8_at(text, here, &n) : 0;
-        const char *mark = here < text.n ? mark_for(b, text, here, n, c) : "";
+        while (s < n_sentence && sentence[s] <= at + here) s++;
+        bool sentence_ends = s < n_sentence && sentence[s] <= at + here + n + 1;
+        const char *mark = here < text.n ? mark_for(b, text, here, n, c, sentence_ends) : "";
         if (here < text.n && !*mark) {
             here += n;
             continue;

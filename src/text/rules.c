@@ -125,6 +125,6 @@ void koe_rules_apply(koe_normal *out, koe_buf *log, koe_str s, bool british, uns
 
 void koe_rules_spell_numbers(koe_normal *out, koe_str s)
 {
-    static const koe_rule number = { "number", "0-.", 0, koe_rule_number };
-    walk(out, NULL, (koe_scan){ .s = s }, &number, 1, 0);
+    static const koe_rule rules[] = { { "number", "0-.", 0, koe_rule_number }, { "mister", "a", 0, koe_rule_mister } };
+    walk(out, NULL, (koe_scan){ .s = s }, rules, 2, 0);
 }

@@ -36,7 +36,7 @@ typedef struct koe_applied {
 
 /* Appends s with the rules applied to `out`; koe_applied structs to `log`. off: set of KOE_RULES_* to leave out. */
 void koe_rules_apply(koe_normal *out, koe_buf *log, koe_str s, bool british, unsigned off);
-/* Appends s with its numbers in words. */
+/* Appends s with its numbers in words, for voices that know no better. */
 void koe_rules_spell_numbers(koe_normal *out, koe_str s);
 
 /* ---- for the rules ---- */
@@ -66,5 +66,5 @@ koe_rule_fn koe_rule_entity, koe_rule_html, koe_rule_emphasis, koe_rule_dash, ko
 koe_rule_fn koe_rule_phone, koe_rule_time, koe_rule_iso_date, koe_rule_slash_date, koe_rule_day, koe_rule_day_month, koe_rule_money,
     koe_rule_money_after, koe_rule_money_range, koe_rule_unit, koe_rule_feet, koe_rule_fraction, koe_rule_vulgar, koe_rule_range, koe_rule_decade,
     koe_rule_number_sign, koe_rule_magnitude, koe_rule_degrees, koe_rule_percent, koe_rule_slash, koe_rule_zeros, koe_rule_number;
-koe_rule_fn koe_rule_roman, koe_rule_title, koe_rule_abbreviation, koe_rule_month, koe_rule_saint, koe_rule_world_war;
+koe_rule_fn koe_rule_roman, koe_rule_title, koe_rule_abbreviation, koe_rule_month, koe_rule_saint, koe_rule_mister, koe_rule_world_war;
 #endif

@@ -40,7 +40,7 @@ static const koe_rule rules[] = {
     { "title", "a", 0, koe_rule_title }, /* Lt. Smith -> lieutenant Smith */
     { "month", "a", 0, koe_rule_month }, /* Feb. 3 -> February 3 */
     { "abbreviation", "a", 0, koe_rule_abbreviation }, /* e.g. -> for example */
-    { "short", "a", 0, koe_rule_short }, /* w/o -> without */
+    { "short", "a'8", 0, koe_rule_short }, /* w/o -> without */
     { "plural", "(", KOE_RULES_PLURAL, koe_rule_plural }, /* file(s) -> files */
     { "ampersand", "&", 0, koe_rule_ampersand }, /* you & me -> you and me */
     { "maths", "=<>+-^/~8", 0, koe_rule_maths }, /* 2 = 2 -> 2 equals 2 */
@@ -346,11 +346,12 @@ size_t koe_rule_symbol(const koe_scan *c, koe_buf *out)
 
 size_t koe_rule_short(const koe_scan *c, koe_buf *out)
 {
-    static const char *const forms[][2] = { { "w/o", "without" }, { "w/", "with" }, { "b/c", "because" } };
-    koe_str here = koe_str_sub(c->s, c->at, 4);
+    static const char *const forms[][2] = { { "w/o", "without" }, { "w/", "with" }, { "b/c", "because" }, { "'n'", "and" }, { "’n’", "and" },
+        { "‘n’", "and" } };
+    koe_str here = koe_str_sub(c->s, c->at, 8);
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         size_t n = strlen(forms[i][0]);
-        if (!koe_str_starts(here, koe_str_of(forms[i][0])) || (n == 3 && koe_is_alnum(koe_byte(here, 3)))) continue;
+        if (!koe_str_starts(here, koe_str_of(forms[i][0])) || (n > 2 && koe_is_alnum(koe_byte(here, n))) || (i > 2 && koe_before(c) != ' ')) continue;
         koe_buf_adds(out, forms[i][1]);
         if (koe_byte(c->s, c->at + n) != ' ') koe_buf_addc(out, ' ');
         return n;

@@ -41,6 +41,17 @@ size_t koe_rule_title(const koe_scan *c, koe_buf *out)
     return 0;
 }
 
+/* What espeak-ng would end a sentence at. */
+size_t koe_rule_mister(const koe_scan *c, koe_buf *out)
+{
+    static const char *const forms[][2] = { { "Mr", "Mister" }, { "Mrs", "Missus" }, { "Ms", "Miz" } };
+    koe_str w = word_here(c, false);
+    if (koe_byte(c->s, c->at + w.n) != '.') return 0;
+    for (size_t i = 0; i < 3; i++)
+        if (koe_str_is(w, forms[i][0])) return koe_buf_adds(out, forms[i][1]), w.n + 1;
+    return 0;
+}
+
 size_t koe_rule_saint(const koe_scan *c, koe_buf *out)
 {
     koe_str w = word_here(c, false);

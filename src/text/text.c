@@ -108,19 +108,20 @@ static void free_block(koe_block *b)
     koe_normal_free(&b->normal);
     koe_buf_free(&b->sound);
     koe_buf_free(&b->applied);
+    koe_buf_free(&b->sentences);
     free(b->piece);
     free(b->link);
 }
 
-static koe_status do_block(koe_assembly *a, koe_block *b, koe_buf *sentences, koe_error *err)
+static koe_status do_block(koe_assembly *a, koe_block *b, koe_error *err)
 {
-    koe_buf_clear(sentences);
+    koe_buf_clear(&b->sentences);
     koe_buf_clear(&b->sound);
     b->n = 0;
     koe_status st = koe_normalise_block(b, err);
-    if (st == KOE_OK) st = koe_sentences(sentences, koe_buf_str(&b->normal.text), b->lang, err);
+    if (st == KOE_OK) st = koe_sentences(&b->sentences, koe_buf_str(&b->normal.text), b->lang, err);
     if (st == KOE_OK) st = koe_phonemise_block(b, err);
-    if (st == KOE_OK) st = koe_assemble(a, b, (const size_t *)(const void *)sentences->data, sentences->n / sizeof(size_t), err);
+    if (st == KOE_OK) st = koe_assemble(a, b, err);
     return st;
 }
 
@@ -143,16 +144,14 @@ koe_status koe_text_segments(koe_segments *out, koe_text *t, koe_str input, cons
     koe_block b = { .t = t, .opt = opt, .lang = koe_lang_find(opt->lang.n ? opt->lang : KOE_STR("en-us")), .input = input };
     if (!b.lang) return unknown_language(opt->lang, err);
     koe_assembly a = { .out = out };
-    koe_buf sentences = { 0 };
     koe_status st = KOE_OK;
     for (size_t at = 0; at < input.n && st == KOE_OK; at += b.text_n) {
         b.text_at = at;
         b.text_n = koe_block_end(input, at, &b.end) - at;
-        st = do_block(&a, &b, &sentences, err);
+        st = do_block(&a, &b, err);
     }
     if (st == KOE_OK) st = koe_assemble_end(&a, input, err);
     koe_assembly_free(&a);
-    koe_buf_free(&sentences);
     free_block(&b);
     if (st != KOE_OK) koe_segments_free(out);
     return st;

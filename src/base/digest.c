@@ -1,4 +1,4 @@
-/* digest.c - SHA-256 and MD5. Both fill blocks of 64 bytes and end with a 1 bit, zeros, and the length in bits. */
+/* digest.c - SHA-256, SHA-1 and MD5. All fill blocks of 64 bytes and end with a 1 bit, zeros, and the length in bits. */
 #include "base/digest.h"
 
 #include <stdbool.h>
@@ -53,6 +53,20 @@ static void sha256_block(uint32_t h[8], const unsigned char *p)
     for (int i = 0; i < 8; i++) h[i] += v[i];
 }
 
+static void sha1_block(uint32_t h[8], const unsigned char *p)
+{
+    static const uint32_t k[4] = { 0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6 };
+    uint32_t w[80], a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
+    for (int t = 0; t < 16; t++) w[t] = big_endian(p + 4 * t);
+    for (int t = 16; t < 80; t++) w[t] = rotl(w[t - 3] ^ w[t - 8] ^ w[t - 14] ^ w[t - 16], 1);
+    for (int t = 0; t < 80; t++) {
+        const uint32_t f = t < 20 ? (b & c) | (~b & d) : t >= 40 && t < 60 ? (b & c) | (b & d) | (c & d) : b ^ c ^ d;
+        const uint32_t next = rotl(a, 5) + f + e + k[t / 20] + w[t];
+        e = d, d = c, c = rotl(b, 30), b = a, a = next;
+    }
+    h[0] += a, h[1] += b, h[2] += c, h[3] += d, h[4] += e;
+}
+
 /* RFC 1321, 3.4: floor(2^32 * |sin(t + 1)|). */
 static const uint32_t md5_k[64] = {
     0xd76aa478, 0xe8c7b756, 0x242070db, 0xc1bdceee, 0xf57c0faf, 0x4787c62a, 0xa8304613, 0xfd469501, 0x698098d8, 0x8b44f7af,
@@ -87,14 +101,15 @@ void koe_digest_init(koe_digest *d, koe_digest_kind kind)
 {
     static const uint32_t sha256[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 };
-    static const uint32_t md5[8] = { 0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476 };
+    static const uint32_t md5_sha1[8] = { 0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0 };
     *d = (koe_digest){ .kind = kind };
-    memcpy(d->h, kind == KOE_DIGEST_SHA256 ? sha256 : md5, sizeof d->h);
+    memcpy(d->h, kind == KOE_DIGEST_SHA256 ? sha256 : md5_sha1, sizeof d->h);
 }
 
 static void add_block(koe_digest *d, const unsigned char *p)
 {
     if (d->kind == KOE_DIGEST_SHA256) sha256_block(d->h, p);
+    else if (d->kind == KOE_DIGEST_SHA1) sha1_block(d->h, p);
     else md5_block(d->h, p);
 }
 
@@ -117,7 +132,7 @@ void koe_digest_add(koe_digest *d, const void *bytes, size_t n)
 
 void koe_digest_text(koe_digest *d, char text[KOE_DIGEST_TEXT])
 {
-    const bool big = d->kind == KOE_DIGEST_SHA256;
+    const bool big = d->kind != KOE_DIGEST_MD5;
     const uint64_t n_bits = d->n_bytes * 8;
     const unsigned char one = 0x80, zero = 0;
     unsigned char length[8];
@@ -125,7 +140,7 @@ void koe_digest_text(koe_digest *d, char text[KOE_DIGEST_TEXT])
     koe_digest_add(d, &one, 1);
     while (d->n_bytes % 64 != 56) koe_digest_add(d, &zero, 1);
     koe_digest_add(d, length, 8);
-    const unsigned n = big ? 32 : 16;
+    const unsigned n = d->kind == KOE_DIGEST_SHA256 ? 32 : d->kind == KOE_DIGEST_SHA1 ? 20 : 16;
     for (unsigned i = 0; i < n; i++)
         snprintf(text + 2 * (size_t)i, 3, "%02x", d->h[i / 4] >> 8 * (big ? 3 - i % 4 : i % 4) & 0xFF);
 }

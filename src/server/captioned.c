@@ -12,7 +12,7 @@ enum MHD_Result koe_route_captioned(koe_call *c)
     koe_utterance u = { 0 };
     json_t *body = koe_call_json(c, &result);
     if (!body) return result;
-    const bool ok = koe_utterance_read(&u, c->server, body, false, &p), whole = json_is_false(json_object_get(body, "stream"));
+    const bool ok = koe_utterance_read(&u, c->server, body, "input", &p), whole = json_is_false(json_object_get(body, "stream"));
     json_decref(body);
     u.shape = whole ? KOE_SHAPE_JSON : KOE_SHAPE_LINES;
     u.whole = whole;
@@ -29,7 +29,7 @@ enum MHD_Result koe_route_from_phonemes(koe_call *c)
     koe_utterance u = { 0 };
     json_t *body = koe_call_json(c, &result);
     if (!body) return result;
-    const bool ok = koe_utterance_read(&u, c->server, body, true, &p);
+    const bool ok = koe_utterance_read(&u, c->server, body, "phonemes", &p);
     if (ok && !json_is_string(json_object_get(body, "response_format"))) u.format = "wav";
     json_decref(body);
     u.whole = true;
@@ -83,7 +83,7 @@ enum MHD_Result koe_route_phonemize(koe_call *c)
     if (koe_str_trim(s).n == 0 || memchr(s.p, 0, s.n)) koe_problem_set(&p, 400, "invalid_value", "text", "text must be a string with something to say");
     else if (s.n > MAX_PHONEMIZE_BYTES) koe_problem_set(&p, 413, "text_too_long", "text", "text has %zu bytes, the limit is %d", s.n, MAX_PHONEMIZE_BYTES);
     else if (lang && !koe_lang_find(koe_str_of(lang))) koe_problem_set(&p, 400, "invalid_value", "language", "'%.40s' is no language koe reads", lang);
-    else if (koe_keys_take(c->server->keys, &c->who, c->address, 0, &p)) result = reply_phonemes(c, s.p, lang);
+    else if (koe_keys_take(c->server->keys, &c->who, c->address, 1, (double)s.n, &p)) result = reply_phonemes(c, s.p, lang);
     if (p.status) result = koe_reply_problem(c, &p);
     json_decref(body);
     return result;

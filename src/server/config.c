@@ -35,6 +35,7 @@ static const koe_setting table[] = {
     NUMBER("max-text", "characters of a request's text", max_text, "1000000", 1, 16 << 20),
     NUMBER("max-connections", "connections at a time", max_connections, "4096", 1, 1000000),
     NUMBER("max-connections-per-address", "connections at a time from one address; 0: no limit", max_connections_per_address, "0", 0, 1000000),
+    NUMBER("max-sockets", "WebSockets at a time; each has a thread", max_sockets, "64", 0, 10000),
     NUMBER("http-threads", "threads that hold connections", http_threads, "2", 1, 64),
     NUMBER("request-timeout", "seconds in which a request must have arrived", request_timeout_s, "30", 1, 3600),
     NUMBER("idle-timeout", "seconds after which a connection without traffic is closed", idle_timeout_s, "75", 1, 86400),

@@ -19,7 +19,7 @@ typedef struct koe_config {
     const char *home, *model, *precision, *voice;
     int64_t threads, workers;
     /* limits */
-    int64_t max_body, max_text, max_connections, max_connections_per_address, max_jobs;
+    int64_t max_body, max_text, max_connections, max_connections_per_address, max_jobs, max_sockets;
     int64_t request_timeout_s, idle_timeout_s, drain_s;
     int64_t http_threads;
     /* who may */

@@ -340,7 +340,7 @@ static enum MHD_Result reply_no_route(koe_call *c, const char *allow)
     return koe_reply(c, 405, "application/json", r);
 }
 
-static const char *token_of(koe_call *c)
+const char *koe_call_token(koe_call *c)
 {
     const char *h = koe_call_header(c, "Authorization");
     if (h && strncasecmp(h, "Bearer ", 7) == 0) return h + 7;
@@ -360,7 +360,7 @@ static bool begin(koe_call *c, enum MHD_Result *result)
     allowed_methods(c->path, allow, sizeof allow);
     if (!c->route && *allow && strcmp(c->method, "OPTIONS") == 0) *result = reply_options(c, allow);
     else if (!c->route) *result = reply_no_route(c, allow);
-    else if (!c->route->open && !koe_keys_check(c->server->keys, token_of(c), c->route->admin, &c->who, &p)) *result = koe_reply_problem(c, &p);
+    else if (!c->route->open && !koe_keys_check(c->server->keys, koe_call_token(c), c->route->admin, &c->who, &p)) *result = koe_reply_problem(c, &p);
     else return true;
     return false;
 }

@@ -26,6 +26,7 @@ typedef struct koe_server {
     struct koe_inflight *inflight; /* speech.c */
     struct koe_saved *saved; /* voices.c */
     struct MHD_Daemon *daemon;
+    atomic_int n_sockets; /* WebSockets that are open */
     char models[65]; /* digest of the installed models, part of every key of the cache */
     double start_ms;
     atomic_bool draining;
@@ -81,6 +82,8 @@ bool koe_call_join(koe_call *c, koe_answer *a);
 /* Sends what c->reader reads, as it comes: now, or once there is a head. */
 enum MHD_Result koe_reply_answer(koe_call *c);
 
+/* The key that the client sent, NULL: none. */
+const char *koe_call_token(koe_call *c);
 /* The request's body as a JSON object, NULL after replying (to *result) that it is none. The caller decrefs. */
 json_t *koe_call_json(koe_call *c, enum MHD_Result *result);
 
@@ -88,7 +91,7 @@ json_t *koe_call_json(koe_call *c, enum MHD_Result *result);
 extern const koe_route koe_routes[];
 koe_route_fn koe_route_speech, koe_route_captioned, koe_route_phonemize, koe_route_from_phonemes;
 koe_route_fn koe_route_voices, koe_route_combine, koe_route_models, koe_route_model, koe_route_audio_models;
-koe_route_fn koe_route_health, koe_route_live, koe_route_ready, koe_route_status, koe_route_metrics, koe_route_purge;
+koe_route_fn koe_route_health, koe_route_live, koe_route_ready, koe_route_status, koe_route_metrics, koe_route_purge, koe_route_socket;
 
 koe_status koe_http_start(koe_server *s, int *port, koe_error *err);
 /* No new connections; those there are go on. */

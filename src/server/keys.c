@@ -215,23 +215,23 @@ static address *find_address(koe_keys *k, const char *text, double now_ms)
     return oldest;
 }
 
-bool koe_keys_take(koe_keys *k, koe_identity *who, const char *from, double characters, koe_problem *p)
+bool koe_keys_take(koe_keys *k, koe_identity *who, const char *from, int requests, double characters, koe_problem *p)
 {
     const double now_ms = koe_clock_ms();
     bool too_many_streams = false;
     pthread_mutex_lock(&k->lock);
     key *own = who->key && who->key <= k->n && strcmp(k->key[who->key - 1].name, who->name) == 0 ? &k->key[who->key - 1] : NULL;
     address *a = own ? NULL : find_address(k, from, now_ms);
-    const double requests = own ? own->requests : (double)k->config->rate_requests;
+    const double requests_a_minute = own ? own->requests : (double)k->config->rate_requests;
     const double a_minute = own ? own->characters : (double)k->config->rate_characters;
     bucket *request = own ? &own->request : &a->request, *character = own ? &own->character : &a->character;
-    const double wait = fmax(wait_s(request, 1, requests, now_ms), wait_s(character, characters, a_minute, now_ms));
-    if (own && own->streams && own->n_streams >= own->streams) {
+    const double wait = fmax(wait_s(request, requests, requests_a_minute, now_ms), wait_s(character, characters, a_minute, now_ms));
+    if (requests && own && own->streams && own->n_streams >= own->streams) {
         too_many_streams = true;
     } else if (wait <= 0) {
-        request->level -= 1;
+        request->level -= requests;
         character->level = fmax(0, character->level - characters);
-        if (own) own->n_streams++, who->stream_counted = true;
+        if (own && requests) own->n_streams++, who->stream_counted = true;
     }
     pthread_mutex_unlock(&k->lock);
     if (too_many_streams) koe_problem_set(p, 429, "too_many_streams", NULL, "as many streams as this key may have are open already");

@@ -30,8 +30,9 @@ koe_status koe_keys_reload(koe_keys *k, koe_error *err);
 bool koe_keys_needed(koe_keys *k);
 /* token: what the client sent, or NULL. False: *p says why (401, 403). */
 bool koe_keys_check(koe_keys *k, const char *token, bool needs_admin, koe_identity *who, koe_problem *p);
-/* Takes a request of so many characters out of the client's buckets. False: 429, with when to come again. */
-bool koe_keys_take(koe_keys *k, koe_identity *who, const char *address, double characters, koe_problem *p);
-/* Ends what koe_keys_take() counted as a stream. */
+/* Takes requests (0 or 1) and characters out of the client's buckets; a request is also a stream, until koe_keys_release(). False: 429,
+ * with when to come again. */
+bool koe_keys_take(koe_keys *k, koe_identity *who, const char *address, int requests, double characters, koe_problem *p);
+/* Ends the stream; nothing happens without one. */
 void koe_keys_release(koe_keys *k, koe_identity *who);
 #endif

@@ -176,13 +176,13 @@ static bool read_prosody(koe_utterance *r, const json_t *body, koe_problem *p)
     return true;
 }
 
-bool koe_utterance_read(koe_utterance *out, const koe_server *s, const json_t *body, bool phonemes, koe_problem *p)
+bool koe_utterance_read(koe_utterance *out, const koe_server *s, const json_t *body, const char *input, koe_problem *p)
 {
     const char *model = "kokoro";
-    *out = (koe_utterance){ .phonemes = phonemes };
+    *out = (koe_utterance){ .phonemes = input && strcmp(input, "phonemes") == 0 };
     if (!read_text(&model, body, "model", &out->arena, p)) return false;
     if (!koe_model_known(s, model)) return koe_problem_set(p, 404, "model_not_found", "model", "there is no model '%.80s'; see GET /v1/models", model);
-    return read_input(out, s, body, phonemes ? "phonemes" : "input", p) && read_voice(out, s, body, model, p) && read_lang(out, body, p) &&
+    return (!input || read_input(out, s, body, input, p)) && read_voice(out, s, body, model, p) && read_lang(out, body, p) &&
            read_format(out, body, p) && read_shape(out, body, p) && read_normalization(out, body, p) && read_prosody(out, body, p) &&
            read_bool(&out->ssml, body, "ssml", p) && read_bool(&out->timestamps, body, "return_timing", p) &&
            read_bool(&out->timestamps, body, "timestamps", p) && check_unsupported(body, p);

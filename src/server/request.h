@@ -29,9 +29,9 @@ typedef struct koe_utterance {
     koe_arena arena; /* owns the texts */
 } koe_utterance;
 
-/* False: *p says which field is wrong and what would be right. koe_utterance_deinit() in every case. `phonemes`: the text is in the field
- * "phonemes". */
-bool koe_utterance_read(koe_utterance *out, const koe_server *s, const json_t *body, bool phonemes, koe_problem *p);
+/* False: *p says which field is wrong and what would be right. koe_utterance_deinit() in every case. input: the field that has the text;
+ * "phonemes" says what it is; NULL: the text comes later. */
+bool koe_utterance_read(koe_utterance *out, const koe_server *s, const json_t *body, const char *input, koe_problem *p);
 void koe_utterance_deinit(koe_utterance *r);
 /* Digest of everything that decides about the answer's bytes; `out` has 65 bytes. */
 void koe_utterance_key(const koe_utterance *r, const koe_server *s, char *out);

@@ -3,6 +3,7 @@
 
 const koe_route koe_routes[] = {
     { .method = "POST", .path = "/audio/speech", .run = koe_route_speech },
+    { .method = "GET", .path = "/audio/speech/ws", .run = koe_route_socket },
     { .method = "POST", .path = "/dev/captioned_speech", .run = koe_route_captioned },
     { .method = "POST", .path = "/dev/phonemize", .run = koe_route_phonemize },
     { .method = "POST", .path = "/dev/generate_from_phonemes", .run = koe_route_from_phonemes },

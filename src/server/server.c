@@ -93,6 +93,7 @@ static void digest_models(koe_server *s)
 
 static void close_parts(koe_server *s)
 {
+    while (atomic_load(&s->n_sockets) > 0) nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
     koe_http_stop(s);
     koe_sched_destroy(s->sched);
     koe_watch_destroy(s->watch);

@@ -302,7 +302,7 @@ enum MHD_Result koe_speech_reply(koe_call *c, koe_utterance *u)
     koe_utterance_key(u, s, key);
     c->format = u->format;
     snprintf(c->warning, sizeof c->warning, "%s", u->warning ? u->warning : "");
-    if (!koe_keys_take(s->keys, &c->who, c->address, (double)u->n_chars, &p)) {
+    if (!koe_keys_take(s->keys, &c->who, c->address, 1, (double)u->n_chars, &p)) {
         koe_metrics_count(s->metrics, KOE_COUNTER_REFUSED, "limit");
         result = koe_reply_problem(c, &p);
     } else if (etag_matches(c, key)) {
@@ -327,7 +327,7 @@ enum MHD_Result koe_route_speech(koe_call *c)
     koe_utterance u = { 0 };
     json_t *body = koe_call_json(c, &result);
     if (!body) return result;
-    const bool ok = koe_utterance_read(&u, c->server, body, false, &p);
+    const bool ok = koe_utterance_read(&u, c->server, body, "input", &p);
     json_decref(body);
     if (ok) return koe_speech_reply(c, &u);
     koe_utterance_deinit(&u);

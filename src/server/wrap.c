@@ -54,14 +54,14 @@ static size_t chars_before(koe_wrap *w, size_t at)
 
 static double rounded(double seconds) { return round(seconds * 10000) / 10000; }
 
-static json_t *words_of(koe_wrap *w, const koe_audio *audio)
+json_t *koe_wrap_words(koe_wrap *w, const koe_audio *audio, double after_s, size_t after_chars)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < audio->n_words; i++) {
         const koe_timed_word *t = &audio->words[i];
         const koe_str word = koe_str_sub(w->u->input, t->text_at, t->text_n);
-        json_t *j = json_pack("{s:o, s:f, s:f, s:I}", "word", json_stringn(word.p ? word.p : "", word.n), "start_time", rounded(t->start_s),
-                              "end_time", rounded(t->end_s), "offset", (json_int_t)chars_before(w, t->text_at));
+        json_t *j = json_pack("{s:o, s:f, s:f, s:I}", "word", json_stringn(word.p ? word.p : "", word.n), "start_time", rounded(after_s + t->start_s),
+                              "end_time", rounded(after_s + t->end_s), "offset", (json_int_t)(after_chars + chars_before(w, t->text_at)));
         if (!j || json_array_append_new(list, j) != 0) w->failed = true;
     }
     if (!list) w->failed = true;
@@ -102,11 +102,11 @@ void koe_wrap_add(koe_wrap *w, koe_buf *out, koe_str sound, const koe_audio *aud
             koe_base64(out, sound);
             koe_buf_adds(out, "\"}\n\n");
         }
-        if (w->u->timestamps) add_event(w, out, json_pack("{s:s, s:o}", "type", "speech.audio.timestamps", "timestamps", words_of(w, audio)));
+        if (w->u->timestamps) add_event(w, out, json_pack("{s:s, s:o}", "type", "speech.audio.timestamps", "timestamps", koe_wrap_words(w, audio, 0, 0)));
         break;
-    case KOE_SHAPE_LINES: add_captioned(w, out, sound, words_of(w, audio)); break;
+    case KOE_SHAPE_LINES: add_captioned(w, out, sound, koe_wrap_words(w, audio, 0, 0)); break;
     case KOE_SHAPE_JSON: {
-        json_t *words = words_of(w, audio);
+        json_t *words = koe_wrap_words(w, audio, 0, 0);
         koe_buf_add_str(&w->sound, sound);
         if (!words || json_array_extend(w->words, words) != 0) w->failed = true;
         json_decref(words);

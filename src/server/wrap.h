@@ -24,6 +24,8 @@ void koe_wrap_add(koe_wrap *w, koe_buf *out, koe_str sound, const koe_audio *aud
 void koe_wrap_end(koe_wrap *w, koe_buf *out, double audio_s);
 /* Something failed after the first byte: appends an event where the shape has one, and nothing otherwise. */
 void koe_wrap_problem(koe_wrap *w, koe_buf *out, const koe_problem *p);
+/* [{"word", "start_time", "end_time", "offset"}] of a segment, whose sound and text come after so much of both. NULL when out of memory. */
+json_t *koe_wrap_words(koe_wrap *w, const koe_audio *audio, double after_s, size_t after_chars);
 /* Appends base64 (RFC 4648). */
 void koe_base64(koe_buf *out, koe_str bytes);
 #endif

@@ -18,6 +18,8 @@ static const struct {
     { KOE_DIGEST_SHA256, "", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
     { KOE_DIGEST_SHA256, "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
       "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1" },
+    { KOE_DIGEST_SHA1, "abc", "a9993e364706816aba3e25717850c26c9cd0d89d" },
+    { KOE_DIGEST_SHA1, "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", "84983e441c3bd26ebaae4aa1f95129e5e54670f1" },
     { KOE_DIGEST_MD5, "", "d41d8cd98f00b204e9800998ecf8427e" },
     { KOE_DIGEST_MD5, "message digest", "f96b697d7cb7938d525a2f31aaf161d0" },
     { KOE_DIGEST_MD5, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", "d174ab98d277d9f5a5611c2c9f419d9f" },

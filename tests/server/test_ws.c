@@ -1,0 +1,251 @@
+/* The WebSocket: text in while audio comes out. */
+#include "server.h"
+
+/* A client's message: masked, as RFC 6455 wants it. */
+static void send_frame(int fd, int opcode, const void *data, size_t n)
+{
+    unsigned char head[14] = { (unsigned char)(0x80 | opcode) };
+    size_t k = 2;
+    const unsigned char mask[4] = { 1, 2, 3, 4 };
+    unsigned char *masked = malloc(n + 1);
+    if (n < 126) {
+        head[1] = (unsigned char)(0x80 | n);
+    } else {
+        assert_true(n < 65536);
+        head[1] = 0x80 | 126;
+        head[k++] = (unsigned char)(n >> 8);
+        head[k++] = (unsigned char)n;
+    }
+    memcpy(head + k, mask, 4);
+    for (size_t i = 0; i < n; i++) masked[i] = ((const unsigned char *)data)[i] ^ mask[i % 4];
+    assert_true(send_all(fd, head, k + 4) && send_all(fd, masked, n));
+    free(masked);
+}
+static void say(int fd, const char *json) { send_frame(fd, 1, json, strlen(json)); }
+
+/* A message of the server; its opcode, -1 at the end of the connection. */
+static int read_frame(int fd, koe_buf *out)
+{
+    unsigned char head[10];
+    koe_buf_clear(out);
+    if (recv(fd, head, 2, MSG_WAITALL) != 2) return -1;
+    uint64_t n = head[1];
+    const size_t more = n == 126 ? 2 : n == 127 ? 8 : 0;
+    if (more) {
+        assert_int_equal(recv(fd, head + 2, more, MSG_WAITALL), (ssize_t)more);
+        n = 0;
+        for (size_t i = 0; i < more; i++) n = n << 8 | head[2 + i];
+    }
+    assert_true(koe_buf_reserve(out, (size_t)n + 1));
+    assert_int_equal(recv(fd, out->data, (size_t)n, MSG_WAITALL), (ssize_t)n);
+    out->n = (size_t)n;
+    out->data[n] = 0;
+    return head[0] & 15;
+}
+
+static int open_socket(const server *s)
+{
+    reply r;
+    const int fd = dial(s);
+    send_request(fd, "GET", "/v1/audio/speech/ws",
+                 "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", NULL);
+    /* the example of RFC 6455, 1.3; read_reply() would wait for more after 101 */
+    size_t n = 0;
+    memset(&r, 0, sizeof r);
+    while (!strstr(r.head, "\r\n\r\n") && n + 1 < sizeof r.head && recv(fd, r.head + n, 1, 0) == 1) n++;
+    assert_int_equal(strncmp(r.head, "HTTP/1.1 101 ", 13), 0);
+    assert_string_equal(header(&r, "Sec-WebSocket-Accept"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    return fd;
+}
+
+/* What a stream said until "done" or "error". */
+typedef struct heard {
+    size_t n_audio, n_bytes, n_words;
+    char first_word[64], last[600];
+    double end_s;
+    int last_offset;
+} heard;
+
+static void add_words(heard *h, const json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *w = json_array_get(list, i);
+        const double start = json_number_value(json_object_get(w, "start_time"));
+        const int offset = (int)json_integer_value(json_object_get(w, "offset"));
+        assert_true(start >= h->end_s - 0.3); /* in order, over all pieces */
+        assert_true(h->n_words == 0 || offset > h->last_offset);
+        if (h->n_words++ == 0) snprintf(h->first_word, sizeof h->first_word, "%s", json_string_value(json_object_get(w, "word")));
+        h->end_s = json_number_value(json_object_get(w, "end_time"));
+        h->last_offset = offset;
+    }
+}
+
+static heard listen_all(int fd)
+{
+    heard h = { 0 };
+    koe_buf b = { 0 };
+    for (;;) {
+        const int opcode = read_frame(fd, &b);
+        assert_int_equal(opcode, 1);
+        json_t *j = json_loadb(b.data, b.n, 0, NULL);
+        const char *type = json_string_value(json_object_get(j, "type"));
+        assert_non_null(type);
+        snprintf(h.last, sizeof h.last, "%s", b.data);
+        const bool over = strcmp(type, "done") == 0 || strcmp(type, "error") == 0;
+        if (strcmp(type, "audio") == 0) {
+            assert_int_equal(json_integer_value(json_object_get(j, "seq")), h.n_audio++);
+            assert_int_equal(read_frame(fd, &b), 2);
+            assert_int_equal(json_integer_value(json_object_get(j, "bytes")), b.n);
+            h.n_bytes += b.n;
+        }
+        add_words(&h, json_object_get(j, "timestamps"));
+        json_decref(j);
+        if (over) break;
+    }
+    koe_buf_free(&b);
+    return h;
+}
+
+/* The first sentence is spoken before the text has ended. */
+static void test_text_in_audio_out(void **state)
+{
+    (void)state;
+    server s;
+    koe_buf b = { 0 };
+    start_server(&s, NULL);
+    const int fd = open_socket(&s);
+    for (int round = 0; round < 2; round++) { /* and again on the same socket */
+        say(fd, "{\"type\":\"start\",\"response_format\":\"pcm\",\"sample_rate\":24000,\"speed\":null}");
+        say(fd, "{\"type\":\"text\",\"text\":\"Dr. Ito said hel\"}");
+        say(fd, "{\"type\":\"text\",\"text\":\"lo. And th\"}");
+        assert_int_equal(read_frame(fd, &b), 1);
+        assert_non_null(strstr(b.data, "\"type\":\"audio\",\"seq\":0"));
+        assert_int_equal(read_frame(fd, &b), 2);
+        const size_t n_first = b.n;
+        assert_true(n_first > 24000);
+        assert_int_equal(read_frame(fd, &b), 1);
+        assert_non_null(strstr(b.data, "hello."));
+        say(fd, "{\"type\":\"text\",\"text\":\"en the rest\"}");
+        say(fd, "{\"type\":\"flush\"}");
+        assert_int_equal(read_frame(fd, &b), 1);
+        assert_non_null(strstr(b.data, "\"type\":\"audio\",\"seq\":1"));
+        assert_int_equal(read_frame(fd, &b), 2);
+        assert_int_equal(read_frame(fd, &b), 1);
+        assert_non_null(strstr(b.data, "{\"word\":\"then\""));
+        assert_non_null(strstr(b.data, "\"offset\":24")); /* characters from the start of the text */
+        say(fd, "{\"type\":\"end\"}");
+        do assert_int_equal(read_frame(fd, &b), 1); /* the encoder's last bytes may come first */
+        while (strstr(b.data, "\"audio\"") && read_frame(fd, &b) == 2);
+        assert_non_null(strstr(b.data, "{\"type\":\"done\",\"cancelled\":false,\"usage\":{\"input_tokens\":37"));
+    }
+    close(fd);
+    koe_buf_free(&b);
+    stop_server(&s);
+}
+
+static void test_long_text_and_cancel(void **state)
+{
+    (void)state;
+    server s;
+    start_server(&s, NULL);
+    const int fd = open_socket(&s);
+    say(fd, "{\"type\":\"start\",\"response_format\":\"pcm\"}");
+    for (int i = 0; i < 30; i++) say(fd, "{\"type\":\"text\",\"text\":\"One more sentence of this text! \"}");
+    say(fd, "{\"type\":\"end\"}");
+    heard h = listen_all(fd);
+    assert_int_equal(h.n_words, 30 * 6);
+    assert_string_equal(h.first_word, "One");
+    assert_true(h.n_bytes > 30 * 24000);
+    say(fd, "{\"type\":\"start\",\"response_format\":\"pcm\"}");
+    for (int i = 0; i < 300; i++) say(fd, "{\"type\":\"text\",\"text\":\"One more sentence of this text! \"}");
+    say(fd, "{\"type\":\"cancel\"}");
+    h = listen_all(fd);
+    assert_non_null(strstr(h.last, "\"cancelled\":true"));
+    assert_true(h.n_words < 300 * 6);
+    close(fd);
+    stop_server(&s);
+}
+
+static void test_wrong_messages(void **state)
+{
+    (void)state;
+    server s;
+    koe_buf b = { 0 };
+    static const char *const wrong[][2] = {
+        { "no json", "invalid_json" },
+        { "[]", "missing_field" },
+        { "{\"type\":\"text\",\"text\":\"x\"}", "not_started" },
+        { "{\"type\":\"start\",\"speed\":99}", "\"param\":\"speed\"" },
+        { "{\"type\":\"start\",\"model\":\"x\"}", "model_not_found" },
+    };
+    start_server(&s, NULL);
+    expect_problem(get(&s, "/v1/audio/speech/ws"), 426, "upgrade_required", NULL);
+    int fd = open_socket(&s);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        say(fd, wrong[i][0]);
+        assert_int_equal(read_frame(fd, &b), 1);
+        if (!strstr(b.data, "\"type\":\"error\"") || !strstr(b.data, wrong[i][1])) fail_msg("%s -> %s", wrong[i][0], b.data);
+    }
+    say(fd, "{\"type\":\"start\",\"voice\":\"nobody\"}");
+    say(fd, "{\"type\":\"text\",\"text\":\"Hello. \"}");
+    heard h = listen_all(fd);
+    assert_non_null(strstr(h.last, "voice_not_found"));
+    say(fd, "{\"type\":\"start\",\"response_format\":\"pcm\"}"); /* the socket lives on */
+    say(fd, "{\"type\":\"start\"}");
+    assert_int_equal(read_frame(fd, &b), 1);
+    assert_non_null(strstr(b.data, "already_started"));
+    say(fd, "{\"type\":\"text\",\"text\":\" ... \"}");
+    say(fd, "{\"type\":\"end\"}");
+    h = listen_all(fd);
+    assert_non_null(strstr(h.last, "\"done\""));
+    send_frame(fd, 9, "ping", 4);
+    assert_int_equal(read_frame(fd, &b), 10);
+    assert_memory_equal(b.data, "ping", 4);
+    send_frame(fd, 8, "\x03\xe8", 2);
+    assert_int_equal(read_frame(fd, &b), 8);
+    close(fd);
+    for (int i = 0; i < 20; i++) { /* rubbish, and leaving in mid-stream */
+        fd = open_socket(&s);
+        if (i % 2) {
+            say(fd, "{\"type\":\"start\",\"response_format\":\"wav\"}");
+            for (int k = 0; k < 50; k++) say(fd, "{\"type\":\"text\",\"text\":\"Nobody will hear the end of this. \"}");
+        } else {
+            send_all(fd, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 11);
+        }
+        close(fd);
+    }
+    assert_true(comes_to(&s, "queue", "streams", 0));
+    koe_buf_free(&b);
+    stop_server(&s);
+}
+
+/* An idle socket does not hold up the end of the server; it is told. */
+static void test_drain(void **state)
+{
+    (void)state;
+    server s;
+    koe_buf b = { 0 };
+    start_server(&s, "--max-sockets", "1", NULL);
+    const int fd = open_socket(&s);
+    expect_problem(ask(&s, "GET", "/v1/audio/speech/ws",
+                       "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", NULL),
+                   503, "overloaded", NULL);
+    kill(s.pid, SIGTERM);
+    assert_int_equal(read_frame(fd, &b), 8);
+    assert_memory_equal(b.data, "\x03\xe9", 2); /* 1001, going away */
+    close(fd);
+    assert_int_equal(wait_server(&s), 0);
+    remove_folder(s.home);
+    koe_buf_free(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_text_in_audio_out),
+        cmocka_unit_test(test_long_text_and_cancel),
+        cmocka_unit_test(test_wrong_messages),
+        cmocka_unit_test(test_drain),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -26,7 +26,7 @@ typedef struct koe_i8_packed {
 /* The left side, row-major and not packed. */
 typedef struct koe_i8_rows {
     const void *data;
-    size_t ld; /* bytes from row to row; rows may overlap (a convolution's windows do) */
+    size_t ld; /* bytes from row to row */
     bool is_signed;
     int32_t zero; /* of every row ... */
     const int32_t *row_zero; /* ... or one for each; NULL: `zero` */
@@ -47,9 +47,8 @@ void koe_i8_open(koe_i8_packed *out, const void *memory, bool is_signed, size_t 
 /* Columns from..from+n of b, which must be a multiple of KOE_I8_PANEL unless they reach the end; borrows from b. */
 koe_i8_packed koe_i8_columns(const koe_i8_packed *b, size_t from, size_t n);
 
-/* c[m][n] (+)= (a - zero) * (b - b_zero); b_zero: one for each column, NULL: 0. c overlaps nothing. One thread. */
-void koe_i8_gemm(int32_t *c, size_t ldc, const koe_i8_rows *a, const koe_i8_packed *b, const int32_t *b_zero, size_t m,
-                 bool accumulate);
+/* c[m][n] = (a - zero) * (b - b_zero); b_zero: one for each column, NULL: 0. c overlaps nothing. One thread. */
+void koe_i8_gemm(int32_t *c, size_t ldc, const koe_i8_rows *a, const koe_i8_packed *b, const int32_t *b_zero, size_t m);
 
 /* y[i] = round(x[i] / scale) + zero, held to 0..255 (zero too); half to even, NaN gives 0. */
 void koe_f32_quantise_u8(uint8_t *y, const float *x, size_t n, float scale, int32_t zero);

@@ -100,25 +100,24 @@ static uint32_t row_sum(const uint8_t *a, uint8_t flip, size_t k)
 }
 
 /* What the zero points contribute to one row of c. All arithmetic is modulo 2^32. */
-static void start_row(int32_t *c, const koe_i8_packed *b, const int32_t *b_zero, uint32_t a_zero, uint32_t a_sum, bool accumulate)
+static void start_row(int32_t *c, const koe_i8_packed *b, const int32_t *b_zero, uint32_t a_zero, uint32_t a_sum)
 {
     uint32_t shift = b->was_unsigned ? 128 : 0, rest = a_sum - (uint32_t)b->k * a_zero;
     for (size_t j = 0; j < b->n; j++) {
         uint32_t bz = (b_zero ? (uint32_t)b_zero[j] : 0) - shift;
         uint32_t v = (uint32_t)0 - a_zero * (uint32_t)b->sum[j] - bz * rest;
-        c[j] = (int32_t)(accumulate ? (uint32_t)c[j] + v : v);
+        c[j] = (int32_t)v;
     }
 }
 
-void koe_i8_gemm(int32_t *c, size_t ldc, const koe_i8_rows *a, const koe_i8_packed *b, const int32_t *b_zero, size_t m,
-                 bool accumulate)
+void koe_i8_gemm(int32_t *c, size_t ldc, const koe_i8_rows *a, const koe_i8_packed *b, const int32_t *b_zero, size_t m)
 {
     uint8_t flip = a->is_signed ? 0x80 : 0;
     bool need_sums = b_zero || b->was_unsigned;
     for (size_t i = 0; i < m; i++) {
         uint32_t zero = (uint32_t)(a->row_zero ? a->row_zero[i] : a->zero) + flip;
         uint32_t sum = need_sums ? row_sum((const uint8_t *)a->data + i * a->ld, flip, b->k) : 0;
-        start_row(c + i * ldc, b, b_zero, zero, sum, accumulate);
+        start_row(c + i * ldc, b, b_zero, zero, sum);
     }
     pick()->gemm(c, ldc, a->data, a->ld, flip * 0x01010101u, b, m);
 }

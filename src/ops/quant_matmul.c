@@ -106,9 +106,9 @@ static void product_task(void *arg, size_t task)
     koe_i8_packed b = koe_i8_columns(&p->b[b_mat], col, cols);
     size_t out_row = mat * p->m + row;
     if (p->sums) {
-        koe_i8_gemm(p->sums + out_row * p->n + col, p->n, &a, &b, b_zero, rows, false);
+        koe_i8_gemm(p->sums + out_row * p->n + col, p->n, &a, &b, b_zero, rows);
     } else {
-        koe_i8_gemm(local, cols, &a, &b, b_zero, rows, false);
+        koe_i8_gemm(local, cols, &a, &b, b_zero, rows);
         p->done(p, local, cols, out_row, rows, col, cols);
     }
 }

@@ -160,7 +160,7 @@ static void project_task(void *arg, size_t task, void *scratch)
     }
     koe_i8_rows a = { .data = j->x8 + row * j->n_in, .ld = j->n_in, .zero = j->xq.zero };
     koe_i8_packed w = koe_i8_columns(&side->qw, col, cols);
-    koe_i8_gemm(scratch, cols, &a, &w, side->w_zero + col, rows, false);
+    koe_i8_gemm(scratch, cols, &a, &w, side->w_zero + col, rows);
     scale_sums(gates + col, s->n_gates, scratch, rows, cols, j->xq.scale, side->w_scale + col, side->bias + col);
 }
 
@@ -204,7 +204,7 @@ static void recur_quantised(const chain *k, float *tmp, const float *gates, size
     koe_quant_param q = koe_dynamic_param(NULL, k->h, k->n * hidden);
     koe_quantize_u8(NULL, k->h8, k->h, k->n * hidden, q);
     koe_i8_rows a = { .data = k->h8, .ld = hidden, .zero = q.zero };
-    koe_i8_gemm(k->sum, n_gates, &a, &k->side->qr, k->side->r_zero, k->n, false);
+    koe_i8_gemm(k->sum, n_gates, &a, &k->side->qr, k->side->r_zero, k->n);
     for (size_t b = 0; b < k->n; b++) memcpy(tmp + b * n_gates, gates + b * ld_gates, n_gates * sizeof *tmp);
     scale_sums(tmp, n_gates, k->sum, k->n, n_gates, q.scale, k->side->r_scale, NULL);
 }

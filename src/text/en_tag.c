@@ -60,7 +60,7 @@ static const struct {
 static const char adjectives[] =
     " absent abstract adulterate alternate animate appropriate approximate articulate bass close compact content converse covert "
     "crooked degenerate deliberate designate desolate diffuse dogged downhill duplicate elaborate frequent graduate grown-up illegitimate "
-    "incarnate inside intimate invalid invert learned legitimate live minute moderate overhead overweight perfect precipitate present ragged "
+    "incarnate inside intimate invalid invert learned legitimate live moderate overhead overweight perfect precipitate present ragged "
     "separate subject subordinate ultralight underground unlearned uphill upset uptown used blessed beloved aged ";
 
 enum { TABLE_SIZE = 2048 };
@@ -251,7 +251,7 @@ static koe_en_tag_id tag_at_start(const sentence *s, size_t i)
 {
     koe_en_tag_id next = tag_at(s, i + 1);
     if (i + 1 >= s->n || is_mark(next)) return KOE_TAG_NN;
-    if (opens_object(next) || (next == KOE_TAG_RB && any_of(&s->w[i + 1], " up out down away back not "))) return KOE_TAG_VB;
+    if (opens_object(next) || next == KOE_TAG_TO || (next == KOE_TAG_RB && any_of(&s->w[i + 1], " up out down away back not "))) return KOE_TAG_VB;
     if (next == KOE_TAG_IN && (is(&s->w[i], "live") || is(&s->w[i], "read")) && !is(&s->w[i + 1], "of")) return KOE_TAG_VB;
     if (any_of(&s->w[i], adjectives) && noun_like(s, i + 1)) return KOE_TAG_JJ;
     return KOE_TAG_NN;
@@ -283,6 +283,14 @@ static koe_en_tag_id tag_after_pronoun(const sentence *s, size_t i, size_t subje
     return any_of(&s->w[subject], " he she it who ") ? KOE_TAG_VBZ : KOE_TAG_VBP;
 }
 
+/* Whether some other word of the sentence is surely its verb. */
+static bool has_other_verb(const sentence *s, size_t i)
+{
+    for (size_t j = 0; j < s->n; j++)
+        if (j != i && (s->t[j].tag == KOE_TAG_MD || (is_verb(s->t[j].tag) && s->t[j].tag != KOE_TAG_VBG))) return true;
+    return false;
+}
+
 static koe_en_tag_id tag_after_noun(const sentence *s, size_t i, size_t noun)
 {
     koe_en_tag_id next = tag_at(s, i + 1);
@@ -290,8 +298,9 @@ static koe_en_tag_id tag_after_noun(const sentence *s, size_t i, size_t noun)
     bool verb_follows = is_verb(next) || next == KOE_TAG_MD;
     if (!verb_follows && any_of(&s->w[i], " used read wound dove ")) return KOE_TAG_VBD;
     if (asks(s, noun) && opens_object(next)) return KOE_TAG_VB;
-    if (ends(&s->w[i], "s")) return !plural && opens_object(next) ? KOE_TAG_VBZ : KOE_TAG_NNS;
-    if (plural && !verb_follows && !is_mark(next)) return KOE_TAG_VBP;
+    bool only_verb = !verb_follows && !has_other_verb(s, i) && i > 1;
+    if (ends(&s->w[i], "s")) return !plural && (opens_object(next) || only_verb) ? KOE_TAG_VBZ : KOE_TAG_NNS;
+    if (plural && !verb_follows && (!is_mark(next) || only_verb)) return KOE_TAG_VBP;
     return opens_object(next) && !verb_follows ? KOE_TAG_VBP : KOE_TAG_NN;
 }
 
@@ -310,11 +319,12 @@ static koe_en_tag_id tag_by_context(const sentence *s, size_t i)
     const word *w = &s->w[p];
     koe_en_tag_id t = s->t[p].tag;
     if (direct < s->n && any_of(&s->w[direct], " very so too quite more most as how ") && any_of(&s->w[i], adjectives)) return KOE_TAG_JJ;
+    if (is(&s->w[i], "close") && i + 1 < s->n && is(&s->w[i + 1], "to") && t != KOE_TAG_MD && t != KOE_TAG_TO) return KOE_TAG_JJ;
     if (is_mark(t)) return tag_at_start(s, i);
     if (is(w, "please") || t == KOE_TAG_MD || is_do(w) || is(w, "let")) return KOE_TAG_VB;
     if (t == KOE_TAG_TO) return tag_after_to(s, p);
     if (is_have(w)) return any_of(&s->w[i], " read reread wound used ") ? KOE_TAG_VBN : KOE_TAG_NN;
-    if (is_be(w)) return tag_after_be(s, i);
+    if (t != KOE_TAG_POS && is_be(w)) return tag_after_be(s, i);
     if (is_subject_pronoun(w) && t == KOE_TAG_PRP) return tag_after_pronoun(s, i, p);
     if (t == KOE_TAG_PRP || t == KOE_TAG_WP) return asks(s, p) ? KOE_TAG_VB : t == KOE_TAG_WP ? KOE_TAG_VBP : tag_in_phrase(s, i);
     if (t == KOE_TAG_CC) {
@@ -331,10 +341,12 @@ static koe_en_tag_id tag_of_that(const sentence *s, size_t i)
 {
     size_t p = before(s, i, false);
     koe_en_tag_id next = tag_at(s, i + 1), prev = p < s->n ? s->t[p].tag : KOE_TAG_STOP;
-    bool subject = i + 1 < s->n && (is_subject_pronoun(&s->w[i + 1]) || next == KOE_TAG_DT || next == KOE_TAG_PRPS || next == KOE_TAG_EX ||
+    bool subject = i + 1 < s->n && (is_subject_pronoun(&s->w[i + 1]) || next == KOE_TAG_PRP || next == KOE_TAG_DT || next == KOE_TAG_PRPS || next == KOE_TAG_EX ||
                                     next == KOE_TAG_NNP || next == KOE_TAG_NNS || is(&s->w[i + 1], "that"));
     if (is_mark(next)) return KOE_TAG_DT;
     if (p >= s->n || is_mark(prev) || s->w[i].first) return subject ? KOE_TAG_IN : KOE_TAG_DT;
+    if (s->w[p].first && is_be(&s->w[p])) return KOE_TAG_DT; /* Is that ...? */
+    if (subject && prev == KOE_TAG_IN && any_of(&s->w[p], " after before for like at of with on from by since about ")) return KOE_TAG_DT;
     if (subject) return KOE_TAG_IN;
     if (prev == KOE_TAG_IN || prev == KOE_TAG_TO || prev == KOE_TAG_CC)
         return any_of(&s->w[p], " in except ") && is_verb(next) ? KOE_TAG_IN : KOE_TAG_DT;
@@ -412,6 +424,14 @@ static bool depends_on_context(koe_english *e, const sentence *s, size_t i)
     return koe_lexicon_find(e->lexicon, (koe_str){ s->w[i].low, s->w[i].n }, &entry) && entry.by_pos;
 }
 
+/* "they lead": what stands right after a subject pronoun is a verb, known or not. */
+static bool follows_subject(const sentence *s, size_t i)
+{
+    koe_en_tag_id t = s->t[i].tag;
+    size_t p = before(s, i, true);
+    return !s->w[i].closed && (t == KOE_TAG_NN || t == KOE_TAG_NNS) && p < s->n && any_of(&s->w[p], " i he she we they ");
+}
+
 static void tag_sentence(koe_english *e, sentence *s)
 {
     size_t n_letters = 0, n_small = 0;
@@ -434,6 +454,7 @@ static void tag_sentence(koe_english *e, sentence *s)
         if (s->w[i].closed && s->t[i].tag != KOE_TAG_NNP) s->t[i].tag = tag_function_word(s, i, s->t[i].tag);
         else if (is(&s->w[i], "that")) s->t[i].tag = tag_of_that(s, i);
         else if (depends_on_context(e, s, i)) s->t[i].tag = tag_by_context(s, i);
+        else if (follows_subject(s, i)) s->t[i].tag = s->t[i].tag == KOE_TAG_NNS ? KOE_TAG_VBZ : KOE_TAG_VBP;
     }
 }
 

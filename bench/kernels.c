@@ -114,17 +114,19 @@ static void bench_conv(const conv_case *c, double top)
     free(w), free(x), free(y), free(packed), free(scratch);
 }
 
-static void bench_gemm(size_t m, size_t n, size_t k, bool packed, double top)
+/* cold: every run has another b, as the layers of a network have, so that none is in cache. */
+static void bench_gemm(size_t m, size_t n, size_t k, bool packed, bool cold, double top)
 {
     char name[64];
-    snprintf(name, sizeof name, "gemm %s %zux%zux%zu", packed ? "packed" : "plain", m, n, k);
+    snprintf(name, sizeof name, "gemm %s %zux%zux%zu%s", packed ? "packed" : "plain", m, n, k, cold ? " cold" : "");
     if (!wanted(name)) return;
-    float *a = noise(m * k), *b = noise(k * n), *c = noise(m * n), *p = noise(koe_f32_packed_count(k, n));
-    koe_f32_pack(p, (koe_f32_view){ b, n, 1 }, k, n);
+    const size_t each = koe_f32_packed_count(k, n), copies = cold ? ((size_t)64 << 20) / sizeof(float) / each + 1 : 1;
+    float *a = noise(m * k), *b = noise(k * n), *c = noise(m * n), *p = noise(each * copies);
+    for (size_t i = 0; i < copies; i++) koe_f32_pack(p + i * each, (koe_f32_view){ b, n, 1 }, k, n);
     double best = 0;
-    for (int run = 0; run < RUNS; run++) {
+    for (size_t run = 0; run < RUNS; run++) {
         const int64_t t = now_ns();
-        if (packed) koe_f32_gemm_packed(c, n, (koe_f32_view){ a, k, 1 }, p, m, n, k, 0, SIZE_MAX, NULL);
+        if (packed) koe_f32_gemm_packed(c, n, (koe_f32_view){ a, k, 1 }, p + run % copies * each, m, n, k, 0, SIZE_MAX, NULL);
         else koe_f32_gemm(c, n, a, k, b, n, m, n, k, 0);
         const double g = (double)(m * n) * (double)k / (double)(now_ns() - t);
         if (g > best) best = g;
@@ -156,13 +158,17 @@ static void bench_set(const koe_kernel_set *set)
     printf("%s: peak %.1f GMAC/s\n", set->name, top);
     for (size_t i = 0; i < sizeof convs / sizeof *convs; i++)
         if (wanted(convs[i].name)) bench_conv(&convs[i], top);
-    bench_gemm(100, 768, 768, true, top);
-    bench_gemm(100, 2048, 768, true, top);
-    bench_gemm(400, 2048, 768, true, top);
-    bench_gemm(1, 1024, 256, true, top);
-    bench_gemm(1, 1024, 640, true, top);
-    bench_gemm(100, 100, 64, false, top);
-    bench_gemm(400, 64, 400, false, top);
+    bench_gemm(100, 768, 768, true, false, top);
+    bench_gemm(100, 2048, 768, true, false, top);
+    bench_gemm(400, 2048, 768, true, false, top);
+    bench_gemm(100, 768, 768, true, true, top);
+    bench_gemm(100, 2048, 768, true, true, top);
+    bench_gemm(100, 768, 2048, true, true, top);
+    bench_gemm(30, 2048, 768, true, true, top);
+    bench_gemm(1, 1024, 256, true, false, top);
+    bench_gemm(1, 1024, 640, true, false, top);
+    bench_gemm(100, 100, 64, false, false, top);
+    bench_gemm(400, 64, 400, false, false, top);
     bench_map("exp", set->exp);
     bench_map("tanh", set->tanh);
     bench_map("sigmoid", set->sigmoid);

@@ -9,7 +9,7 @@
 #include "ops/tasks.h"
 
 enum {
-    TASK_ROWS = 64, /* of c: one cut of the kernel */
+    TASK_ROWS = 128, /* of c: b is read once for so many, from memory as a rule */
     TASK_WORK = 1 << 24, /* multiply-adds of a task: enough to pay for interleaving its rows of a, */
     TASKS = 16, /* unless there would be fewer tasks than this */
     TASK_PANELS = 4, /* and never below this many panels */

@@ -5,6 +5,7 @@
  * x that a tile of outputs reads into scratch, padded with zeros - each element once for all output channels - and runs the tile
  * kernel over it: the taps are shifts of the packed rows. A transposed convolution with stride s is s such convolutions, one for each
  * output phase t mod s, over one packed piece of x.
+ * Sums are built outside y: the residual of the epilogue may be y itself.
  * The caller plans once for each call, then runs the tasks in any order, on any threads, each with its own scratch. */
 #ifndef KOE_KERNELS_CONV_H
 #define KOE_KERNELS_CONV_H
@@ -49,7 +50,7 @@ typedef struct koe_f32_conv {
     size_t pitch; /* floats of a packed row */
     size_t ldb; /* floats of all packed rows of one row of x */
     size_t chunk; /* rows that fit in scratch */
-    size_t spread; /* where in scratch outputs wait when y_step is not 1 */
+    size_t sums; /* where in scratch unfinished outputs wait when not all rows fit (chunk < rows) */
     size_t scratch; /* floats */
     size_t co_step; /* output channels of one task */
     size_t n_tile, n_co; /* tasks: n_tile * n_co */

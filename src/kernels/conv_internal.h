@@ -9,10 +9,13 @@ void koe_conv_copy_run(const koe_f32_conv *v, const koe_f32_prologue *pre, size_
                        int64_t from, size_t step);
 /* The piece of row r of x (NULL: zeros) that outputs t0.. read, with pre applied: v->ldb floats. */
 void koe_conv_copy_row(const koe_f32_conv *v, const koe_f32_prologue *pre, size_t r, float *out, const float *x, size_t t0);
-/* Puts n outputs of each of m rows at every step-th element of y. */
-void koe_conv_scatter(float *y, size_t ldy, size_t step, const float *from, size_t ld, size_t m, size_t n);
-/* Applies ep to the block c[m][n] whose first element is output (row, t). */
-void koe_conv_finish(const koe_f32_conv *v, float *c, size_t ld, size_t row, size_t t, size_t m, size_t n, const koe_f32_epilogue *ep);
+/* Asks for the memory that koe_conv_finish() will write and read: rows lie far apart, so the processor does not foresee them. */
+void koe_conv_expect(const koe_f32_conv *v, float *y, size_t ldy, size_t row, size_t t, size_t m, size_t n, const koe_f32_epilogue *ep);
+/* Applies ep (NULL: nothing) to the block `from`, the sums of outputs (row, t) on, and puts it into its place in y, which may be where it
+ * is already. `from` may be overwritten. */
+void koe_conv_finish(const koe_f32_conv *v, float *y, size_t ldy, float *from, size_t ld, size_t row, size_t t, size_t m, size_t n,
+                     const koe_f32_epilogue *ep);
+enum { KOE_CONV_BLOCK = 16 * 48 }; /* floats of the largest tile of any variant */
 /* Sets n_co and co_step from n_tile. */
 void koe_conv_share(koe_f32_conv *v, size_t n_batch);
 

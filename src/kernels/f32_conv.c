@@ -77,10 +77,9 @@ bool koe_f32_conv_plan(koe_f32_conv *v, size_t *off, size_t n_batch)
     v->chunk = v->ldb ? SCRATCH / v->ldb : 1;
     if (v->chunk == 0) v->chunk = 1;
     if (v->chunk > v->rows) v->chunk = v->rows;
-    size_t spread = 0;
-    if (v->y_step != 1 && __builtin_mul_overflow(v->co_step, v->tile, &spread)) return false;
-    v->spread = 0;
-    if (__builtin_mul_overflow(v->chunk, v->ldb, &v->spread) || __builtin_add_overflow(v->spread, spread, &v->scratch)) return false;
+    size_t sums = 0;
+    if (v->chunk < v->rows && __builtin_mul_overflow(v->co_step, v->tile, &sums)) return false;
+    if (__builtin_mul_overflow(v->chunk, v->ldb, &v->sums) || __builtin_add_overflow(v->sums, sums, &v->scratch)) return false;
     return v->scratch <= SIZE_MAX / sizeof(float);
 }
 
@@ -129,19 +128,32 @@ void koe_conv_copy_row(const koe_f32_conv *v, const koe_f32_prologue *pre, size_
             koe_conv_copy_run(v, pre, channel, out + p * v->pitch, v->pitch, x, from + (int64_t)p, v->stride);
 }
 
-void koe_conv_finish(const koe_f32_conv *v, float *c, size_t ld, size_t row, size_t t, size_t m, size_t n, const koe_f32_epilogue *ep)
+void koe_conv_expect(const koe_f32_conv *v, float *y, size_t ldy, size_t row, size_t t, size_t m, size_t n, const koe_f32_epilogue *ep)
 {
-    koe_f32_epilogue part = *ep;
+    enum { LINE = 16 };
+    const float *residual = ep ? ep->residual : NULL;
+    for (size_t i = row; i < row + m && v->y_step == 1; i++)
+        for (size_t j = t; j < t + n; j += LINE) {
+            __builtin_prefetch(y + i * ldy + j, 1);
+            if (residual && residual != y) __builtin_prefetch(residual + i * ep->ld_residual + j);
+        }
+}
+
+void koe_conv_finish(const koe_f32_conv *v, float *y, size_t ldy, float *from, size_t ld, size_t row, size_t t, size_t m, size_t n,
+                     const koe_f32_epilogue *ep)
+{
+    koe_f32_epilogue part = ep ? *ep : (koe_f32_epilogue){ .scale = 1 };
     if (part.bias_row) part.bias_row += row;
     if (part.bias_col) part.bias_col += t;
     if (part.residual) part.residual += row * part.ld_residual + t;
-    v->set->finish(c, ld, m, n, &part);
-}
-
-void koe_conv_scatter(float *y, size_t ldy, size_t step, const float *from, size_t ld, size_t m, size_t n)
-{
+    y += row * ldy + t * v->y_step;
+    if (v->y_step == 1) {
+        v->set->finish(y, ldy, from, ld, m, n, &part);
+        return;
+    }
+    v->set->finish(from, ld, from, ld, m, n, &part);
     for (size_t i = 0; i < m; i++)
-        for (size_t j = 0; j < n; j++) y[i * ldy + j * step] = from[i * ld + j];
+        for (size_t j = 0; j < n; j++) y[i * ldy + j * v->y_step] = from[i * ld + j];
 }
 
 void koe_f32_conv_task(const koe_f32_conv *v, size_t task, float *y, size_t ldy, const float *packed, koe_conv_row_fn *row,
@@ -155,10 +167,8 @@ void koe_f32_conv_task(const koe_f32_conv *v, size_t task, float *y, size_t ldy,
     const size_t t0 = task % v->n_tile * v->tile, co0 = task / v->n_tile * v->co_step;
     const size_t n = v->n_out - t0 < v->tile ? v->n_out - t0 : v->tile;
     const size_t co1 = v->co - co0 < v->co_step ? v->co : co0 + v->co_step;
-    const bool dense = v->y_step == 1;
-    /* The block of outputs, where it is built: in y itself, or in scratch when y takes every y_step-th only. */
-    float *out = dense ? y + co0 * ldy + t0 : scratch + v->spread;
-    const size_t ld = dense ? ldy : v->tile;
+    const bool once = v->chunk >= v->rows;
+    float block[KOE_CONV_BLOCK];
     for (size_t r0 = 0; r0 == 0 || r0 < v->rows; r0 += v->chunk) {
         const size_t rows = v->rows - r0 < v->chunk ? v->rows - r0 : v->chunk;
         for (size_t r = 0; r < rows; r++) koe_conv_copy_row(v, pre, r0 + r, scratch + r * v->ldb, row(arg, r0 + r), t0);
@@ -167,11 +177,12 @@ void koe_f32_conv_task(const koe_f32_conv *v, size_t task, float *y, size_t ldy,
             const float *a = packed + c * v->rows * v->taps + r0 * v->taps * m;
             for (size_t j = 0; j < n; j += set->nr) {
                 const size_t nc = n - j < set->nr ? n - j : set->nr;
-                float *to = out + (c - co0) * ld + j;
-                set->tile(to, ld, a, scratch + j, v->ldb, v->off, rows, v->taps, m, nc, r0 > 0);
-                if (r0 + rows < v->rows) continue;
-                if (ep) koe_conv_finish(v, to, ld, c, t0 + j, m, nc, ep);
-                if (!dense) koe_conv_scatter(y + c * ldy + (t0 + j) * v->y_step, ldy, v->y_step, to, ld, m, nc);
+                const bool last = r0 + rows >= v->rows;
+                float *sums = once ? block : scratch + v->sums + (c - co0) * v->tile + j;
+                const size_t ld = once ? set->nr : v->tile;
+                if (last) koe_conv_expect(v, y, ldy, c, t0 + j, m, nc, ep);
+                set->tile(sums, ld, a, scratch + j, v->ldb, v->off, rows, v->taps, m, nc, r0 > 0);
+                if (last) koe_conv_finish(v, y, ldy, sums, ld, c, t0 + j, m, nc, ep);
             }
         }
         if (v->rows == 0) break;

@@ -46,7 +46,7 @@ static void finish(const koe_kernel_set *set, float *c, size_t ldc, size_t i, si
     if (part.bias_row) part.bias_row += i;
     if (part.bias_col) part.bias_col += j;
     if (part.residual) part.residual += i * part.ld_residual + j;
-    set->finish(c + i * ldc + j, ldc, m, n, &part);
+    set->finish(c + i * ldc + j, ldc, c + i * ldc + j, ldc, m, n, &part);
 }
 
 static void product(float *c, size_t ldc, koe_f32_view a, const right *b, size_t m, size_t n, size_t k, size_t from, size_t to,

@@ -32,11 +32,11 @@ static float activate(float x, koe_act act, float alpha)
     return x;
 }
 
-void koe_f32_finish_ref(float *c, size_t ldc, size_t m, size_t n, const koe_f32_epilogue *ep)
+void koe_f32_finish_ref(float *c, size_t ldc, const float *from, size_t ld_from, size_t m, size_t n, const koe_f32_epilogue *ep)
 {
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++) {
-            float v = c[i * ldc + j];
+            float v = from[i * ld_from + j];
             if (ep->bias_row) v += ep->bias_row[i];
             if (ep->bias_col) v += ep->bias_col[j];
             if (ep->residual) v += ep->residual[i * ep->ld_residual + j];

@@ -85,17 +85,25 @@ VF_INLINE vf activate(vf v, koe_act act, vf alpha)
     return v;
 }
 
-void VARIANT(koe_f32_finish)(float *c, size_t ldc, size_t m, size_t n, const koe_f32_epilogue *ep)
+/* One vector, or n floats of one, of row i from column j on. */
+VF_INLINE void finish(float *c, const float *from, size_t i, size_t j, size_t n, vf bias, vf scale, vf alpha, const koe_f32_epilogue *ep)
+{
+    const float *residual = ep->residual ? ep->residual + i * ep->ld_residual + j : NULL;
+    vf v = vf_add(n == VF_N ? vf_load(from) : vf_load_n(from, n), bias);
+    if (ep->bias_col) v = vf_add(v, vf_load_n(ep->bias_col + j, n));
+    if (residual) v = vf_add(v, n == VF_N ? vf_load(residual) : vf_load_n(residual, n));
+    v = vf_mul(activate(v, ep->act, alpha), scale);
+    if (n == VF_N) vf_store(c, v);
+    else vf_store_n(c, v, n);
+}
+
+void VARIANT(koe_f32_finish)(float *c, size_t ldc, const float *from, size_t ld_from, size_t m, size_t n, const koe_f32_epilogue *ep)
 {
     const vf scale = vf_set(ep->scale), alpha = vf_set(ep->alpha);
     for (size_t i = 0; i < m; i++) {
         const vf bias = vf_set(ep->bias_row ? ep->bias_row[i] : 0);
-        for (size_t j = 0; j < n; j += VF_N) {
-            const size_t k = n - j < VF_N ? n - j : VF_N;
-            vf v = vf_add(vf_load_n(c + i * ldc + j, k), bias);
-            if (ep->bias_col) v = vf_add(v, vf_load_n(ep->bias_col + j, k));
-            if (ep->residual) v = vf_add(v, vf_load_n(ep->residual + i * ep->ld_residual + j, k));
-            vf_store_n(c + i * ldc + j, vf_mul(activate(v, ep->act, alpha), scale), k);
-        }
+        size_t j = 0;
+        for (; j + VF_N <= n; j += VF_N) finish(c + i * ldc + j, from + i * ld_from + j, i, j, VF_N, bias, scale, alpha, ep);
+        if (j < n) finish(c + i * ldc + j, from + i * ld_from + j, i, j, n - j, bias, scale, alpha, ep);
     }
 }

@@ -249,18 +249,16 @@ void koe_toom_task(const koe_f32_conv *v, size_t task, float *y, size_t ldy, con
     transform_rows(v, &l, t0, row, arg, pre, scratch);
     for (size_t c = co0; c < co1; c += set->mr) {
         const size_t m = v->co - c < set->mr ? v->co - c : set->mr, steps = v->rows * n_piece;
+        koe_conv_expect(v, y, ldy, c, t0, m, n, ep);
         for (size_t p = 0; p < t->n; p++)
             for (size_t j = 0; j < whole; j += set->nr)
                 set->tile(products + off[p] + j, l.tile, packed + (c * t->n + p * m) * steps,
                           scratch + l.v + (j / set->nr * t->n + p) * v->rows * l.pitch, l.pitch, shift, v->rows, n_piece, m,
                           whole - j < set->nr ? whole - j : set->nr, false);
         for (size_t i = 0; i < m; i++) {
-            float *to = y + (c + i) * ldy + t0;
-            const bool straight = v->dilation == 1 && columns * t->m == n; /* else something is written too far */
             transform(set, out, l.tile, t->out, t->m, t->n, products + i * l.tile, off, whole);
-            join_run(set, straight ? to : joined, out, l.tile, columns, t->m, v->dilation);
-            if (!straight) memcpy(to, joined, n * sizeof *to);
+            join_run(set, joined, out, l.tile, columns, t->m, v->dilation);
+            koe_conv_finish(v, y, ldy, joined, 0, c + i, t0, 1, n, ep);
         }
-        if (ep) koe_conv_finish(v, y + c * ldy + t0, ldy, c, t0, m, n, ep);
     }
 }

@@ -30,7 +30,7 @@ typedef enum koe_act { KOE_ACT_NONE, KOE_ACT_RELU, KOE_ACT_LEAKY, KOE_ACT_TANH, 
 typedef struct koe_f32_epilogue {
     const float *bias_row; /* bias[i], or NULL */
     const float *bias_col; /* bias[j], or NULL */
-    const float *residual; /* residual[i * ld_residual + j], or NULL; not c */
+    const float *residual; /* residual[i * ld_residual + j], or NULL; not c, unless the function says so */
     size_t ld_residual;
     float scale;
     koe_act act;
@@ -108,8 +108,8 @@ void koe_bf16_narrow(uint16_t *y, const float *x, size_t n);
  * fused multiply-add each (ref: rounded twice). Nothing past column n is read or written. */
 typedef void koe_f32_tile_fn(float *c, size_t ldc, const float *a, const float *b, size_t ldb, const size_t *off, size_t rows,
                              size_t taps, size_t m, size_t n, bool accumulate);
-/* Applies ep to c[m][n]; pointers in ep are already those of c's first row and column. */
-typedef void koe_f32_finish_fn(float *c, size_t ldc, size_t m, size_t n, const koe_f32_epilogue *ep);
+/* c[m][n] = ep of from[m][n]; pointers in ep are already those of c's first row and column. c may be `from`, and may be the residual. */
+typedef void koe_f32_finish_fn(float *c, size_t ldc, const float *from, size_t ld_from, size_t m, size_t n, const koe_f32_epilogue *ep);
 
 typedef struct koe_kernel_set {
     const char *name;

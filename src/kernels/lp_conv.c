@@ -64,15 +64,13 @@ void koe_lp_conv_pack(const koe_lp_set *set, uint32_t *words, int32_t *sum, floa
 bool koe_lp_conv_plan(const koe_lp_set *set, koe_f32_conv *v)
 {
     const size_t group = koe_lp_group(set->kind), n_words = (v->rows + group - 1) / group;
-    /* In floats: all rows of x for int8, whose range must be known before the first is packed, else one group; then the words; then
-     * waiting outputs. */
+    /* In floats: all rows of x for int8, whose range must be known before the first is packed, else one group; then the words. */
     const size_t held = set->kind == KOE_LP_INT8 ? v->rows : group;
-    size_t wide, words, spread = v->y_step != 1 ? v->scratch - v->spread : 0;
+    size_t wide, words;
     if (__builtin_mul_overflow(held, v->ldb, &wide) || __builtin_mul_overflow(n_words, v->ldb, &words)) return false;
     if (wide > SCRATCH_MAX || words > SCRATCH_MAX || v->set->nr % set->nr || v->set->mr % set->mr) return false;
     v->chunk = wide; /* where the words start */
-    v->spread = wide + words;
-    v->scratch = v->spread + spread;
+    v->scratch = wide + words;
     return true;
 }
 
@@ -112,9 +110,7 @@ void koe_lp_conv_task(const koe_lp_set *set, const koe_f32_conv *v, size_t task,
     const size_t n = v->n_out - t0 < v->tile ? v->n_out - t0 : v->tile;
     const size_t co1 = v->co - co0 < v->co_step ? v->co : co0 + v->co_step;
     const size_t group = koe_lp_group(set->kind), rows = (v->rows + group - 1) / group;
-    const bool dense = v->y_step == 1;
-    float *out = dense ? y + co0 * ldy + t0 : scratch + v->spread, x_scale = 1, zero = 0;
-    const size_t ld = dense ? ldy : v->tile;
+    float block[KOE_CONV_BLOCK], x_scale = 1, zero = 0;
     const uint32_t *x = pack_input(set, v, t0, row, arg, pre, scratch, &x_scale, &zero);
     for (size_t c = co0; c < co1; c += set->mr) {
         const size_t m = v->co - c < set->mr ? v->co - c : set->mr;
@@ -126,10 +122,9 @@ void koe_lp_conv_task(const koe_lp_set *set, const koe_f32_conv *v, size_t task,
         }
         for (size_t j = 0; j < n; j += set->nr) {
             const size_t nc = n - j < set->nr ? n - j : set->nr;
-            float *to = out + (c - co0) * ld + j;
-            set->tile(to, ld, words + c * rows * v->taps, x + j, v->ldb, v->off, rows, v->taps, m, nc, init, product);
-            if (ep) koe_conv_finish(v, to, ld, c, t0 + j, m, nc, ep);
-            if (!dense) koe_conv_scatter(y + c * ldy + (t0 + j) * v->y_step, ldy, v->y_step, to, ld, m, nc);
+            koe_conv_expect(v, y, ldy, c, t0 + j, m, nc, ep);
+            set->tile(block, set->nr, words + c * rows * v->taps, x + j, v->ldb, v->off, rows, v->taps, m, nc, init, product);
+            koe_conv_finish(v, y, ldy, block, set->nr, c, t0 + j, m, nc, ep);
         }
     }
 }

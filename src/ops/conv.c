@@ -517,11 +517,16 @@ static void run_f64(const geometry *g, const double *x, const double *w, const d
             }
 }
 
-static koe_status make_output(koe_op_ctx *c, const geometry *g, const koe_tensor *x, koe_tensor **y, koe_error *err)
+/* *residual: the addend, if there is one, has the output's shape, and can be added to each block as it is finished: the output may then take
+ * its memory. */
+static koe_status make_output(koe_op_ctx *c, const geometry *g, const koe_tensor *x, const koe_tensor *sum, koe_tensor **y, bool *residual,
+                              koe_error *err)
 {
     int64_t dim[KOE_MAX_DIM] = { x->dim[0], (int64_t)(g->c_out * g->group) };
     for (int i = 0; i < g->n_spatial; i++) dim[2 + i] = (int64_t)g->out[i];
-    return koe_out(c, 0, x->dtype, x->n_dim, dim, y, err);
+    if (sum && sum->dtype != x->dtype) return bad(c->node, err, "the addend must have the type of the output");
+    *residual = sum && !g->transposed && sum->n_dim == x->n_dim && memcmp(sum->dim, dim, sizeof *dim * (size_t)x->n_dim) == 0;
+    return *residual ? koe_out_inplace(c, 0, 3, x->dtype, x->n_dim, dim, y, err) : koe_out(c, 0, x->dtype, x->n_dim, dim, y, err);
 }
 
 /* ---- operators --------------------------------------------------------------------------------------------------------- */
@@ -604,7 +609,7 @@ static koe_status add_broadcast(koe_op_ctx *c, koe_tensor *y, const koe_tensor *
         out[i] = ((const float *)own.data)[own_from] + ((const float *)sum->data)[from];
         for (int k = n_dim - 1; k >= 0 && ++at[k] == dim[k]; k--) at[k] = 0;
     }
-    koe_kernels()->finish(out, n, 1, n, &rest);
+    koe_kernels()->finish(out, n, out, n, 1, n, &rest);
     return KOE_OK;
 }
 
@@ -613,6 +618,7 @@ static koe_status run(koe_op_ctx *c, bool transposed, koe_error *err)
     const koe_tensor *x, *w, *bias = koe_in(c, 2), *sum = koe_in(c, 3);
     koe_tensor *y;
     geometry g;
+    bool residual = false;
     koe_f32_epilogue ep = { .scale = koe_node_float(c->node, "scale", 1) };
     koe_f32_prologue pre = { 0 };
     koe_status st = koe_need(c, 0, &x, err);
@@ -621,12 +627,10 @@ static koe_status run(koe_op_ctx *c, bool transposed, koe_error *err)
     if (st == KOE_OK) st = read_input(&g, c->node, x, err);
     if (st == KOE_OK) st = check_operands(c, &g, x, w, bias, err);
     if (st == KOE_OK) st = read_activation(&ep, c->node, err);
-    if (st == KOE_OK) st = make_output(c, &g, x, &y, err);
+    if (st == KOE_OK) st = make_output(c, &g, x, sum, &y, &residual, err);
     if (st != KOE_OK || koe_tensor_count(y) == 0) return st;
-    if (sum && sum->dtype != y->dtype) return bad(c->node, err, "the addend must have the type of the output");
-    const bool same = sum && sum->n_dim == y->n_dim && memcmp(sum->dim, y->dim, sizeof *y->dim * (size_t)y->n_dim) == 0;
     const koe_f32_epilogue whole = ep;
-    if (sum && (!same || transposed)) ep = (koe_f32_epilogue){ .scale = 1 };
+    if (sum && !residual) ep = (koe_f32_epilogue){ .scale = 1 };
     flatten(&g);
     if (x->dtype == KOE_DTYPE_F64) {
         if (sum || ep.act != KOE_ACT_NONE) return koe_type_error(c, x->dtype, err);
@@ -634,7 +638,7 @@ static koe_status run(koe_op_ctx *c, bool transposed, koe_error *err)
         return KOE_OK;
     }
     ep.bias_row = bias ? bias->data : NULL;
-    ep.residual = same && !transposed ? sum->data : NULL;
+    ep.residual = residual ? sum->data : NULL;
     st = read_prologue(&pre, c, &g, err);
     conv_state *made = NULL;
     if (st == KOE_OK && !c->state) st = make_state(&made, &g, w, NULL, NULL, err);

@@ -370,7 +370,7 @@ static koe_status run_gemm(koe_op_ctx *c, koe_error *err)
     if (st == KOE_OK) st = combine(c, y, addend, alpha, beta, err);
     if (st == KOE_OK && ep.act != KOE_ACT_NONE) {
         if (a->dtype != KOE_DTYPE_F32) return koe_type_error(c, a->dtype, err);
-        koe_kernels()->finish(y->data, p.n, p.m, p.n, &ep);
+        koe_kernels()->finish(y->data, p.n, y->data, p.n, p.m, p.n, &ep);
     }
     return st;
 }

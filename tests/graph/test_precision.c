@@ -1,5 +1,5 @@
-/* Low precision, end to end on a small graph: x -> LeakyRelu -> Conv -> Add(x) -> y, and z = Round(Conv'(x)). The first convolution may be
- * rounded, the second decides something and may not. */
+/* Low precision, end to end on a small graph: h = -x, y = h + Conv(LeakyRelu(Conv(LeakyRelu(h)))), and z = Round(Conv(x)). The first two
+ * convolutions may be rounded, the last decides something and may not. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +13,7 @@
 #include "graph/graph.h"
 #include "kernels/lp_conv.h"
 
-enum { CHANNELS = 40, TAPS = 7, LEN = 333 };
+enum { CHANNELS = 40, TAPS = 7, LEN = 333, N_NODES = 8 };
 
 static float weight[CHANNELS * CHANNELS * TAPS], bias[CHANNELS], input[CHANNELS * LEN];
 static const int64_t same_pads[2] = { TAPS / 2, TAPS / 2 };
@@ -38,15 +38,18 @@ static koe_onnx_model *make_model(void)
 {
     koe_onnx_model *m = calloc(1, sizeof *m);
     koe_arena *a = &m->arena;
-    koe_onnx_node *n = koe_arena_array(a, 5, sizeof *n);
+    koe_onnx_node *n = koe_arena_array(a, N_NODES, sizeof *n);
     koe_onnx_attr *pads = koe_arena_array(a, 1, sizeof *pads);
     *pads = (koe_onnx_attr){ .name = KOE_STR("pads"), .type = KOE_ATTR_INTS, .ints = same_pads, .n = 2 };
-    add_node(a, &n[0], "LeakyRelu", 1, (const char *[]){ "x" }, "act");
-    add_node(a, &n[1], "Conv", 3, (const char *[]){ "act", "w", "b" }, "conv")->attr = pads;
-    add_node(a, &n[2], "Add", 2, (const char *[]){ "conv", "x" }, "y");
-    add_node(a, &n[3], "Conv", 3, (const char *[]){ "x", "w", "b" }, "exact")->attr = pads;
-    add_node(a, &n[4], "Round", 1, (const char *[]){ "exact" }, "z");
-    n[1].n_attr = n[3].n_attr = 1;
+    add_node(a, &n[0], "Neg", 1, (const char *[]){ "x" }, "h");
+    add_node(a, &n[1], "LeakyRelu", 1, (const char *[]){ "h" }, "act1");
+    add_node(a, &n[2], "Conv", 3, (const char *[]){ "act1", "w", "b" }, "conv1")->attr = pads;
+    add_node(a, &n[3], "LeakyRelu", 1, (const char *[]){ "conv1" }, "act2");
+    add_node(a, &n[4], "Conv", 3, (const char *[]){ "act2", "w", "b" }, "conv2")->attr = pads;
+    add_node(a, &n[5], "Add", 2, (const char *[]){ "conv2", "h" }, "y");
+    add_node(a, &n[6], "Conv", 3, (const char *[]){ "x", "w", "b" }, "exact")->attr = pads;
+    add_node(a, &n[7], "Round", 1, (const char *[]){ "exact" }, "z");
+    n[2].n_attr = n[4].n_attr = n[6].n_attr = 1;
     koe_onnx_initializer *w = koe_arena_array(a, 2, sizeof *w);
     w[0] = (koe_onnx_initializer){ KOE_STR("w"), { KOE_DTYPE_F32, 3, { CHANNELS, CHANNELS, TAPS }, weight } };
     w[1] = (koe_onnx_initializer){ KOE_STR("b"), { KOE_DTYPE_F32, 1, { CHANNELS }, bias } };
@@ -59,12 +62,12 @@ static koe_onnx_model *make_model(void)
     m->ir_version = 8;
     m->opset = opset;
     m->n_opset = 1;
-    m->graph = (koe_onnx_graph){ .node = n, .n_node = 5, .initializer = w, .n_initializer = 2, .in = v, .n_in = 1, .out = v + 1, .n_out = 2 };
+    m->graph = (koe_onnx_graph){ .node = n, .n_node = N_NODES, .initializer = w, .n_initializer = 2, .in = v, .n_in = 1, .out = v + 1, .n_out = 2 };
     return m;
 }
 
-/* y and z for a precision and list of passes. */
-static void compute(int precision, const char *passes, int threads, float *y, float *z)
+/* y and z for a precision and list of passes; returns the most bytes that the run held. tap: a tensor to keep, or NULL. */
+static size_t compute_tapped(int precision, const char *passes, int threads, const char *tap, float *y, float *z)
 {
     koe_error err = { 0 };
     koe_session *s;
@@ -72,15 +75,22 @@ static void compute(int precision, const char *passes, int threads, float *y, fl
     koe_pool *pool = NULL;
     koe_tensor x = { KOE_DTYPE_F32, 3, { 1, CHANNELS, LEN }, input };
     if (koe_pool_create(&pool, threads, &err) != KOE_OK) fail_msg("%s", err.message);
-    const koe_session_options opt = { .pool = pool, .precision = precision, .passes = passes };
+    const koe_session_options opt = { .pool = pool, .precision = precision, .passes = passes, .taps = &tap, .n_taps = tap != NULL };
     if (koe_session_create(&s, make_model(), &opt, &err) != KOE_OK) fail_msg("%s", err.message);
     if (koe_run_create(&r, s, &err) != KOE_OK || koe_run_set_in(r, 0, &x, &err) != KOE_OK || koe_run_execute(r, NULL, &err) != KOE_OK)
         fail_msg("%s", err.message);
     memcpy(y, koe_run_out(r, 0)->t.data, sizeof input);
     memcpy(z, koe_run_out(r, 1)->t.data, sizeof input);
+    const size_t peak = koe_run_peak_bytes(r);
     koe_run_destroy(r);
     koe_session_destroy(s);
     koe_pool_destroy(pool);
+    return peak;
+}
+
+static void compute(int precision, const char *passes, int threads, float *y, float *z)
+{
+    compute_tapped(precision, passes, threads, NULL, y, z);
 }
 
 /* Largest difference relative to the largest magnitude of `want`. */
@@ -132,6 +142,19 @@ static void test_passes_agree(void **state)
     if (d > 1e-6) fail_msg("distance %g", d);
 }
 
+/* y takes h's memory, unless h is still wanted: that changes no bit. */
+static void test_in_place(void **state)
+{
+    static const int precisions[] = { KOE_PRECISION_F32, KOE_PRECISION_BF16, KOE_PRECISION_INT8 };
+    static float kept[CHANNELS * LEN];
+    (void)state;
+    for (size_t i = 0; i < sizeof precisions / sizeof *precisions; i++) {
+        const size_t least = compute_tapped(precisions[i], NULL, 2, NULL, y, z), more = compute_tapped(precisions[i], NULL, 2, "h", kept, z);
+        assert_memory_equal(y, kept, sizeof y);
+        if (!(least + sizeof y <= more)) fail_msg("%zu bytes in place, %zu not", least, more);
+    }
+}
+
 int main(int argc, char **argv)
 {
     koe_error err = { 0 };
@@ -142,6 +165,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof weight / sizeof *weight; i++) weight[i] = number() * 0.1f;
     for (size_t i = 0; i < CHANNELS; i++) bias[i] = number();
     for (size_t i = 0; i < CHANNELS * LEN; i++) input[i] = number();
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_bf16), cmocka_unit_test(test_int8), cmocka_unit_test(test_passes_agree) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_bf16), cmocka_unit_test(test_int8), cmocka_unit_test(test_passes_agree),
+                                        cmocka_unit_test(test_in_place) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -101,7 +101,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     koe_error err = { 0 };
     if (koe_onnx_open_memory(&m, data, n, &err) != KOE_OK) return 0;
     walk_model(m);
-    if (koe_onnx_align(m, &err) == KOE_OK) walk_model(m);
     koe_onnx_close(m);
     return 0;
 }

@@ -49,9 +49,6 @@ const koe_onnx_value *koe_session_in(const koe_session *s, size_t i);
 koe_str koe_session_out_name(const koe_session *s, size_t i);
 /* Index of an input by name, -1 when there is none. */
 int koe_session_find_in(const koe_session *s, const char *name);
-/* True when the model holds a tensor of this name that can be tapped. */
-bool koe_session_has_value(const koe_onnx_model *m, const char *name);
-
 /* Called right after tap `tap` (index into koe_session_options.taps) was computed; may change the elements of `t` in place, never its
  * type or shape. How durations, F0 and energy are scaled inside a known network. */
 typedef koe_status koe_tap_fn(void *user, size_t tap, koe_tensor *t, koe_error *err);

@@ -153,11 +153,3 @@ int koe_session_find_in(const koe_session *s, const char *name)
         if (koe_str_is(s->in[i]->name, name)) return i;
     return -1;
 }
-
-bool koe_session_has_value(const koe_onnx_model *m, const char *name)
-{
-    for (size_t i = 0; i < m->graph.n_node; i++)
-        for (size_t k = 0; k < m->graph.node[i].n_out; k++)
-            if (koe_str_is(m->graph.node[i].out[k], name)) return true;
-    return false;
-}

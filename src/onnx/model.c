@@ -735,18 +735,6 @@ void koe_onnx_close(koe_onnx_model *m)
     free(m);
 }
 
-koe_status koe_onnx_align(koe_onnx_model *m, koe_error *err)
-{
-    for (; m->n_unaligned > 0; m->n_unaligned--) {
-        koe_tensor *t = m->unaligned[m->n_unaligned - 1];
-        size_t n = koe_tensor_bytes(t);
-        void *data = koe_arena_alloc(&m->arena, n);
-        if (!data) return koe_fail(err, KOE_E_NOMEM, "%zu bytes of weights", n);
-        t->data = memcpy(data, t->data, n);
-    }
-    return KOE_OK;
-}
-
 /* ---- .pb files ----------------------------------------------------------------------------------------------------------- */
 
 /* SequenceProto: field 2 element type, field 3 tensors; sequences of other things are not read. */

@@ -110,21 +110,17 @@ typedef struct koe_onnx_model {
     koe_mapping file;
     koe_mapping *external; /* data files beside the model, each mapped once */
     size_t n_external;
-    koe_tensor **unaligned; /* large tensors at odd offsets of the file; see koe_onnx_align() */
-    size_t n_unaligned, cap_unaligned;
 } koe_onnx_model;
 
 /* Opset versions a graph may import from the default domain. Below 7 only operators that have kept their form (ops/ops.c). */
 enum { KOE_ONNX_OPSET_MIN = 1, KOE_ONNX_OPSET_MAX = 27 };
 
-/* *out is set only on success; close with koe_onnx_close(). KOE_E_NOT_FOUND, KOE_E_FORMAT (the message says where), KOE_E_LIMIT. */
+/* Opening does not touch the pages of large tensors: those that lie at odd offsets stay there (koe_tensor_aligned()).
+ * *out is set only on success; close with koe_onnx_close(). KOE_E_NOT_FOUND, KOE_E_FORMAT (the message says where), KOE_E_LIMIT. */
 koe_status koe_onnx_open(koe_onnx_model **out, const char *path, koe_error *err);
 /* The bytes stay the caller's and must outlive the model. External data is refused. */
 koe_status koe_onnx_open_memory(koe_onnx_model **out, const void *bytes, size_t n_bytes, koe_error *err);
 void koe_onnx_close(koe_onnx_model *m);
-/* Opening does not touch the pages of large tensors, so those that lie at odd offsets stay there (koe_tensor_aligned()). This copies
- * them to the arena: afterwards all tensors of the model may be used as they are. KOE_E_NOMEM. */
-koe_status koe_onnx_align(koe_onnx_model *m, koe_error *err);
 
 /* A serialised TensorProto or SequenceProto of tensors (the `.pb` files of ONNX's test cases). `as_sequence` says which of the two
  * to expect. *out is an array of *n_out tensors (1 for a TensorProto), all in the arena. */

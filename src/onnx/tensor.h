@@ -55,7 +55,7 @@ static inline size_t koe_tensor_count(const koe_tensor *t)
     return n;
 }
 static inline size_t koe_tensor_bytes(const koe_tensor *t) { return koe_tensor_count(t) * koe_dtype_size(t->dtype); }
-/* False only for large tensors (over 64 KiB) of a model file that lie at an odd offset, until koe_onnx_align(). */
+/* False only for large tensors (over 64 KiB) of a model file that lie at an odd offset. */
 static inline bool koe_tensor_aligned(const koe_tensor *t)
 {
     size_t size = koe_dtype_size(t->dtype);

@@ -28,7 +28,8 @@ enum {
 
 enum { MAX_EXTERNAL_FILES = 4096 };
 
-/* Copying a tensor to align it reads all of its pages; large ones stay where they are until koe_onnx_align(). */
+/* Copying a tensor to align it reads all of its pages; large ones stay where they are: the graph room aligns
+ * those that nobody packs. */
 enum { MAX_ALIGN_COPY_BYTES = 64 * 1024 };
 
 typedef struct tensor_proto {
@@ -402,11 +403,7 @@ koe_status koe_read_tensor(koe_reader *r, koe_wire w, koe_tensor *out, koe_str *
         char text[160];
         if (st != KOE_OK) st = koe_error_wrap(r->err, st, "%s", koe_tensor_describe(&t, text, sizeof text));
     }
-    koe_onnx_model *m = r->model;
-    bool is_unaligned = st == KOE_OK && !koe_tensor_aligned(&t);
-    if (is_unaligned) st = grow(r, &m->unaligned, m->n_unaligned, &m->cap_unaligned, sizeof *m->unaligned);
     if (st != KOE_OK) return koe_error_wrap(r->err, st, "tensor '%.*s'", KOE_NAME_ARG(p.name));
-    if (is_unaligned) m->unaligned[m->n_unaligned++] = out;
     *out = t;
     *name = p.name;
     return KOE_OK;

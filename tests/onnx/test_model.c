@@ -401,11 +401,7 @@ static void large_raw_data_stays_in_place(void **state)
         const koe_tensor *got = &m->graph.initializer[0].t;
         assert_true((char *)got->data > b.data && (char *)got->data < b.data + b.n);
         assert_memory_equal(got->data, f, N * sizeof *f);
-        n_unaligned += m->n_unaligned;
-        assert_int_equal(koe_tensor_aligned(got), m->n_unaligned == 0);
-        assert_int_equal(koe_onnx_align(m, NULL), KOE_OK);
-        assert_true(koe_tensor_aligned(got));
-        assert_memory_equal(got->data, f, N * sizeof *f);
+        n_unaligned += !koe_tensor_aligned(got);
         koe_onnx_close(m);
         koe_buf_free(&b);
     }

@@ -50,6 +50,7 @@ struct koe_session {
     int n_graph_out; /* outputs of the graph; taps follow */
     koe_pass_report report[8];
     size_t n_report;
+    size_t n_folded_bytes; /* of constants that folding made */
     koe_weights *weights;
     int *n_reads; /* [n_slot] while nodes are prepared: readers that have not packed the value */
     unsigned char key[32]; /* of the packed file that would fit */

@@ -49,6 +49,19 @@ static koe_status keep(koe_session *s, koe_value *to, const koe_value *from, koe
     return KOE_OK;
 }
 
+/* Most bytes that folding may hold while it computes a node, and that it may leave as constants: a small hostile file can ask for any
+ * amount. Kokoro's float16 weights, widened, are 330 MB. */
+#define FOLD_MAX ((size_t)256 << 20)
+#define FOLD_TOTAL_MAX ((size_t)1 << 30)
+
+/* Memory of its own that a value holds. */
+static size_t value_bytes(const koe_value *v)
+{
+    size_t n = v->kind == KOE_VALUE_TENSOR && v->buffer ? koe_tensor_bytes(&v->t) : 0;
+    for (size_t i = 0; v->kind == KOE_VALUE_SEQUENCE && i < v->n_item; i++) n += value_bytes(&v->item[i]);
+    return n;
+}
+
 /* Runs the node once, here; its outputs become constants. Outputs are borrowed slots of the temporary run. */
 static koe_status fold_node(koe_session *s, koe_run *r, koe_node *node, koe_error *err)
 {
@@ -58,6 +71,11 @@ static koe_status fold_node(koe_session *s, koe_run *r, koe_node *node, koe_erro
     if (st == KOE_OK) st = koe_run_node(r, node, err);
     koe_graph_release(node);
     koe_weights_drop(s->weights, node->pack_id);
+    size_t n_bytes = 0;
+    for (int i = 0; i < node->n_out && st == KOE_OK; i++)
+        if (node->out[i] >= 0) n_bytes += value_bytes(&r->value[node->out[i]]);
+    if (st == KOE_OK && n_bytes > FOLD_TOTAL_MAX - s->n_folded_bytes) st = koe_fail(err, KOE_E_LIMIT, "too many constants");
+    if (st == KOE_OK) s->n_folded_bytes += n_bytes;
     for (int i = 0; i < node->n_out && st == KOE_OK; i++)
         if (node->out[i] >= 0) st = keep(s, &s->slot[node->out[i]].constant, &r->value[node->out[i]], err);
     for (int i = 0; i < node->n_out; i++)
@@ -76,7 +94,8 @@ static koe_status fold(koe_session *s, koe_run *r, koe_plan *plan, koe_error *er
         }
         if (foldable(s, node)) {
             koe_status st = fold_node(s, r, node, err);
-            if (st != KOE_OK) return koe_error_wrap(err, st, "node '%.*s'", KOE_STR_ARG(node->name));
+            if (st == KOE_E_LIMIT || st == KOE_E_NOMEM) plan->node[n++] = node; /* too large: computed by every run, within its limit */
+            else if (st != KOE_OK) return koe_error_wrap(err, st, "node '%.*s'", KOE_STR_ARG(node->name));
         } else
             plan->node[n++] = node;
     }
@@ -210,6 +229,7 @@ static koe_status fold_all(koe_session *s, koe_error *err)
 {
     koe_run *r = NULL;
     koe_status st = koe_run_create(&r, s, err);
+    if (st == KOE_OK) koe_memory_set_limit(r->memory, FOLD_MAX);
     if (st == KOE_OK) st = fold(s, r, s->plan, err);
     koe_run_destroy(r);
     return st;

@@ -59,11 +59,24 @@ static void take_links(koe_block *b)
 
 typedef void rewrite_fn(koe_normal *out, koe_str text);
 
+/* Moves the links to where a pass has put their text. */
+static void move_links(koe_block *b, const koe_normal *next)
+{
+    for (size_t i = 0, k = 0; i < next->n && k < b->n_link;) {
+        const koe_span *s = &next->span[i];
+        koe_link *l = &b->link[k];
+        if (s->same && l->at >= s->text_at && l->at + l->n <= s->text_at + s->text_n) l->at = s->at + (l->at - s->text_at), k++;
+        else if (l->at < s->text_at + s->text_n) l->n = 0, l->at = s->at, k++; /* a rule took it */
+        else i++;
+    }
+}
+
 /* One more pass over the normal text. */
 static void rewrite(koe_block *b, rewrite_fn *fn)
 {
     koe_normal next = { 0 };
     fn(&next, koe_buf_str(&b->normal.text));
+    move_links(b, &next);
     koe_normal_compose(&next, &b->normal);
     next.failed |= b->normal.failed;
     koe_normal_free(&b->normal);
@@ -75,14 +88,7 @@ static void apply_rules(koe_block *b)
 {
     koe_normal next = { 0 };
     koe_rules_apply(&next, &b->applied, koe_buf_str(&b->normal.text), strcmp(b->lang->tag, "en-gb") == 0, b->opt->rules_off);
-    size_t k = 0;
-    for (size_t i = 0; i < next.n && k < b->n_link;) { /* move the links to where their text went */
-        const koe_span *s = &next.span[i];
-        koe_link *l = &b->link[k];
-        if (s->same && l->at >= s->text_at && l->at + l->n <= s->text_at + s->text_n) l->at = s->at + (l->at - s->text_at), k++;
-        else if (l->at < s->text_at + s->text_n) l->n = 0, l->at = s->at, k++; /* a rule took it */
-        else i++;
-    }
+    move_links(b, &next);
     koe_normal_compose(&next, &b->normal);
     next.failed |= b->normal.failed;
     koe_normal_free(&b->normal);
@@ -101,7 +107,7 @@ koe_status koe_normalise_block(koe_block *b, koe_error *err)
     koe_normal_clear(&b->normal);
     b->n_link = 0;
     koe_clean(&b->normal, b->input, b->text_at, b->text_n, &opt);
-    if (misaki && english && !b->normal.failed && memmem(b->normal.text.data, b->normal.text.n, "](", 2)) take_links(b);
+    if (misaki && !b->normal.failed && b->normal.text.n && memmem(b->normal.text.data, b->normal.text.n, "](", 2)) take_links(b);
     if (!opt.as_written && b->lang->way == KOE_LANG_CHINESE) rewrite(b, koe_zh_normalise);
     if (!opt.as_written && b->lang->way == KOE_LANG_JAPANESE) rewrite(b, koe_ja_normalise);
     koe_buf_clear(&b->applied);

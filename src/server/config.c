@@ -27,10 +27,14 @@ static const koe_setting table[] = {
     TEXT_ALSO("model", "FILE", "a Kokoro or Piper .onnx to speak with instead of the installed one", model,
               "KOKORO_MODEL_PATH,PIPER_MODEL_PATH"),
     ONE_OF("precision", "of the model's arithmetic", precision, "f32", "f32|bf16|int8|auto"),
+    { "provider", "WORD", "who speaks when a request names neither voice nor model", KOE_SETTING_TEXT, AT(provider), "auto", 0, 0,
+      "auto|kokoro|piper|builtin", "TTS_PROVIDER" },
     TEXT_ALSO("voice", "NAME", "the voice when a request names none; empty: the best installed", voice, "KOKORO_SPEAKER"),
     NUMBER_ALSO("threads", "threads that make speech; 0: all cores", threads, "0", 0, 1024, "KOKORO_THREADS,PIPER_THREADS"),
     NUMBER_ALSO("workers", "segments of speech made at a time; 0: as many as threads", workers, "0", 0, 1024, "KOKORO_WORKERS"),
     NUMBER_ALSO("max-jobs", "requests in work or waiting; more are refused", max_jobs, "256", 1, 100000, "MAX_CONCURRENT_JOBS"),
+    SWITCH("preload", "load the default voice's model at the start, not at its first use", preload, "on"),
+    TEXT("warm", "FILE", "phrases to make and cache at the start: a line is a text, or a JSON body of /v1/audio/speech", warm, ""),
     NUMBER("max-body", "bytes of a request's body", max_body, "4194304", 1024, 1 << 30),
     NUMBER("max-text", "characters of a request's text", max_text, "1000000", 1, 16 << 20),
     NUMBER("max-connections", "connections at a time", max_connections, "4096", 1, 1000000),
@@ -187,14 +191,10 @@ static koe_status apply_given(koe_config *c, const char *const *given, koe_error
 }
 
 /* What other servers' deployments say by switches of their own. */
-static koe_status apply_legacy(koe_config *c, koe_error *err)
+static void apply_legacy(koe_config *c)
 {
     const char *cache = getenv("KOKORO_CACHE_ENABLED");
     if (cache && is_listed("0|false|no|off|False", cache)) c->cache_memory_mb = 0;
-    const char *provider = getenv("TTS_PROVIDER");
-    if (provider && *provider && !is_listed("kokoro|piper|builtin|espeak", provider))
-        return koe_fail(err, KOE_E_ARGUMENT, "TTS_PROVIDER is '%s', there are kokoro, piper and builtin", provider);
-    return KOE_OK;
 }
 
 koe_status koe_config_load(koe_config *out, const char *const *given, koe_error *err)
@@ -202,7 +202,7 @@ koe_status koe_config_load(koe_config *out, const char *const *given, koe_error 
     *out = (koe_config){ 0 };
     koe_status st = KOE_OK;
     for (size_t i = 0; st == KOE_OK && i < N_SETTINGS; i++) st = set(out, &table[i], table[i].preset, "default", err);
-    if (st == KOE_OK) st = apply_legacy(out, err);
+    if (st == KOE_OK) apply_legacy(out);
     for (size_t i = 0; st == KOE_OK && i < N_SETTINGS; i++)
         if (table[i].offset == AT(config) && given[i]) st = set_given(out, i, given[i], err);
     if (st == KOE_OK && *out->config) st = read_file(out, err);

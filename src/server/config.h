@@ -16,7 +16,8 @@ typedef struct koe_config {
     const char *host, *config;
     int64_t port;
     /* speech */
-    const char *home, *model, *precision, *voice;
+    const char *home, *model, *precision, *voice, *provider, *warm;
+    bool preload;
     int64_t threads, workers;
     /* limits */
     int64_t max_body, max_text, max_connections, max_connections_per_address, max_jobs, max_sockets;

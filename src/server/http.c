@@ -12,6 +12,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "base/base.h"
 
@@ -19,6 +20,8 @@ enum {
     CONNECTION_BYTES = 16 << 10, /* of a connection's buffers, the head of a request included */
     BLOCK_BYTES = 8 << 10, /* of a streamed answer */
     BACKLOG = 1024,
+    LEAST_GZIP_BYTES = 1400, /* less fits one packet as it is */
+    MOST_GZIP_BYTES = 16 << 20,
 };
 /* A body that is too large is still read up to here, so that the client hears why; then the connection is closed. */
 static const size_t hopeless_bytes = 64 << 20;
@@ -132,16 +135,45 @@ enum MHD_Result koe_reply(koe_call *c, int status, const char *type, struct MHD_
     return result;
 }
 
+/* In place; false when it is not worth it, or there is no memory: then the text is as it was. */
+static bool gzip(koe_buf *text)
+{
+    enum { LEVEL = 1, GZIP_WINDOW = 15 + 16, MEMORY = 8, HEADROOM = 64 };
+    z_stream z = { .next_in = (unsigned char *)text->data, .avail_in = (uInt)text->n };
+    koe_buf out = { 0 };
+    if (text->n < LEAST_GZIP_BYTES || text->n > MOST_GZIP_BYTES || !koe_buf_reserve(&out, text->n + HEADROOM)) return false;
+    if (deflateInit2(&z, LEVEL, Z_DEFLATED, GZIP_WINDOW, MEMORY, Z_DEFAULT_STRATEGY) != Z_OK) {
+        koe_buf_free(&out);
+        return false;
+    }
+    z.next_out = (unsigned char *)out.data;
+    z.avail_out = (uInt)(text->n + HEADROOM);
+    const bool ok = deflate(&z, Z_FINISH) == Z_STREAM_END;
+    out.n = z.total_out;
+    deflateEnd(&z);
+    if (ok) {
+        koe_buf_free(text);
+        *text = out;
+    } else {
+        koe_buf_free(&out);
+    }
+    return ok;
+}
+
 enum MHD_Result koe_reply_text(koe_call *c, int status, const char *type, koe_buf *text)
 {
     if (text->failed) {
         koe_buf_free(text);
         return MHD_NO;
     }
+    const char *accepted = koe_call_header(c, "Accept-Encoding");
+    const bool zipped = accepted && strstr(accepted, "gzip") && gzip(text);
     c->n_sent = text->n;
     struct MHD_Response *r = MHD_create_response_from_buffer(text->n, text->data, text->data ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
     if (!r) koe_buf_free(text);
     *text = (koe_buf){ 0 };
+    if (r && zipped) MHD_add_response_header(r, "Content-Encoding", "gzip");
+    if (r) MHD_add_response_header(r, "Vary", "Accept-Encoding");
     return koe_reply(c, status, type, r);
 }
 

@@ -29,7 +29,7 @@ typedef struct koe_server {
     atomic_int n_sockets; /* WebSockets that are open */
     char models[65]; /* digest of the installed models, part of every key of the cache */
     double start_ms;
-    atomic_bool draining;
+    atomic_bool draining, loading;
 } koe_server;
 
 typedef struct koe_call koe_call;

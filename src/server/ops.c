@@ -11,6 +11,7 @@ enum MHD_Result koe_route_live(koe_call *c) { return koe_reply_json(c, 200, json
 
 enum MHD_Result koe_route_ready(koe_call *c)
 {
+    if (atomic_load(&c->server->loading)) return koe_reply_error(c, 503, "loading", NULL, "the model is being loaded");
     if (!atomic_load(&c->server->draining)) return koe_reply_json(c, 200, json_pack("{s:s}", "status", "ready"));
     return koe_reply_error(c, 503, "draining", NULL, "the server is about to end");
 }

@@ -178,7 +178,7 @@ static bool read_prosody(koe_utterance *r, const json_t *body, koe_problem *p)
 
 bool koe_utterance_read(koe_utterance *out, const koe_server *s, const json_t *body, const char *input, koe_problem *p)
 {
-    const char *model = "kokoro";
+    const char *model = strcmp(s->config->provider, "auto") == 0 ? "kokoro" : s->config->provider;
     *out = (koe_utterance){ .phonemes = input && strcmp(input, "phonemes") == 0 };
     if (!read_text(&model, body, "model", &out->arena, p)) return false;
     if (!koe_model_known(s, model)) return koe_problem_set(p, 404, "model_not_found", "model", "there is no model '%.80s'; see GET /v1/models", model);

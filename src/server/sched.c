@@ -10,8 +10,8 @@
 enum state { QUEUED, RUNNING, WOKEN /* while running */, PARKED };
 /* How much of the machine admission gives away: the rest is for everything that is not speech. */
 static const double usable = 0.9;
-/* Weight of the newest turn in the measured cost. */
-static const double newest = 0.1;
+/* Weight of the newest turn in the measured cost: good news counts at once, as bad ones may come from loading a model. */
+static const double newest_better = 0.3, newest_worse = 0.1;
 
 struct koe_sched {
     pthread_mutex_t lock; /* guards all below, and koe_job.state and .next */
@@ -56,7 +56,7 @@ static void measure(koe_sched *s, double wall_s, double audio_s, size_t n)
     if (audio_s < 0.2) return; /* says nothing */
     const double share = (double)s->n_cores / (double)(n ? n : 1);
     const double cost = wall_s * (share < 1 ? 1 : share) / audio_s;
-    s->cost = s->cost == 0 ? cost : s->cost + newest * (cost - s->cost);
+    s->cost = s->cost == 0 ? cost : s->cost + (cost < s->cost ? newest_better : newest_worse) * (cost - s->cost);
 }
 
 static void run_turn(koe_sched *s, koe_job *j)

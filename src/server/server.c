@@ -16,6 +16,7 @@
 #include "server/http.h"
 #include "server/speech.h"
 #include "server/voices.h"
+#include "server/warm.h"
 
 /* ---- systemd ------------------------------------------------------------------------------------------------------------------ */
 
@@ -125,6 +126,24 @@ static koe_status open_parts(koe_server *s, koe_error *err)
     return st;
 }
 
+static bool ignore_audio(void *user, const koe_audio *audio)
+{
+    (void)user, (void)audio;
+    return true;
+}
+
+/* The default voice says a word to itself, so that its model is in memory before the first client comes. */
+static void preload(koe_server *s)
+{
+    koe_error err = { 0 };
+    const char *warning = NULL;
+    koe_arena arena = { 0 };
+    const char *model = strcmp(s->config->provider, "auto") == 0 ? "kokoro" : s->config->provider;
+    const koe_request q = { .text = "Ready.", .voice = koe_voice_for(s, NULL, model, &arena, &warning) };
+    if (koe_speak(s->engine, &q, ignore_audio, NULL, &err) != KOE_OK) koe_log(KOE_LOG_ERROR, "the default voice cannot speak: %s", err.message);
+    koe_arena_free(&arena);
+}
+
 static void reload(koe_server *s)
 {
     koe_error err = { 0 };
@@ -133,11 +152,12 @@ static void reload(koe_server *s)
 }
 
 /* Until there is nothing to do, or time is over; then what is left is cut. */
-static void drain(koe_server *s)
+static void drain(koe_server *s, koe_warmer *warmer)
 {
     const int64_t end = koe_clock_ns() + s->config->drain_s * 1000000000;
     atomic_store(&s->draining, true);
     notify("STOPPING=1");
+    koe_warm_stop(warmer);
     koe_http_quiesce(s);
     for (;;) {
         const koe_sched_load l = koe_sched_get_load(s->sched);
@@ -164,7 +184,7 @@ static void wait_for_signals(koe_server *s, const sigset_t *set)
 
 koe_status koe_serve(const koe_config *config, koe_error *err)
 {
-    koe_server s = { .config = config, .start_ms = koe_clock_ms() };
+    koe_server s = { .config = config, .start_ms = koe_clock_ms(), .loading = config->preload };
     sigset_t set;
     int port = 0;
     sigemptyset(&set);
@@ -178,9 +198,12 @@ koe_status koe_serve(const koe_config *config, koe_error *err)
     if (st == KOE_OK) {
         printf("koe: listening on %s://%s:%d\n", *config->tls_cert ? "https" : "http", config->host, port);
         fflush(stdout);
+        if (config->preload) preload(&s);
+        atomic_store(&s.loading, false);
         notify("READY=1");
+        koe_warmer *warmer = koe_warm_start(&s);
         wait_for_signals(&s, &set);
-        drain(&s);
+        drain(&s, warmer);
     }
     close_parts(&s);
     return st;

@@ -3,7 +3,8 @@
  *     client --> http.c (libmicrohttpd: connections, routes, limits) --> keys.c (who, how much)
  *            --> request.c (JSON -> speech request) --> cache.c (made before?) --> speech.c (a job) --> sched.c (whose turn)
  *            --> koe_speaking_next, encoder --> answer.c (bytes, readers) --> http.c --> client
- *     voices.c, captioned.c, ops.c, ws.c    more routes        watch.c    clients that leave or dawdle
+ *     voices.c, captioned.c, ops.c, ws.c + live.c  more routes   watch.c    clients that leave or dawdle
+ *     warm.c    phrases made beforehand     wrap.c     what the sound is wrapped in
  *     config.c  all settings                metrics.c  counters            problem.c  errors as clients expect them
  *
  * Threads: libmicrohttpd's few own the connections and never wait for speech; the scheduler's workers make speech and never wait for a

@@ -275,6 +275,26 @@ static bool start(koe_call *c, koe_utterance *u, const char *key, enum MHD_Resul
     return true;
 }
 
+koe_status koe_speech_warm(koe_server *s, koe_utterance *u, koe_error *err)
+{
+    char key[KOE_DIGEST_TEXT];
+    int retry_s = 0;
+    koe_utterance_key(u, s, key);
+    koe_answer *a = koe_cache_find(s->cache, key);
+    speech_job *j = a ? NULL : job_create(s, u, key);
+    koe_utterance_deinit(u);
+    koe_answer_unref(a);
+    if (!j) return a ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "a phrase to warm");
+    j->job.batch = true;
+    inflight_add(s->inflight, j);
+    const koe_status st = koe_sched_add(s->sched, &j->job, &retry_s, err);
+    if (st != KOE_OK) {
+        inflight_remove(s->inflight, j);
+        job_destroy(j);
+    }
+    return st;
+}
+
 static bool etag_matches(koe_call *c, const char *key)
 {
     char tag[40];

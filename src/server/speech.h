@@ -9,6 +9,8 @@ typedef struct koe_inflight koe_inflight;
 koe_inflight *koe_inflight_create(void);
 void koe_inflight_destroy(koe_inflight *f);
 
+/* Makes an answer for the cache, for nobody: takes *u in every case. KOE_E_FULL: later. */
+koe_status koe_speech_warm(koe_server *s, koe_utterance *u, koe_error *err);
 /* Finds or starts the answer to a request, which it takes in every case, and replies with it. */
 enum MHD_Result koe_speech_reply(koe_call *c, koe_utterance *u);
 #endif

@@ -1,4 +1,7 @@
-/* Keys, rates, admission, proxies, settings. */
+/* Keys, rates, admission, proxies, TLS, warming, settings. */
+#include <curl/curl.h>
+#include <zlib.h>
+
 #include "server.h"
 
 #include "base/digest.h"
@@ -117,6 +120,98 @@ static void test_admission(void **state)
     stop_server(&s);
 }
 
+static size_t keep(char *bytes, size_t size, size_t n, void *user)
+{
+    koe_buf_add(user, bytes, size * n);
+    return size * n;
+}
+
+/* HTTPS by a certificate made here; the client is libcurl. */
+static void test_tls(void **state)
+{
+    (void)state;
+    server s;
+    char *home = new_folder(), *cert = koe_path_join(home, "cert.pem"), *key = koe_path_join(home, "key.pem"), command[9000], url[100];
+    snprintf(command, sizeof command, "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 2 -keyout '%s' -out '%s' 2>/dev/null", key, cert);
+    if (system(command) != 0) {
+        remove_folder(home);
+        skip(); /* no openssl program */
+    }
+    start_server_in(&s, home, (const char *const[]){ "--tls-cert", cert, "--tls-key", key, "--access-log", "off", NULL });
+    koe_buf got = { 0 };
+    CURL *c = curl_easy_init();
+    snprintf(url, sizeof url, "https://127.0.0.1:%d/v1/audio/speech", s.port);
+    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+    curl_easy_setopt(c, CURLOPT_URL, url);
+    curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(c, CURLOPT_POSTFIELDS, "{\"input\": \"Nobody else hears this. Not a word of it.\", \"response_format\": \"wav\"}");
+    curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 0L);
+    curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 0L);
+    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, keep);
+    curl_easy_setopt(c, CURLOPT_WRITEDATA, &got);
+    curl_easy_setopt(c, CURLOPT_TIMEOUT, 20L);
+    assert_int_equal(curl_easy_perform(c), CURLE_OK);
+    assert_true(got.n > 10000);
+    assert_memory_equal(got.data, "RIFF", 4);
+    curl_slist_free_all(headers);
+    curl_easy_cleanup(c);
+    koe_buf_free(&got);
+    free(cert);
+    free(key);
+    stop_server(&s);
+}
+
+/* Phrases of a file are in the cache before anybody asks. */
+static void test_warm(void **state)
+{
+    (void)state;
+    server s;
+    char *home = new_folder(), *path = koe_path_join(home, "phrases");
+    static const char phrases[] = "Good morning.\n\n{\"input\": \"Good night.\", \"response_format\": \"pcm\"}\n{\"input\": 5}\n";
+    write_file(home, "phrases", phrases, sizeof phrases - 1);
+    start_server_in(&s, home, (const char *const[]){ "--warm", path, "--provider", "builtin", "--access-log", "off", NULL });
+    for (int i = 0; i < 500; i++) {
+        reply r = get(&s, "/status");
+        const bool done = r.body.data && strstr(r.body.data, "\"entries\":2");
+        reply_free(&r);
+        if (done) break;
+        nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+    }
+    reply r = speak(&s, "{\"input\": \"Good night.\", \"response_format\": \"pcm\"}");
+    assert_string_equal(header(&r, "X-Koe-Cache"), "hit");
+    assert_null(header(&r, "X-Koe-Warning"));
+    reply_free(&r);
+    r = speak(&s, "{\"input\": \"Good morning.\"}");
+    assert_string_equal(header(&r, "X-Koe-Cache"), "hit");
+    reply_free(&r);
+    free(path);
+    stop_server(&s);
+}
+
+static void test_gzip(void **state)
+{
+    (void)state;
+    server s;
+    start_server(&s, NULL);
+    reply plain = get(&s, "/v1/audio/voices"), zipped = ask(&s, "GET", "/v1/audio/voices", "Accept-Encoding: gzip, br\r\n", NULL);
+    assert_string_equal(header(&zipped, "Content-Encoding"), "gzip");
+    assert_null(header(&plain, "Content-Encoding"));
+    assert_true(zipped.whole && zipped.body.n < plain.body.n / 2);
+    koe_buf out = { 0 };
+    assert_true(koe_buf_reserve(&out, plain.body.n + 1));
+    z_stream z = { .next_in = (unsigned char *)zipped.body.data, .avail_in = (unsigned)zipped.body.n, .next_out = (unsigned char *)out.data,
+                   .avail_out = (unsigned)plain.body.n + 1 };
+    assert_int_equal(inflateInit2(&z, 15 + 16), Z_OK);
+    assert_int_equal(inflate(&z, Z_FINISH), Z_STREAM_END);
+    assert_int_equal(z.total_out, plain.body.n);
+    assert_memory_equal(out.data, plain.body.data, plain.body.n);
+    inflateEnd(&z);
+    koe_buf_free(&out);
+    reply_free(&plain);
+    reply_free(&zipped);
+    stop_server(&s);
+}
+
 static void test_settings(void **state)
 {
     (void)state;
@@ -154,7 +249,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_api_key),   cmocka_unit_test(test_key_file), cmocka_unit_test(test_rates),
-        cmocka_unit_test(test_admission), cmocka_unit_test(test_settings), cmocka_unit_test(test_document),
+        cmocka_unit_test(test_admission), cmocka_unit_test(test_tls),      cmocka_unit_test(test_warm),
+        cmocka_unit_test(test_gzip),      cmocka_unit_test(test_settings), cmocka_unit_test(test_document),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,126 @@
+/* The scheduler with jobs that only note their turns. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "server/sched.h"
+
+static void pause_ms(double ms) { nanosleep(&(struct timespec){ .tv_nsec = (long)(ms * 1e6) }, NULL); }
+
+/* A job of `left` turns; each writes its name and moves the deadline on. */
+typedef struct noted {
+    koe_job job;
+    char name;
+    int left;
+    double step_ms, work_ms, audio_s;
+    atomic_bool *park; /* parks while this is set; NULL: never */
+} noted;
+
+static char order[256];
+static atomic_size_t n_order;
+
+static koe_turn note(koe_job *j, double *audio_s)
+{
+    noted *n = (noted *)(void *)j;
+    if (n->park && atomic_load(n->park)) return KOE_TURN_PARKED;
+    order[atomic_fetch_add(&n_order, 1)] = n->name;
+    if (n->work_ms > 0) pause_ms(n->work_ms);
+    *audio_s = n->audio_s;
+    j->deadline_ms += n->step_ms;
+    return --n->left ? KOE_TURN_AGAIN : KOE_TURN_DONE;
+}
+
+static koe_sched *new_sched(int workers, size_t max_jobs)
+{
+    koe_sched *s = NULL;
+    assert_int_equal(koe_sched_create(&s, workers, workers, max_jobs, NULL), KOE_OK);
+    memset(order, 0, sizeof order);
+    atomic_store(&n_order, 0);
+    return s;
+}
+
+static koe_status add(koe_sched *s, noted *n, int *retry_s) { return koe_sched_add(s, &n->job, retry_s, NULL); }
+
+/* While a first job holds the only worker the others queue up; then those that have least audio in hand go first, batch last. */
+static void test_order(void **state)
+{
+    (void)state;
+    int retry_s;
+    koe_sched *s = new_sched(1, 100);
+    noted hold = { .job = { .turn = note }, .name = '-', .left = 1, .work_ms = 60 };
+    noted rich = { .job = { .turn = note, .deadline_ms = 5000 }, .name = 'r', .left = 2, .step_ms = 1000 };
+    noted poor = { .job = { .turn = note, .deadline_ms = 1000 }, .name = 'p', .left = 3, .step_ms = 1500 };
+    noted batch = { .job = { .turn = note, .deadline_ms = 0, .batch = true }, .name = 'b', .left = 2, .step_ms = 1 };
+    assert_int_equal(add(s, &hold, &retry_s), KOE_OK);
+    while (atomic_load(&n_order) == 0) pause_ms(1);
+    assert_int_equal(add(s, &batch, &retry_s), KOE_OK);
+    assert_int_equal(add(s, &rich, &retry_s), KOE_OK);
+    assert_int_equal(add(s, &poor, &retry_s), KOE_OK);
+    koe_sched_destroy(s);
+    assert_string_equal(order, "-ppprrbb");
+}
+
+/* Woken before, while or after it parks: a job always goes on, once. */
+static void test_park_and_wake(void **state)
+{
+    (void)state;
+    int retry_s;
+    koe_sched *s = new_sched(2, 100);
+    for (int i = 0; i < 100; i++) {
+        atomic_bool park = true;
+        noted n = { .job = { .turn = note }, .name = 'n', .left = 1, .park = &park };
+        atomic_store(&n_order, 0);
+        assert_int_equal(add(s, &n, &retry_s), KOE_OK);
+        if (i % 2) pause_ms(0.2 * (i % 5));
+        atomic_store(&park, false);
+        koe_sched_wake(s, &n.job);
+        for (int k = 0; k < 2000 && koe_sched_get_load(s).n_streams; k++) pause_ms(1);
+        assert_int_equal(koe_sched_get_load(s).n_streams, 0);
+        assert_int_equal(atomic_load(&n_order), 1);
+        assert_int_equal(koe_sched_get_load(s).n_parked, 0);
+    }
+    koe_sched_destroy(s);
+}
+
+/* A stream that costs more than half of the machine leaves no room for a second one; batch work may wait. */
+static void test_admission(void **state)
+{
+    (void)state;
+    int retry_s = 0;
+    atomic_bool park = true;
+    koe_sched *s = new_sched(1, 3);
+    noted costly = { .job = { .turn = note }, .name = 'c', .left = 1, .work_ms = 200, .audio_s = 0.25 };
+    noted idle = { .job = { .turn = note }, .name = 'i', .left = 1, .park = &park };
+    noted more = { .job = { .turn = note }, .name = 'm', .left = 1 };
+    noted batch[2] = { { .job = { .turn = note, .batch = true }, .left = 1, .park = &park }, { .job = { .turn = note, .batch = true }, .left = 1, .park = &park } };
+    assert_int_equal(add(s, &costly, &retry_s), KOE_OK);
+    while (koe_sched_get_load(s).n_streams) pause_ms(1);
+    assert_true(koe_sched_get_load(s).core_s_per_audio_s > 0.7);
+    assert_int_equal(add(s, &idle, &retry_s), KOE_OK); /* alone, it is let in at any cost */
+    assert_int_equal(add(s, &more, &retry_s), KOE_E_FULL);
+    assert_true(retry_s >= 1 && retry_s <= 60);
+    assert_int_equal(add(s, &batch[0], &retry_s), KOE_OK);
+    assert_int_equal(add(s, &batch[1], &retry_s), KOE_OK);
+    assert_int_equal(koe_sched_add(s, &(koe_job){ .turn = note, .batch = true }, &retry_s, NULL), KOE_E_FULL); /* three are enough */
+    while (koe_sched_get_load(s).n_parked < 3) pause_ms(1);
+    atomic_store(&park, false);
+    koe_sched_wake(s, &idle.job);
+    koe_sched_wake(s, &batch[0].job);
+    koe_sched_wake(s, &batch[1].job);
+    koe_sched_destroy(s);
+    assert_int_equal(atomic_load(&n_order), 4);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_order), cmocka_unit_test(test_park_and_wake), cmocka_unit_test(test_admission) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

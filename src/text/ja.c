@@ -45,8 +45,9 @@ koe_status koe_ja_open(koe_ja **out, const char *dir, koe_error *err)
 {
     koe_ja *j = calloc(1, sizeof *j);
     if (!j) return koe_fail(err, KOE_E_NOMEM, "Japanese tables");
-    koe_status st = koe_table_open(&j->words, dir, "ja_words.txt", '\n', err);
-    if (st == KOE_OK) st = koe_table_open(&j->kana, dir, "kana_ipa.tsv", '\t', err);
+    koe_status st = koe_table_read(&j->kana, koe_str_of(koe_ja_kana), '\t', err);
+    bool listed = st == KOE_OK && dir && koe_table_open(&j->words, dir, "ja_words.txt", '\n', NULL) == KOE_OK;
+    if (st == KOE_OK && !listed) st = koe_table_read(&j->words, KOE_STR(""), '\n', err);
     if (st == KOE_OK && !open_dictionary(j)) st = koe_fail(err, KOE_E_NOT_FOUND, "no MeCab dictionary (apt install mecab-ipadic-utf8)");
     if (st != KOE_OK) {
         koe_ja_close(j);

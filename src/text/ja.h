@@ -4,7 +4,10 @@
 #define KOE_TEXT_JA_H
 #include "text/front.h"
 
-/* dir: lexicon/ja. KOE_E_UNSUPPORTED when koe was built without MeCab, KOE_E_NOT_FOUND without its dictionary or the tables. */
+/* kana TAB symbols, a line each. */
+extern const char koe_ja_kana[];
+
+/* dir: lexicon/ja; without its list of words, words that MeCab splits stay apart. KOE_E_UNSUPPORTED when koe was built without MeCab, KOE_E_NOT_FOUND without its dictionary. */
 koe_status koe_ja_open(koe_ja **out, const char *dir, koe_error *err);
 void koe_ja_close(koe_ja *j);
 koe_status koe_ja_phonemise(koe_block *b, const koe_ja *j, koe_str text, size_t at, koe_error *err);

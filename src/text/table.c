@@ -36,19 +36,14 @@ koe_str koe_table_line(const koe_table *t, size_t *at)
     return key;
 }
 
-koe_status koe_table_open(koe_table *t, const char *dir, const char *name, char separator, koe_error *err)
+static koe_status make_index(koe_table *t, char separator, koe_error *err)
 {
-    char *path = koe_path_join(dir, name);
-    koe_status st = path ? koe_file_map(&t->file, path, err) : koe_fail(err, KOE_E_NOMEM, "table %s", name);
-    free(path);
-    if (st != KOE_OK) return st;
     t->separator = separator;
-    if (t->file.n >= UINT32_MAX) return koe_fail(err, KOE_E_LIMIT, "%s is too long", name);
     size_t n = 1;
     for (size_t i = 0; i < t->file.n; i++) n += t->file.p[i] == '\n';
     for (t->n_slots = 16; t->n_slots < 2 * n; t->n_slots *= 2) {}
     t->slot = calloc(t->n_slots, sizeof *t->slot);
-    if (!t->slot) return koe_fail(err, KOE_E_NOMEM, "table %s", name);
+    if (!t->slot) return koe_fail(err, KOE_E_NOMEM, "table");
     for (size_t at = 0; at < t->file.n;) {
         uint32_t start = (uint32_t)at;
         koe_str key = koe_table_line(t, &at);
@@ -59,8 +54,25 @@ koe_status koe_table_open(koe_table *t, const char *dir, const char *name, char 
     return KOE_OK;
 }
 
+koe_status koe_table_open(koe_table *t, const char *dir, const char *name, char separator, koe_error *err)
+{
+    char *path = koe_path_join(dir, name);
+    koe_status st = path ? koe_file_map(&t->file, path, err) : koe_fail(err, KOE_E_NOMEM, "table %s", name);
+    free(path);
+    if (st != KOE_OK) return st;
+    if (t->file.n >= UINT32_MAX) return koe_fail(err, KOE_E_LIMIT, "%s is too long", name);
+    return make_index(t, separator, err);
+}
+
+koe_status koe_table_read(koe_table *t, koe_str text, char separator, koe_error *err)
+{
+    t->file = (koe_mapping){ (const unsigned char *)text.p, text.n };
+    t->borrowed = true;
+    return make_index(t, separator, err);
+}
+
 void koe_table_close(koe_table *t)
 {
-    koe_file_unmap(&t->file);
+    if (!t->borrowed) koe_file_unmap(&t->file);
     free(t->slot);
 }

@@ -94,8 +94,8 @@ const koe_ja *koe_text_ja(koe_text *t)
         koe_error err = { 0 };
         char *dir = t->lexicon_dir ? koe_path_join(t->lexicon_dir, "ja") : NULL;
         t->tried_ja = true;
-        koe_status st = dir ? koe_ja_open(&t->ja, dir, &err) : koe_fail(&err, KOE_E_NOT_FOUND, "no folder of dictionaries");
-        if (st != KOE_OK) koe_log(KOE_LOG_WARN, "Japanese is read by espeak-ng: %s (koe pull lexicon)", err.message);
+        koe_status st = koe_ja_open(&t->ja, dir, &err);
+        if (st != KOE_OK) koe_log(KOE_LOG_WARN, "Japanese is read by espeak-ng: %s", err.message);
         free(dir);
     }
     const koe_ja *j = t->ja;

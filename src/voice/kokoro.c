@@ -187,6 +187,8 @@ static koe_status find_parts(kokoro *k, const koe_voices_setup *setup, koe_error
     if (st == KOE_OK) st = scan_voices(k, k->dir, err);
     if (st == KOE_OK && k->n_voice == 0 && given) st = scan_voices(k, home, err);
     k->is_v019 = find_v019(k);
+    if (st == KOE_OK && given && k->n_voice == 0)
+        st = koe_fail(err, KOE_E_NOT_FOUND, "%s has no voices: put NAME.bin files into %s/voices, or run `koe pull kokoro`", k->model, k->dir);
     if (st == KOE_OK) st = read_vocab(k, k->dir, err);
     if (st == KOE_OK && k->model)
         st = koe_acoustic_create(&k->acoustic, k->model, setup->pool, setup->precision, inspect, k, err);

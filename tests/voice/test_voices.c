@@ -113,6 +113,10 @@ static void test_missing_parts(void **state)
     assert_int_equal(koe_voices_open(&v, &(koe_voices_setup){ .home = home, .model = in_home("none.onnx") }, &err),
                      KOE_E_NOT_FOUND);
     assert_int_equal(koe_voices_open(&v, &(koe_voices_setup){ .home = home, .model = home }, &err), KOE_E_FORMAT);
+    unlink(in_home("kokoro/voices/af_own.bin"));
+    link_data("kokoro_float.onnx", "alone.onnx"); /* asked for by name, and no voices anywhere: an error, not another voice */
+    assert_int_equal(koe_voices_open(&v, &(koe_voices_setup){ .home = home, .model = in_home("alone.onnx") }, &err), KOE_E_NOT_FOUND);
+    assert_non_null(strstr(err.message, "no voices"));
     remove_home();
 }
 

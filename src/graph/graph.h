@@ -14,7 +14,7 @@ typedef struct koe_session koe_session;
 typedef struct koe_session_options {
     koe_pool *pool; /* borrowed, may be NULL: one thread */
     int precision; /* KOE_PRECISION_* */
-    const char *passes; /* e.g. "-snake,-fold": passes to leave out; NULL: all */
+    const char *passes; /* e.g. "-snake,-fold": passes to leave out, and "-toom": convolutions by their definition; NULL: all */
     const char *const *taps; /* names of inner tensors to keep as extra outputs after the graph's own */
     size_t n_taps;
     const char *packed; /* a file of packed weights, used when it fits the model, this machine and the options; NULL: none */

@@ -35,6 +35,7 @@ struct koe_session {
     koe_onnx_model *model;
     koe_pool *pool;
     int precision;
+    bool no_toom;
     koe_plan *plan; /* the main graph */
     koe_slot *slot;
     int n_slot, cap_slot;

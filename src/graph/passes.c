@@ -283,6 +283,7 @@ koe_status koe_graph_passes(koe_session *s, const char *passes, koe_error *err)
     koe_status st = KOE_OK;
     int before = count_nodes(s->plan);
     const bool dead = wanted(passes, "dead"), folds = wanted(passes, "fold");
+    s->no_toom = !wanted(passes, "toom"); /* not a change of the graph, but one of how it is computed */
     if (folds) st = fold_all(s, err);
     report(s, "fold", folds ? before - count_nodes(s->plan) : -1);
     before = count_nodes(s->plan);

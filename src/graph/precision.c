@@ -28,6 +28,7 @@ static void set(koe_session *s, koe_plan *plan, bool *exact)
         for (int k = 0; k < node->n_out; k++) needed |= node->out[k] >= 0 && exact[node->out[k]] && !hides(node);
         if (needed) koe_graph_reads(node, mark, exact);
         node->precision = needed ? KOE_PRECISION_F32 : s->precision;
+        node->no_toom = s->no_toom;
         for (int k = 0; k < node->n_body; k++) set(s, node->body[k], exact);
     }
 }

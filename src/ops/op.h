@@ -79,6 +79,7 @@ struct koe_node {
     unsigned packed; /* bit i: constant input i was packed */
     struct koe_session *session; /* while prepare() runs */
     int precision; /* KOE_PRECISION_*: what prepare() should pack weights for */
+    bool no_toom; /* convolutions as the sums that define them: passes "-toom" */
     struct koe_plan **body; /* compiled subgraphs, in the order of the graph attributes */
     int n_body;
     const int *release; /* value slots that nobody reads after this node */

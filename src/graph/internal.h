@@ -29,6 +29,7 @@ typedef struct koe_slot {
     koe_value constant; /* kind KOE_VALUE_NONE when it changes */
     int plan; /* id of the plan that defines it */
     int tap; /* index of the tap that it is, -1: none */
+    bool stays_wide; /* a half-precision result need not be narrowed: all of its readers would widen it again */
 } koe_slot;
 
 struct koe_session {

@@ -282,6 +282,19 @@ static koe_status find_last(koe_session *s, koe_plan *plan, int *last, koe_error
     return st;
 }
 
+static void read_as_it_is(void *arg, int slot) { ((koe_slot *)arg)[slot].stays_wide = false; }
+
+/* Which results may stay float32 where the graph says float16: those that only operators of the "widen" kind read. */
+static void find_wide(koe_session *s, const koe_plan *plan)
+{
+    for (int i = 0; i < plan->n_node; i++) {
+        const koe_node *node = plan->node[i];
+        if (!(node->op->flags & KOE_OP_WIDEN_HALF)) koe_graph_reads(node, read_as_it_is, s->slot);
+        for (int k = 0; k < node->n_body; k++) find_wide(s, node->body[k]);
+    }
+    for (int i = 0; i < plan->n_out; i++) s->slot[plan->out[i]].stays_wide = false;
+}
+
 static void count_read(void *arg, int slot) { ((int *)arg)[slot]++; }
 
 koe_status koe_graph_finish(koe_session *s, koe_error *err)
@@ -298,6 +311,8 @@ koe_status koe_graph_finish(koe_session *s, koe_error *err)
         if (v->kind == KOE_VALUE_TENSOR && !is_aligned(&v->t)) st = align_constant(s, &v->t, err);
     }
     if (st != KOE_OK) return st;
+    for (int i = 0; i < s->n_slot; i++) s->slot[i].stays_wide = s->slot[i].tap < 0;
+    find_wide(s, s->plan);
     int *last = calloc((size_t)s->n_slot + 1, sizeof *last);
     if (!last) return koe_fail(err, KOE_E_NOMEM, "plan");
     st = find_last(s, s->plan, last, err);

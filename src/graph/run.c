@@ -154,7 +154,8 @@ void koe_widen(float *out, const koe_tensor *t)
         for (size_t i = 0; i < n; i++) out[i] = koe_bf16_to_f32(((const uint16_t *)t->data)[i]);
 }
 
-/* Runs the operator on float32 copies of its half-precision inputs, then narrows its float32 outputs. */
+/* Runs the operator on float32 copies of its half-precision inputs, then narrows those of its float32 outputs that somebody reads as such:
+ * as in ONNX Runtime, neither time nor range (a square of 300 is no float16) is lost in between. */
 static koe_status run_widened(koe_run *r, koe_op_ctx *c, koe_dtype half, koe_error *err)
 {
     int n_in = c->n_in, n_out = c->n_out;
@@ -192,6 +193,12 @@ static koe_status run_widened(koe_run *r, koe_op_ctx *c, koe_dtype half, koe_err
             *v = (koe_value){ 0 };
             continue;
         }
+        if (r->session->slot[c->node->out[i]].stays_wide) {
+            *real_out[i] = *v;
+            real_out[i]->stands_for = half;
+            *v = (koe_value){ 0 };
+            continue;
+        }
         koe_tensor *t;
         st = koe_out(c, i, half, v->t.n_dim, v->t.dim, &t, err);
         if (st != KOE_OK) break;
@@ -218,7 +225,8 @@ koe_status koe_run_node(koe_run *r, const koe_node *node, koe_error *err)
     for (int i = 0; i < node->n_in; i++) {
         const koe_value *v = node->in[i] >= 0 ? &r->value[node->in[i]] : NULL;
         c.in[i] = v && v->kind != KOE_VALUE_NONE ? v : NULL;
-        if (c.in[i] && v->kind == KOE_VALUE_TENSOR && is_half(v->t.dtype)) half = v->t.dtype;
+        if (c.in[i] && v->stands_for != KOE_DTYPE_NONE) half = v->stands_for;
+        else if (c.in[i] && v->kind == KOE_VALUE_TENSOR && is_half(v->t.dtype)) half = v->t.dtype;
     }
     for (int i = 0; i < node->n_out; i++) {
         c.out[i] = node->out[i] >= 0 ? &r->value[node->out[i]] : NULL;

@@ -27,11 +27,12 @@ struct koe_value {
     koe_buffer *buffer; /* owner of t.data; NULL when borrowed for the whole run (weights, graph inputs) */
     koe_value *item; /* sequences */
     size_t n_item;
+    koe_dtype stands_for; /* the half-precision type that the graph gives this float32 tensor, else KOE_DTYPE_NONE */
 };
 
 enum {
     /* float16 (and bfloat16) inputs are widened to float32 before run(), and float32 outputs narrowed after it, by the
-     * executor: the operator itself then needs no code for half precision. */
+     * executor: the operator itself then needs no code for half precision. Between two such operators the tensor stays float32. */
     KOE_OP_WIDEN_HALF = 1,
     /* Depends on more than its inputs (random numbers): never folded, never shared. */
     KOE_OP_IMPURE = 2,

@@ -26,7 +26,7 @@ static const koe_setting table[] = {
     TEXT("home", "DIR", "folder of models; empty: ~/.local/share/koe", home, ""),
     TEXT_ALSO("model", "FILE", "a Kokoro or Piper .onnx to speak with instead of the installed one", model,
               "KOKORO_MODEL_PATH,PIPER_MODEL_PATH"),
-    ONE_OF("precision", "of the model's arithmetic", precision, "f32", "f32|bf16|int8|auto"),
+    ONE_OF("precision", "of the model's arithmetic", precision, "auto", "f32|bf16|int8|auto"),
     { "provider", "WORD", "who speaks when a request names neither voice nor model", KOE_SETTING_TEXT, AT(provider), "auto", 0, 0,
       "auto|kokoro|piper|builtin", "TTS_PROVIDER" },
     TEXT_ALSO("voice", "NAME", "the voice when a request names none; empty: the best installed", voice, "KOKORO_SPEAKER"),

@@ -43,7 +43,8 @@ typedef struct koe_request {
     double speed; /* 0.25 to 4.0; 0: 1.0 */
     uint64_t seed; /* of the model's random nodes */
     bool zero_noise; /* no randomness at all, for comparisons */
-    bool ssml;
+    bool ssml; /* text is an SSML 1.1 document */
+    bool no_tags; /* brackets are text; else [pause:1.5s], [word](/phonemes/), [voice:NAME], [rate:1.2] ... direct the speaker */
     bool phonemes; /* text is phonemes */
     bool no_normalize;
     double pause_scale; /* of the pauses between sentences and clauses, up to 10; 0: 1.0 */
@@ -67,6 +68,7 @@ typedef struct koe_audio {
     size_t text_at, text_n; /* bytes of the text it covers */
     const char *engine; /* "kokoro", "piper" or "builtin": who spoke */
     const char *voice; /* the voice as resolved */
+    const char *warnings; /* what could not be done as the text asks, "; " between; "": nothing. Of the whole request */
 } koe_audio;
 
 /* Returns false to stop: koe_speak() then returns KOE_E_CANCELLED. */

@@ -11,7 +11,7 @@
 
 typedef struct phoneme_options {
     const char *lang, *alphabet, *home;
-    bool normalize_only, explain, json, no_normalize;
+    bool normalize_only, explain, json, no_normalize, ssml, no_tags;
 } phoneme_options;
 
 /* The slice of UTF-8 text from code point `at`, `n` of them. */
@@ -126,7 +126,7 @@ static koe_status phonemes(const phoneme_options *o, koe_text_options *how, koe_
     char *lexicon = home ? koe_path_join(home, "lexicon") : NULL;
     const koe_text_setup setup = { .lexicon_dir = lexicon };
     koe_status st = koe_text_open(&t, &setup, err);
-    if (st == KOE_OK) st = read_lines(t, text, how, o, err);
+    if (st == KOE_OK) st = o->ssml ? read_line(t, text, how, o, err) : read_lines(t, text, how, o, err);
     koe_text_close(t);
     free(lexicon);
     free(home);
@@ -147,6 +147,8 @@ int koe_cmd_phonemes(int argc, char **argv)
         { .name = "explain", .help = "show each word with its phonemes", .on = &o.explain },
         { .name = "json", .help = "one JSON object for each line, with its words", .on = &o.json },
         { .name = "alphabet", .value = "A", .help = "misaki (Kokoro) or espeak (Piper) (default: misaki)", .text = &o.alphabet },
+        { .name = "ssml", .help = "the text is one SSML document", .on = &o.ssml },
+        { .name = "no-tags", .help = "brackets are text: no [word](/phonemes/), [pause:1s], ...", .on = &o.no_tags },
         { .name = "no-normalize", .help = "read the text as it is written", .on = &o.no_normalize },
         { .name = "home", .value = "DIR", .help = "folder of models and dictionaries", .text = &o.home },
     };
@@ -160,6 +162,7 @@ int koe_cmd_phonemes(int argc, char **argv)
         koe_buf text = { 0 };
         const char *source;
         koe_text_options how = { .lang = koe_str_of(o.lang), .no_normalize = o.no_normalize };
+        how.markup = o.ssml ? KOE_MARKUP_SSML : o.no_tags ? KOE_MARKUP_NONE : KOE_MARKUP_TAGS;
         if (choose_alphabet(&how, &o, &err) != KOE_OK) {
             status = koe_args_wrong(&line, "%s", err.message);
         } else {

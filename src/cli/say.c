@@ -34,7 +34,7 @@ static void catch_signals(void)
 /* The options as given. */
 typedef struct say_options {
     const char *voice, *speed, *output, *format, *lang, *seed, *timings, *model, *home, *threads, *precision, *noise;
-    bool ssml, phonemes, no_normalize;
+    bool ssml, no_tags, phonemes, no_normalize;
 } say_options;
 
 /* One utterance on its way. */
@@ -187,7 +187,7 @@ static koe_status read_options(koe_request *q, koe_engine_options *eo, const say
 {
     int64_t seed = 0, threads = 0;
     *q = (koe_request){
-        .voice = o->voice, .lang = o->lang, .ssml = o->ssml, .phonemes = o->phonemes, .no_normalize = o->no_normalize
+        .voice = o->voice, .lang = o->lang, .ssml = o->ssml, .no_tags = o->no_tags, .phonemes = o->phonemes, .no_normalize = o->no_normalize
     };
     *eo = (koe_engine_options){ .home = o->home, .model = o->model, .precision = o->precision };
     koe_status st = koe_args_number(&q->speed, o->speed, "--speed", 0.25, 4.0, err);
@@ -246,6 +246,7 @@ int koe_cmd_say(int argc, char **argv)
           NULL, NULL },
         { "lang", 'l', "L", "language of the text: en-us, en-gb, es, fr, ... (default: the voice's)", &o.lang, NULL, NULL },
         { "ssml", 0, NULL, "the text is SSML", NULL, &o.ssml, NULL },
+        { "no-tags", 0, NULL, "brackets are text: no [pause:1s], [voice:NAME], ...", NULL, &o.no_tags, NULL },
         { "seed", 0, "N", "of the model's random numbers (default: 0)", &o.seed, NULL, NULL },
         { "noise", 0, "zero", "no random numbers at all", &o.noise, NULL, NULL },
         { "phonemes", 0, NULL, "the text is phonemes", NULL, &o.phonemes, NULL },

@@ -1,9 +1,12 @@
 /* speak.c - a request from its text to its last sample. */
 #include <assert.h>
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "audio/audio.h"
+#include "audio/resample.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "synth/engine.h"
@@ -13,10 +16,19 @@ enum {
     MAX_TEXT_BYTES = 64 << 20,
     /* Of a segment, though Kokoro would take 510: memory grows with the longest segment (docs/speed.md), the voice gains nothing. */
     SEGMENT_PHONEMES = 250,
+    MAX_VOICES = 64, /* of one text */
+    MAX_WARNING_BYTES = 4000,
 };
 static const double min_speed = 0.25, max_speed = 4, max_pause_scale = 10;
 /* Edges of a segment: short enough for a plosive at the very start, long enough not to click. */
 static const double fade_ms = 3;
+static const double ramp_ms = 8; /* from silence to full volume, when the text changes it */
+
+/* A voice that the text asks for. */
+typedef struct other_voice {
+    char *name; /* as written */
+    koe_voice voice; /* the request's when there is no such one */
+} other_voice;
 
 struct koe_speaking {
     const koe_request *q;
@@ -25,7 +37,10 @@ struct koe_speaking {
     size_t next; /* segment */
     koe_str text;
     double speed;
-    koe_voice voice;
+    koe_voice voice; /* the request's */
+    other_voice *other;
+    size_t n_other;
+    koe_buf warnings;
     koe_segments segments;
     koe_speech speech;
     float *audio; /* a segment as it is handed over */
@@ -42,6 +57,9 @@ void koe_speaking_close(koe_speaking *s)
     if (!s) return;
     koe_segments_free(&s->segments);
     koe_speech_free(&s->speech);
+    for (size_t i = 0; i < s->n_other; i++) free(s->other[i].name);
+    free(s->other);
+    koe_buf_free(&s->warnings);
     free(s->audio);
     free(s->word);
     free(s);
@@ -59,28 +77,106 @@ static koe_status check_request(koe_speaking *s, const koe_request *q, koe_error
         return koe_fail(err, KOE_E_LIMIT, "a text of %zu bytes, the limit of one request is %d", s->text.n, MAX_TEXT_BYTES);
     if (!(q->pause_scale >= 0 && q->pause_scale <= max_pause_scale))
         return koe_fail(err, KOE_E_ARGUMENT, "pauses times %g are not within 0 to %g", q->pause_scale, max_pause_scale);
-    if (q->ssml) return koe_fail(err, KOE_E_UNSUPPORTED, "SSML is not read yet; send plain text");
     return KOE_OK;
+}
+
+/* ---- voices ---- */
+
+static void warn(koe_speaking *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* To the log and to the listener, once. */
+static void warn(koe_speaking *s, const char *format, ...)
+{
+    char text[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (s->warnings.n && strstr(s->warnings.data, text)) return;
+    koe_log(KOE_LOG_WARN, "%s", text);
+    if (s->warnings.n > MAX_WARNING_BYTES) return;
+    if (s->warnings.n) koe_buf_adds(&s->warnings, "; ");
+    koe_buf_adds(&s->warnings, text);
+}
+
+static const char *warnings_of(const koe_speaking *s) { return s->warnings.data ? s->warnings.data : ""; }
+
+/* What of the options depends on who speaks which language; lang n == 0: the voice's own. */
+static koe_status describe_voice(koe_text_options *opt, const koe_voice *v, koe_str lang, koe_error *err)
+{
+    const koe_lang *l = lang.n ? koe_lang_find(lang) : NULL;
+    opt->lang = lang.n ? lang : koe_str_of(v->lang);
+    opt->alphabet = v->alphabet;
+    opt->espeak_voice = koe_str_of(l ? l->espeak : v->espeak_voice);
+    opt->max_phonemes = v->max_phonemes < SEGMENT_PHONEMES ? v->max_phonemes : SEGMENT_PHONEMES;
+    if (opt->phonemes && v->alphabet == KOE_ALPHABET_NONE)
+        return koe_fail(err, KOE_E_ARGUMENT, "voice '%s' speaks text, not phonemes", v->name);
+    return KOE_OK;
+}
+
+static const koe_voice *known_voice(const koe_speaking *s, koe_str name)
+{
+    if (!name.n) return &s->voice;
+    for (size_t i = 0; i < s->n_other; i++)
+        if (koe_str_is(name, s->other[i].name)) return &s->other[i].voice;
+    return NULL;
+}
+
+/* A voice that is missing is not worth losing the speech for: the request's own goes on, and a warning says so. */
+static koe_status add_voice(koe_speaking *s, koe_str name, koe_error *err)
+{
+    koe_error why = { 0 };
+    if (s->n_other == MAX_VOICES) return koe_fail(err, KOE_E_LIMIT, "more than %d voices in one text", MAX_VOICES);
+    other_voice *other = reallocarray(s->other, s->n_other + 1, sizeof *other);
+    if (!other) return koe_fail(err, KOE_E_NOMEM, "voices");
+    s->other = other;
+    other += s->n_other;
+    if (!(other->name = koe_str_dup(name))) return koe_fail(err, KOE_E_NOMEM, "voices");
+    s->n_other++;
+    koe_status st = koe_voice_find(&other->voice, s->engine->voices, name, &why);
+    if (st == KOE_E_NOMEM) return koe_fail(err, st, "%s", why.message);
+    if (st != KOE_OK) other->voice = s->voice;
+    if (st != KOE_OK) warn(s, "%s: voice '%s' goes on", why.message, s->voice.name);
+    return KOE_OK;
+}
+
+/* koe_text_voice_fn */
+static koe_status change_voice(void *user, koe_str name, koe_str lang, koe_text_options *opt, koe_error *err)
+{
+    koe_speaking *s = user;
+    koe_status st = known_voice(s, name) ? KOE_OK : add_voice(s, name, err);
+    if (st != KOE_OK) return st;
+    const koe_voice *v = known_voice(s, name);
+    if (!lang.n && v == &s->voice) lang = koe_str_of(s->q->lang);
+    return describe_voice(opt, v, lang, err);
 }
 
 static koe_status make_segments(koe_speaking *s, koe_engine *e, koe_error *err)
 {
     const koe_request *q = s->q;
-    koe_str asked = koe_str_of(q->lang);
-    const koe_lang *lang = asked.n ? koe_lang_find(asked) : NULL;
-    const koe_text_options opt = {
-        .lang = asked.n ? asked : koe_str_of(s->voice.lang),
-        .alphabet = s->voice.alphabet,
-        .espeak_voice = koe_str_of(lang ? lang->espeak : s->voice.espeak_voice),
-        .max_phonemes = s->voice.max_phonemes < SEGMENT_PHONEMES ? s->voice.max_phonemes : SEGMENT_PHONEMES,
+    koe_text_options opt = {
         .first_max_phonemes = q->first_segment_phonemes,
         .no_normalize = q->no_normalize,
         .pause_scale = q->pause_scale,
         .phonemes = q->phonemes,
+        .markup = q->ssml ? KOE_MARKUP_SSML : q->no_tags ? KOE_MARKUP_NONE : KOE_MARKUP_TAGS,
+        .for_voice = change_voice,
+        .user = s,
     };
-    if (q->phonemes && s->voice.alphabet == KOE_ALPHABET_NONE)
-        return koe_fail(err, KOE_E_ARGUMENT, "voice '%s' speaks text, not phonemes", s->voice.name);
-    return koe_text_segments(&s->segments, e->text, s->text, &opt, err);
+    koe_status st = describe_voice(&opt, &s->voice, koe_str_of(q->lang), err);
+    return st == KOE_OK ? koe_text_segments(&s->segments, e->text, s->text, &opt, err) : st;
+}
+
+/* Says what of the text's prosody the voices cannot do. */
+static void check_prosody(koe_speaking *s)
+{
+    for (size_t i = 0; i < s->segments.n; i++) {
+        const koe_segment *g = &s->segments.segment[i];
+        const koe_voice *v = known_voice(s, g->voice);
+        bool pitch = false;
+        for (size_t k = 0; g->prosody && k < g->n_word && !pitch; k++)
+            pitch = g->prosody[k].pitch_st != 0 || g->prosody[k].pitch_hz != 0 || g->prosody[k].pitch_to_hz != 0;
+        if (pitch && !v->has_pitch) warn(s, "the pitch of voice '%s' cannot be changed: its engine, %s, has no control of it", v->name, v->engine);
+    }
 }
 
 static koe_status prepare(koe_speaking *s, koe_engine *e, const koe_request *q, koe_error *err)
@@ -89,6 +185,7 @@ static koe_status prepare(koe_speaking *s, koe_engine *e, const koe_request *q, 
     if (st == KOE_OK) st = koe_voice_find(&s->voice, e->voices, koe_str_of(q->voice), err);
     if (st == KOE_OK) st = make_segments(s, e, err);
     if (st == KOE_OK && s->segments.n == 0) st = koe_fail(err, KOE_E_ARGUMENT, "the text has nothing to say");
+    if (st == KOE_OK) check_prosody(s);
     return st;
 }
 
@@ -116,15 +213,66 @@ static double place(const koe_speaking *s, koe_audio_span span, size_t sample)
     return (double)(s->n_done + inside) / s->rate_hz;
 }
 
+/* ---- samples ---- */
+
+/* The speech at the rate of the request: a voice inside the text may have another. */
+static koe_status change_rate(koe_speech *speech, int rate_hz, koe_error *err)
+{
+    koe_resampler *r = NULL;
+    const double ratio = (double)rate_hz / speech->rate_hz;
+    const size_t cap = (size_t)((double)speech->n_samples * ratio) + 2;
+    float *out = malloc(cap * sizeof *out);
+    koe_status st = out ? koe_resampler_open(&r, speech->rate_hz, rate_hz, err) : koe_fail(err, KOE_E_NOMEM, "%zu samples", cap);
+    size_t n = 0, taken = 0;
+    while (st == KOE_OK && taken < speech->n_samples) {
+        taken += koe_resampler_put(r, speech->samples + taken, speech->n_samples - taken);
+        if (taken == speech->n_samples) koe_resampler_end(r);
+        n += koe_resampler_read(r, out + n, cap - n);
+    }
+    koe_resampler_close(r);
+    if (st != KOE_OK) {
+        free(out);
+        return st;
+    }
+    free(speech->samples);
+    for (size_t i = 0; i < speech->n_word; i++) {
+        const size_t from = (size_t)((double)speech->word[i].from * ratio), to = (size_t)((double)speech->word[i].to * ratio);
+        speech->word[i] = (koe_word_time){ from < n ? from : n, to < n ? to : n };
+    }
+    speech->samples = out;
+    speech->n_samples = n;
+    speech->cap_samples = cap;
+    speech->rate_hz = rate_hz;
+    return KOE_OK;
+}
+
+/* The loudness that the text asks for, word by word, in ramps that do not click. */
+static void apply_gain(koe_speech *speech, const koe_segment *segment)
+{
+    if (!segment->prosody || !speech->n_samples) return;
+    const double step = 1 / (ramp_ms / 1000 * speech->rate_hz);
+    double gain = segment->prosody[0].gain;
+    size_t word = 0;
+    for (size_t i = 0; i < speech->n_samples; i++) {
+        while (word + 1 < speech->n_word && speech->word[word + 1].from <= i) word++;
+        const double want = segment->prosody[word].gain;
+        gain = want > gain ? fmin(want, gain + step) : fmax(want, gain - step);
+        speech->samples[i] = (float)(speech->samples[i] * gain);
+    }
+}
+
 /* What the model said -> what the listener gets: s->audio, *n samples with the pause, and s->word. */
 static koe_status finish_segment(koe_speaking *s, const koe_segment *segment, size_t *n, koe_error *err)
 {
     koe_speech *speech = &s->speech;
     s->n_bad += koe_audio_clean(speech->samples, speech->n_samples);
+    koe_status st = speech->rate_hz == s->rate_hz || !speech->n_samples ? KOE_OK : change_rate(speech, s->rate_hz, err);
+    if (st != KOE_OK) return st;
     koe_audio_span span = koe_audio_trim(speech->samples, speech->n_samples, s->rate_hz);
-    size_t n_pause = koe_audio_samples(segment->pause_s / s->speed, s->rate_hz);
+    size_t n_pause = koe_audio_samples(segment->pause_exact ? segment->pause_s : segment->pause_s / s->speed, s->rate_hz);
     *n = span.n + n_pause;
-    koe_status st = koe_audio_limit(speech->samples + span.at, span.n, s->rate_hz, err);
+    apply_gain(speech, segment);
+    st = koe_audio_limit(speech->samples + span.at, span.n, s->rate_hz, err);
     if (st == KOE_OK) st = reserve(s, *n, segment->n_word, err);
     if (st != KOE_OK) return st;
     koe_audio_fade(speech->samples + span.at, span.n, s->rate_hz, fade_ms);
@@ -176,7 +324,8 @@ void koe_speaking_about(const koe_speaking *s, koe_audio *out)
                         .segment = s->next,
                         .n_segments = s->segments.n,
                         .engine = s->voice.engine,
-                        .voice = s->voice.name };
+                        .voice = s->voice.name,
+                        .warnings = warnings_of(s) };
 }
 
 koe_status koe_speaking_next(koe_speaking *s, koe_audio *out, koe_error *err)
@@ -187,14 +336,13 @@ koe_status koe_speaking_next(koe_speaking *s, koe_audio *out, koe_error *err)
     const koe_voice_job job = {
         .segment = segment, .speed = s->speed, .seed = s->q->seed, .zero_noise = s->q->zero_noise, .cancel = s->q->cancel
     };
+    const koe_voice *voice = known_voice(s, segment->voice);
     size_t n = 0;
-    koe_status st = koe_voice_speak(&s->speech, &s->voice, &job, err);
-    if (st == KOE_OK && s->rate_hz && s->rate_hz != s->speech.rate_hz)
-        st = koe_fail(err, KOE_E_FORMAT, "the voice went from %d Hz to %d Hz", s->rate_hz, s->speech.rate_hz);
-    if (st == KOE_OK) {
-        s->rate_hz = s->speech.rate_hz;
-        st = finish_segment(s, segment, &n, err);
-    }
+    koe_status st = KOE_OK;
+    if (segment->phonemes.n || segment->n_word) st = koe_voice_speak(&s->speech, voice, &job, err);
+    else s->speech.n_samples = s->speech.n_word = 0; /* only a pause */
+    if (st == KOE_OK && !s->rate_hz) s->rate_hz = segment->phonemes.n && voice == &s->voice ? s->speech.rate_hz : s->voice.rate_hz;
+    if (st == KOE_OK) st = finish_segment(s, segment, &n, err);
     if (st != KOE_OK) return st;
     *out = (koe_audio){
         .samples = s->audio,
@@ -206,8 +354,9 @@ koe_status koe_speaking_next(koe_speaking *s, koe_audio *out, koe_error *err)
         .n_segments = s->segments.n,
         .text_at = segment->text_at,
         .text_n = segment->text_n,
-        .engine = s->voice.engine,
-        .voice = s->voice.name,
+        .engine = voice->engine,
+        .voice = voice->name,
+        .warnings = warnings_of(s),
     };
     s->n_done += n;
     if (++s->next == s->segments.n) log_result(s);

@@ -419,7 +419,7 @@ koe_status koe_assemble_end(koe_assembly *a, koe_str input, koe_error *err)
     memcpy(s, a->segments.data, a->segments.n);
     koe_segment *last = &s[n - 1];
     last->text_n = input.n - last->text_at;
-    last->pause_s = 0;
+    if (!last->pause_exact) last->pause_s = 0;
     if (!n_silent) return KOE_OK;
     koe_word *word = koe_arena_array(&out->arena, last->n_word + n_silent, sizeof *word);
     const char **rule = koe_arena_array(&out->arena, last->n_word + n_silent, sizeof *rule);

@@ -42,6 +42,16 @@ static void apply_stress_link(koe_english *e, koe_en_tokens *t, const koe_link *
     for (size_t i = from; i < to; i++) t->token[i].stress = stress, t->token[i].num_flags = flags ? flags : "";
 }
 
+/* IPA in misaki's symbols. */
+static koe_str misaki_of(koe_english *e, koe_str ipa)
+{
+    koe_buf out = { 0 };
+    koe_misaki_of_ipa(&out, ipa, koe_lang_find(e->british ? KOE_STR("en-gb") : KOE_STR("en-us")));
+    koe_str s = koe_en_printf(e, "%.*s", KOE_STR_ARG(koe_buf_str(&out)));
+    koe_buf_free(&out);
+    return s;
+}
+
 static void apply_links(koe_english *e, koe_en_tokens *t, size_t base, const koe_link *link, size_t n_link)
 {
     size_t out = 0, k = 0;
@@ -53,18 +63,16 @@ static void apply_links(koe_english *e, koe_en_tokens *t, size_t base, const koe
             t->token[out++] = t->token[i++];
             continue;
         }
-        koe_str v = link[k].value;
-        bool spoken = v.n > 1 && v.p[0] == '/' && v.p[v.n - 1] == '/';
+        koe_str v = koe_link_phonemes(&link[k]);
+        bool spoken = v.n > 0;
         if (!spoken) apply_stress_link(e, t, &link[k], i, end);
         else {
-            while (v.n && v.p[0] == '/') v.p++, v.n--;
-            while (v.n && v.p[v.n - 1] == '/') v.n--;
             koe_en_token *head = &t->token[i];
             const koe_en_token *last = &t->token[end - 1];
             head->text.n = last->at + last->text.n - head->at;
             head->space = last->space;
             head->done = true;
-            head->phonemes = v;
+            head->phonemes = link[k].is_ipa ? misaki_of(e, v) : v;
             head->tag = KOE_TAG_NNP;
         }
         for (size_t j = i; j < (spoken ? i + 1 : end); j++) t->token[out++] = t->token[j];

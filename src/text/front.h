@@ -51,6 +51,10 @@ void koe_normal_replace(koe_normal *t, size_t at, size_t n, koe_str by);
 /* Where in the input normal byte `at` came from: exact in kept text, in proportion in replaced text. `hint` (may start as 0) remembers
  * the span between calls, so that a walk in order is linear. */
 size_t koe_normal_source(const koe_normal *t, size_t at, size_t *hint);
+/* The way back: where input byte `text_at` is in the normal text. */
+size_t koe_normal_place(const koe_normal *t, size_t text_at, size_t *hint);
+/* What of the input normal bytes [at, at + n) came from: all of what was replaced as a whole, and nothing of what was left out around. */
+void koe_normal_range(const koe_normal *t, size_t at, size_t n, size_t *hint, size_t *text_at, size_t *text_n);
 /* `outer` was made from the text of `inner`: makes outer's spans point to what inner's point to. */
 void koe_normal_compose(koe_normal *outer, const koe_normal *inner);
 
@@ -74,17 +78,20 @@ typedef struct koe_piece {
     koe_break brk;
 } koe_piece;
 
-/* [word](value) in the text: the writer says how the word is spoken. Offsets of the normal text, brackets and value taken out. */
+/* The writer says how a word is spoken (markup.h). Offsets of the normal text. */
 typedef struct koe_link {
     size_t at, n;
-    koe_str value; /* borrowed from the input */
+    koe_str value; /* "/phonemes/", "+1", "#a#"; borrowed from the markup */
+    bool is_ipa; /* of phonemes */
 } koe_link;
 
 typedef struct koe_block {
     koe_text *t;
     const koe_text_options *opt;
     const koe_lang *lang;
-    koe_str input; /* all of it */
+    const struct koe_marked *marked; /* the whole text */
+    size_t next_span; /* of it: the first that is not yet dealt with */
+    koe_str input; /* its plain text */
     size_t text_at, text_n; /* of the input: this block */
     koe_break end; /* how the block ends */
     koe_normal normal;
@@ -134,6 +141,11 @@ koe_status koe_espeak_safe(koe_text *t, koe_buf *out, koe_str voice, koe_str tex
 /* misaki's symbols for espeak-ng's tied IPA: English (section 7 of its rules) or any other language. Appended to `out`. */
 void koe_misaki_english(koe_buf *out, koe_str ipa, bool british);
 void koe_misaki_other(koe_buf *out, koe_str ipa);
+/* The same for IPA as people write it, without ties, and the way back: misaki's letters for two sounds as IPA, the rest as it is. */
+void koe_misaki_of_ipa(koe_buf *out, koe_str ipa, const koe_lang *lang);
+void koe_misaki_to_ipa(koe_buf *out, koe_str misaki);
+/* What stands between the slashes of "/phonemes/"; n == 0: the link says something else. */
+koe_str koe_link_phonemes(const koe_link *l);
 /* For each code point of `b` the piece of `a` it belongs to: owner_b[j] = owner_a[i], along a cheapest alignment. False: out of memory. */
 bool koe_align(const uint32_t *a, const uint32_t *owner_a, size_t n_a, const uint32_t *b, uint32_t *owner_b, size_t n_b);
 #endif

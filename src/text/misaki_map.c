@@ -59,3 +59,35 @@ void koe_misaki_english(koe_buf *out, koe_str ipa, bool is_british)
 }
 
 void koe_misaki_other(koe_buf *out, koe_str ipa) { APPLY(out, ipa, other); }
+
+/* ---- phonemes that a writer gives ---- */
+
+koe_str koe_link_phonemes(const koe_link *l)
+{
+    koe_str v = l->value;
+    if (v.n < 2 || v.p[0] != '/' || v.p[v.n - 1] != '/') return (koe_str){ "", 0 };
+    while (v.n && v.p[0] == '/') v.p++, v.n--;
+    while (v.n && v.p[v.n - 1] == '/') v.n--;
+    return v;
+}
+
+void koe_misaki_of_ipa(koe_buf *out, koe_str ipa, const koe_lang *lang)
+{
+    /* Ties as espeak-ng writes them; syllables' dots and brackets are no sounds. */
+    static const rule tied[] = { { "t\u0361ʃ", "t^ʃ" }, { "d\u0361ʒ", "d^ʒ" }, { "t\u0361s", "t^s" }, { "d\u0361z", "d^z" }, { "tʃ", "t^ʃ" },
+        { "dʒ", "d^ʒ" }, { "aɪ", "a^ɪ" }, { "aʊ", "a^ʊ" }, { "eɪ", "e^ɪ" }, { "oʊ", "o^ʊ" }, { "əʊ", "ə^ʊ" }, { "ɔɪ", "ɔ^ɪ" }, { "\u0361", "^" },
+        { "'", "ˈ" }, { ",", "ˌ" }, { ":", "ː" }, { "g", "ɡ" }, { ".", "" }, { "[", "" }, { "]", "" } };
+    koe_buf a = { 0 };
+    APPLY(&a, ipa, tied);
+    if (lang->way == KOE_LANG_ENGLISH) koe_misaki_english(out, koe_buf_str(&a), strcmp(lang->tag, "en-gb") == 0);
+    else koe_misaki_other(out, koe_buf_str(&a));
+    out->failed |= a.failed;
+    koe_buf_free(&a);
+}
+
+void koe_misaki_to_ipa(koe_buf *out, koe_str misaki)
+{
+    static const rule letters[] = { { "A", "eɪ" }, { "I", "aɪ" }, { "O", "oʊ" }, { "Q", "əʊ" }, { "W", "aʊ" }, { "Y", "ɔɪ" }, { "ʤ", "dʒ" }, { "ʧ", "tʃ" },
+        { "ʣ", "dz" }, { "ʦ", "ts" }, { "T", "ɾ" }, { "ᵊ", "ə" } };
+    APPLY(out, misaki, letters);
+}

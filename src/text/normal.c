@@ -67,6 +67,38 @@ size_t koe_normal_source(const koe_normal *t, size_t at, size_t *hint)
     return s->text_at + (s->same ? off : (size_t)((double)off * (double)s->text_n / (double)s->n));
 }
 
+size_t koe_normal_place(const koe_normal *t, size_t text_at, size_t *hint)
+{
+    if (!t->n) return 0;
+    size_t i = *hint < t->n ? *hint : 0;
+    if (t->span[i].text_at > text_at) i = 0;
+    while (i + 1 < t->n && t->span[i].text_at + t->span[i].text_n <= text_at) i++;
+    *hint = i;
+    const koe_span *s = &t->span[i];
+    if (text_at <= s->text_at) return s->at;
+    size_t off = text_at - s->text_at;
+    return s->same && off < s->n ? s->at + off : s->at + s->n;
+}
+
+/* The span that holds byte `at`, from *hint on. */
+static const koe_span *span_of(const koe_normal *t, size_t at, size_t *hint)
+{
+    size_t i = *hint < t->n ? *hint : 0;
+    if (t->span[i].at > at) i = 0;
+    while (i + 1 < t->n && t->span[i].at + t->span[i].n <= at) i++;
+    *hint = i;
+    return &t->span[i];
+}
+
+void koe_normal_range(const koe_normal *t, size_t at, size_t n, size_t *hint, size_t *text_at, size_t *text_n)
+{
+    *text_at = *text_n = 0;
+    if (!t->n || !n) return;
+    const koe_span *first = span_of(t, at, hint), *last = span_of(t, at + n - 1, hint);
+    *text_at = first->text_at + (first->same ? at - first->at : 0);
+    *text_n = last->text_at + (last->same ? at + n - last->at : last->text_n) - *text_at;
+}
+
 void koe_normal_compose(koe_normal *outer, const koe_normal *inner)
 {
     size_t n_old = outer->n, hint = 0;

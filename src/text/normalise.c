@@ -3,6 +3,7 @@
 
 #include "text/clean.h"
 #include "text/ja.h"
+#include "text/markup.h"
 #include "text/rules.h"
 #include "text/utf8.h"
 #include "text/zh.h"
@@ -18,43 +19,17 @@ static bool add_link(koe_block *b, koe_link link)
     return true;
 }
 
-/* At text[at] == '[': the lengths of the word and of the value of "[word](value)"; false when it is no link. Looks at most `far` bytes. */
-static bool match_link(koe_str text, size_t at, size_t *n_word, size_t *n_value)
+/* Where the spans that say how they sound stand in the normal text: their words are in b->link. */
+static void place_links(koe_block *b)
 {
-    enum { far = 1000 };
-    koe_str s = koe_str_sub(text, at + 1, far);
-    const char *close = memchr(s.p, ']', s.n);
-    if (!close || close == s.p || (size_t)(close - s.p) + 1 >= s.n || close[1] != '(') return false;
-    *n_word = (size_t)(close - s.p);
-    koe_str rest = koe_str_sub(s, *n_word + 2, s.n);
-    const char *end = memchr(rest.p, ')', rest.n);
-    if (!end) return false;
-    *n_value = (size_t)(end - rest.p);
-    return true;
-}
-
-/* Takes the link syntax out of the normal text; what the links say stays in b->link. */
-static void take_links(koe_block *b)
-{
-    koe_normal plain = { 0 };
-    koe_str text = koe_buf_str(&b->normal.text);
-    size_t hint = 0, kept = 0, n_word, n_value;
-    for (size_t at = 0; at < text.n && !plain.failed; at++) {
-        if (text.p[at] != '[' || !match_link(text, at, &n_word, &n_value)) continue;
-        koe_normal_keep(&plain, text, kept, at - kept);
-        koe_normal_replace(&plain, at, 1, KOE_STR(""));
-        size_t value_at = at + 1 + n_word + 2, from = koe_normal_source(&b->normal, value_at, &hint);
-        size_t to = koe_normal_source(&b->normal, value_at + n_value, &hint);
-        if (!add_link(b, (koe_link){ plain.text.n, n_word, koe_str_sub(b->input, from, to - from) })) plain.failed = true;
-        koe_normal_keep(&plain, text, at + 1, n_word);
-        koe_normal_replace(&plain, at + 1 + n_word, n_value + 3, KOE_STR(""));
-        at = value_at + n_value;
-        kept = at + 1;
+    size_t n, hint = 0;
+    const koe_marked_span *span = koe_marked_spans(b->marked, &n);
+    for (; b->next_span < n && span[b->next_span].at < b->text_at + b->text_n; b->next_span++) {
+        const koe_marked_span *s = &span[b->next_span];
+        if (s->kind != KOE_MARKED_LINK) continue;
+        size_t at = koe_normal_place(&b->normal, s->at, &hint), end = koe_normal_place(&b->normal, s->at + s->n, &hint);
+        if (end > at && !add_link(b, (koe_link){ at, end - at, s->value, s->is_ipa })) b->normal.failed = true;
     }
-    koe_normal_keep(&plain, text, kept, text.n - kept);
-    koe_normal_compose(&plain, &b->normal);
-    koe_normal_free(&b->normal);
-    b->normal = plain;
 }
 
 typedef void rewrite_fn(koe_normal *out, koe_str text);
@@ -83,7 +58,7 @@ static void rewrite(koe_block *b, rewrite_fn *fn)
     b->normal = next;
 }
 
-/* Rules run before links are taken out would see their values, so they run after; the links' offsets follow the text. */
+/* The links' offsets follow the text. */
 static void apply_rules(koe_block *b)
 {
     koe_normal next = { 0 };
@@ -107,7 +82,7 @@ koe_status koe_normalise_block(koe_block *b, koe_error *err)
     koe_normal_clear(&b->normal);
     b->n_link = 0;
     koe_clean(&b->normal, b->input, b->text_at, b->text_n, &opt);
-    if (misaki && !b->normal.failed && b->normal.text.n && memmem(b->normal.text.data, b->normal.text.n, "](", 2)) take_links(b);
+    place_links(b);
     if (!opt.as_written && b->lang->way == KOE_LANG_CHINESE) rewrite(b, koe_zh_normalise);
     if (!opt.as_written && b->lang->way == KOE_LANG_JAPANESE) rewrite(b, koe_ja_normalise);
     koe_buf_clear(&b->applied);

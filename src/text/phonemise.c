@@ -81,38 +81,45 @@ static koe_status phonemise_run(koe_block *b, const koe_lang *lang, koe_str text
     return koe_phonemise_espeak(b, lang, text, at, err);
 }
 
-/* [word](/phonemes/): the first piece of the word takes them, the others fall silent. (English does this before it looks words up.) */
+/* The writer's phonemes in the symbols of the voice. */
+static void put_phonemes(koe_buf *out, const koe_block *b, const koe_link *l)
+{
+    koe_str v = koe_link_phonemes(l);
+    if (b->opt->alphabet == KOE_ALPHABET_ESPEAK) koe_misaki_to_ipa(out, v);
+    else if (l->is_ipa) koe_misaki_of_ipa(out, v, b->lang);
+    else koe_buf_add_str(out, v);
+}
+
+/* [word](/phonemes/): the first piece of the word takes them, the others fall silent. */
 static void speak_links(koe_block *b)
 {
     for (size_t k = 0, i = 0; k < b->n_link; k++) {
         const koe_link *l = &b->link[k];
-        koe_str v = l->value;
-        if (v.n < 3 || v.p[0] != '/' || v.p[v.n - 1] != '/') continue;
-        v = koe_str_sub(v, 1, v.n - 2);
+        if (!koe_link_phonemes(l).n) continue;
         while (i < b->n && b->piece[i].at + b->piece[i].n <= l->at) i++;
         for (bool first = true; i < b->n && b->piece[i].at < l->at + l->n; i++) {
             koe_piece *p = &b->piece[i];
             if (!p->voiced) continue;
             p->sound_at = b->sound.n;
-            p->sound_n = first ? v.n : 0;
-            p->n_phonemes = first ? koe_utf8_count(v) : 0;
-            if (first) koe_buf_add_str(&b->sound, v);
+            if (first) put_phonemes(&b->sound, b, l);
+            p->sound_n = b->sound.n - p->sound_at;
+            p->n_phonemes = koe_utf8_count(koe_str_sub(koe_buf_str(&b->sound), p->sound_at, p->sound_n));
             first = false;
         }
     }
     b->failed |= b->sound.failed;
 }
 
-koe_status koe_phonemise_block(koe_block *b, koe_error *err)
+/* Whether English does this before it looks words up. */
+static bool reads_links(const koe_block *b)
 {
-    koe_str text = koe_buf_str(&b->normal.text);
-    if (b->opt->phonemes || b->opt->alphabet == KOE_ALPHABET_TEXT || b->opt->alphabet == KOE_ALPHABET_NONE) return phonemise_written(b, err);
+    return b->lang->way == KOE_LANG_ENGLISH && b->opt->alphabet == KOE_ALPHABET_MISAKI && koe_text_lexicon(b->t, strcmp(b->lang->tag, "en-gb") == 0);
+}
+
+static koe_status phonemise_text(koe_block *b, koe_str text, koe_error *err)
+{
+    if (koe_script_is_plain(text, b->lang)) return phonemise_run(b, b->lang, text, 0, err);
     koe_status st = KOE_OK;
-    if (koe_script_is_plain(text, b->lang)) {
-        st = phonemise_run(b, b->lang, text, 0, err);
-        if (st == KOE_OK && b->lang->way != KOE_LANG_ENGLISH) speak_links(b);
-        return st;
-    }
     bool kana = koe_script_has_kana(text);
     for (size_t at = 0; at < text.n && st == KOE_OK;) {
         size_t start = at;
@@ -124,6 +131,14 @@ koe_status koe_phonemise_block(koe_block *b, koe_error *err)
         if (before && (run.p[0] == ' ' || (lang != b->lang && b->n > before && b->piece[before].voiced))) b->piece[before - 1].space = true;
         if (b->n > before && at < text.n && (text.p[at - 1] == ' ' || lang != b->lang)) b->piece[b->n - 1].space = true;
     }
-    if (st == KOE_OK && b->lang->way != KOE_LANG_ENGLISH) speak_links(b);
-    return b->failed ? koe_fail(err, KOE_E_NOMEM, "phonemes") : st;
+    return st;
+}
+
+koe_status koe_phonemise_block(koe_block *b, koe_error *err)
+{
+    koe_str text = koe_buf_str(&b->normal.text);
+    if (b->opt->phonemes || b->opt->alphabet == KOE_ALPHABET_TEXT || b->opt->alphabet == KOE_ALPHABET_NONE) return phonemise_written(b, err);
+    koe_status st = phonemise_text(b, text, err);
+    if (st == KOE_OK && b->n_link && !reads_links(b)) speak_links(b);
+    return st == KOE_OK && b->failed ? koe_fail(err, KOE_E_NOMEM, "phonemes") : st;
 }

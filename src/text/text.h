@@ -40,7 +40,19 @@ enum {
     KOE_RULES_EMOJI = 1 << 7, /* off: emoji are silent */
 };
 
-typedef struct koe_text_options {
+/* How the writer directs the speaker inside the text (markup.h). */
+typedef enum koe_markup {
+    KOE_MARKUP_TAGS, /* [word](/phonemes/) [word](+1) [pause:1.5s] [voice:af_sky] [rate:1.2] ... */
+    KOE_MARKUP_NONE,
+    KOE_MARKUP_SSML, /* the text is an SSML 1.1 document */
+} koe_markup;
+
+typedef struct koe_text_options koe_text_options;
+/* Called where the writer asks for another voice or language than before; fills in what of *opt depends on them. voice, lang: as written,
+ * n == 0: not asked for. */
+typedef koe_status koe_text_voice_fn(void *user, koe_str voice, koe_str lang, koe_text_options *opt, koe_error *err);
+
+struct koe_text_options {
     koe_str lang; /* language tag or Kokoro letter: en-us en-gb es fr hi it ja pt-br zh, a b e f h i j p z, de, ... */
     koe_alphabet alphabet;
     koe_str espeak_voice; /* KOE_ALPHABET_ESPEAK: espeak-ng's voice name, "en-us" */
@@ -50,7 +62,22 @@ typedef struct koe_text_options {
     unsigned rules_off; /* set of KOE_RULES_* */
     bool phonemes; /* true: the text already is phonemes in this alphabet */
     double pause_scale; /* of the pauses between sentences and clauses; 0: 1.0 */
-} koe_text_options;
+    koe_markup markup;
+    koe_text_voice_fn *for_voice; /* NULL: another language is read in the same alphabet, another voice changes nothing */
+    void *user; /* of for_voice */
+};
+
+/* How a word is to be spoken, against how it would be. */
+typedef struct koe_prosody {
+    double rate; /* 2: twice as fast */
+    double pitch_st; /* semitones up */
+    double pitch_hz; /* added; */
+    double pitch_to_hz; /* the mean of the segment becomes this; 0: not asked for */
+    double gain; /* factor of the amplitude; 0: silent */
+    double energy; /* factor of the vocal effort */
+} koe_prosody;
+
+#define KOE_PROSODY_PLAIN ((koe_prosody){ .rate = 1, .gain = 1, .energy = 1 })
 
 /* A word as the user wrote it, and where its sound is. */
 typedef struct koe_word {
@@ -59,14 +86,17 @@ typedef struct koe_word {
 } koe_word;
 
 typedef struct koe_segment {
-    koe_str phonemes; /* UTF-8; at most max_phonemes code points */
+    koe_str phonemes; /* UTF-8; at most max_phonemes code points; none: only a pause, before the first words */
     koe_str text; /* the normalised words of this segment, what the built-in voice speaks */
     size_t text_at, text_n; /* bytes of the input that it covers, white space included: segments cover the input without gaps */
     const koe_word *word;
     size_t n_word;
     const char *const *word_rule; /* for each word the normalisation rule that rewrote it, by name, NULL: none */
+    const koe_prosody *prosody; /* for each word; NULL: all as they are */
     double pause_s; /* silence after it: clause, sentence or paragraph */
+    bool pause_exact; /* the writer gave its length: it does not change with the speed */
     koe_str lang; /* canonical tag */
+    koe_str voice; /* that the writer asked for; n == 0: none, the request's */
 } koe_segment;
 
 typedef struct koe_segments {
@@ -75,7 +105,7 @@ typedef struct koe_segments {
     koe_arena arena; /* owns everything above */
 } koe_segments;
 
-/* KOE_E_ENCODING with the byte offset where the input is not UTF-8; KOE_E_ARGUMENT for an unknown language (the message lists them).
+/* KOE_E_FORMAT with line and column for SSML that is not well-formed. KOE_E_ENCODING with the byte offset where the input is not UTF-8; KOE_E_ARGUMENT for an unknown language (the message lists them).
  * Text without anything to say gives n == 0 and KOE_OK. Copies: `input` may be freed after the call. */
 koe_status koe_text_segments(koe_segments *out, koe_text *t, koe_str input, const koe_text_options *opt, koe_error *err);
 void koe_segments_free(koe_segments *s);

@@ -265,6 +265,7 @@ static void kokoro_describe(void *state, size_t id, koe_voice *out)
     out->espeak_voice = koe_lang_find(koe_str_of(out->lang))->espeak;
     out->max_phonemes = MAX_PHONEMES;
     out->rate_hz = RATE_HZ;
+    out->has_pitch = true;
     snprintf(out->name, sizeof out->name, "%s", k->voice[id].name);
 }
 

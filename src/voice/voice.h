@@ -44,6 +44,7 @@ typedef struct koe_voice {
     const char *espeak_voice; /* for KOE_ALPHABET_ESPEAK */
     size_t max_phonemes; /* of a segment */
     int rate_hz;
+    bool has_pitch; /* the pitch of single words can be changed */
 } koe_voice;
 
 /* spelling: a name, a blend (voice/blend.h), NAME:SPEAKER or NAME#NUMBER of a Piper voice with several speakers,

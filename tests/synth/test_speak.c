@@ -161,7 +161,7 @@ static void test_errors(void **state)
     expect_error(e, &(koe_request){ .text = "Hi.", .speed = 5 }, KOE_E_ARGUMENT, "0.25 to 4");
     expect_error(e, &(koe_request){ .text = "Hi.", .speed = NAN }, KOE_E_ARGUMENT, "0.25 to 4");
     expect_error(e, &(koe_request){ .text = "Hi.", .lang = "tlh" }, KOE_E_ARGUMENT, "tlh");
-    expect_error(e, &(koe_request){ .text = "Hi.", .ssml = true }, KOE_E_UNSUPPORTED, "SSML");
+    expect_error(e, &(koe_request){ .text = "Hi.", .ssml = true }, KOE_E_FORMAT, "SSML line 1, column 1");
     expect_error(e, &(koe_request){ .text = "Hi.", .voice = "builtin", .phonemes = true }, KOE_E_ARGUMENT, "phonemes");
     expect_error(e, &(koe_request){ .text = "Hi.", .text_n = (size_t)1 << 40 }, KOE_E_LIMIT, "limit");
     atomic_bool cancel = true;
@@ -195,6 +195,99 @@ static void test_phonemes(void **state)
     free(p);
     forget(&text);
     forget(&phonemes);
+    koe_engine_close(e);
+    remove_home();
+}
+
+/* The longest run of silence that is not at the ends, and the silence at the very start, in samples. */
+static size_t longest_silence(const heard *h, size_t *at_start)
+{
+    const float *x = (const float *)(const void *)h->samples.data;
+    size_t n = n_heard(h), run = 0, longest = 0;
+    for (size_t i = 0; i < n; i++) {
+        run = x[i] == 0 ? run + 1 : 0;
+        if (run == i + 1) *at_start = run;
+        else if (run > longest) longest = run;
+    }
+    return longest;
+}
+
+/* What the writer asks for is there to the sample, at any speed. */
+static void test_pauses(void **state)
+{
+    (void)state;
+    make_home("kokoro_float.onnx");
+    koe_engine *e = open_engine(1);
+    static const struct {
+        const char *text;
+        bool ssml;
+        size_t silence, at_start;
+    } cases[] = { { "One two three [pause:1.5s] four five six.", false, 36000, 0 },
+                  { "One two three. [pause:0.001s] Four five six.", false, 24, 0 },
+                  { "One two three.[pause:1s][pause:250ms] Four five six.", false, 30000, 0 },
+                  { "[pause:2s] One two three.", false, 0, 48000 },
+                  { "<speak>One two <break time='333ms'/> three four.</speak>", true, 7992, 0 },
+                  { "<speak><break time='40ms'/><p>One two.</p></speak>", true, 0, 960 } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (double speed = 0.5; speed <= 2; speed *= 2) {
+            heard h = { 0 };
+            size_t at_start = 0;
+            speak(e, &(koe_request){ .text = cases[i].text, .ssml = cases[i].ssml, .speed = speed }, &h);
+            size_t silence = longest_silence(&h, &at_start);
+            /* the fades start and end with one sample of silence each */
+            if (cases[i].silence && (silence < cases[i].silence || silence > cases[i].silence + 2))
+                fail_msg("%s: %zu samples of silence, want %zu", cases[i].text, silence, cases[i].silence);
+            if (cases[i].at_start && (at_start < cases[i].at_start || at_start > cases[i].at_start + 1))
+                fail_msg("%s: %zu samples before the speech, want %zu", cases[i].text, at_start, cases[i].at_start);
+            forget(&h);
+        }
+    koe_engine_close(e);
+    remove_home();
+}
+
+typedef struct voices_heard {
+    char names[256], warnings[512];
+    int rate_hz;
+    size_t n_samples;
+} voices_heard;
+
+static bool listen_to_voices(void *user, const koe_audio *a)
+{
+    voices_heard *v = user;
+    snprintf(v->names + strlen(v->names), sizeof v->names - strlen(v->names), "%s ", a->voice);
+    snprintf(v->warnings, sizeof v->warnings, "%s", a->warnings);
+    if (v->rate_hz) assert_int_equal(v->rate_hz, a->rate_hz);
+    v->rate_hz = a->rate_hz;
+    v->n_samples += a->n_samples;
+    return true;
+}
+
+/* A voice inside the text speaks its part, at the rate of the request's voice; one that is missing is warned of. */
+static void test_voices_inside(void **state)
+{
+    (void)state;
+    make_home("kokoro_float.onnx");
+    koe_engine *e = open_engine(1);
+    static const struct {
+        const char *text;
+        bool ssml;
+        const char *names, *warning;
+    } cases[] = { { "Hello. [voice:af_bella] My name is Bella. [/voice] Hello.", false, "af_heart af_bella af_heart ", "" },
+                  { "Hello. [voice:one] Another engine.", false, "af_heart one ", "" },
+                  { "[voice:af_nobody] Hello.", false, "af_heart ", "af_nobody" },
+                  { "[voice:one] [pitch:+2st] Higher.", false, "one ", "pitch" },
+                  { "<speak>Hi <voice name='bm_george'>there, George</voice> and you</speak>", true, "af_heart bm_george af_heart ", "" } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        voices_heard v = { 0 };
+        koe_error err = { 0 };
+        const koe_request q = { .text = cases[i].text, .ssml = cases[i].ssml };
+        if (koe_speak(e, &q, listen_to_voices, &v, &err) != KOE_OK) fail_msg("%s: %s", cases[i].text, err.message);
+        assert_string_equal(v.names, cases[i].names);
+        if (*cases[i].warning) assert_non_null(strstr(v.warnings, cases[i].warning));
+        else assert_string_equal(v.warnings, "");
+        assert_int_equal(v.rate_hz, 24000);
+        assert_true(v.n_samples > 2400);
+    }
     koe_engine_close(e);
     remove_home();
 }
@@ -242,7 +335,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kokoro),   cmocka_unit_test(test_piper_and_builtin), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_phonemes), cmocka_unit_test(test_reproducible),
+        cmocka_unit_test(test_phonemes), cmocka_unit_test(test_pauses), cmocka_unit_test(test_voices_inside),
+        cmocka_unit_test(test_reproducible),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

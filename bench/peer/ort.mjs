@@ -1,5 +1,5 @@
 // ort.mjs - runs a model with ONNX Runtime, the peer that koe's speed and results are compared with.
-//   node ort.mjs MODEL.onnx --in NAME=FILE.npy ... [--threads N] [--runs N] [--out DIR]
+//   node ort.mjs MODEL.onnx --in NAME=FILE.npy ... [--threads N] [--runs N] [--out DIR] [--unoptimised]
 // Prints one JSON object with the keys of `koe model bench`. With --out, writes DIR/OUTPUT.npy ('/' becomes '_').
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
@@ -33,7 +33,7 @@ function writeNpy(path, t) {
 }
 
 const args = process.argv.slice(2), feeds = {};
-let model, threads = 1, runs = 5, out;
+let model, threads = 1, runs = 5, out, graphOptimizationLevel = 'all';
 for (let i = 0; i < args.length; i++) {
   if (args[i] === '--in') {
     const [name, ...file] = args[++i].split('=');
@@ -41,11 +41,13 @@ for (let i = 0; i < args.length; i++) {
   } else if (args[i] === '--threads') threads = Number(args[++i]);
   else if (args[i] === '--runs') runs = Number(args[++i]);
   else if (args[i] === '--out') out = args[++i];
+  else if (args[i] === '--unoptimised') graphOptimizationLevel = 'disabled'; // every operator by itself, as the file has it
   else model = args[i];
 }
 const now = () => Number(process.hrtime.bigint()) / 1e6;
 let t = now();
-const session = await ort.InferenceSession.create(model, { intraOpNumThreads: threads, interOpNumThreads: 1, logSeverityLevel: 3 });
+const session = await ort.InferenceSession.create(model, { intraOpNumThreads: threads, interOpNumThreads: 1, logSeverityLevel: 3,
+  graphOptimizationLevel });
 const load_ms = now() - t;
 t = now();
 let result = await session.run(feeds);

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "audio/encode.h"
 #include "base/base.h"
 #include "base/digest.h"
 #include "server/http.h"
@@ -132,7 +133,7 @@ static bool ignore_audio(void *user, const koe_audio *audio)
     return true;
 }
 
-/* The default voice says a word to itself, so that its model is in memory before the first client comes. */
+/* The default voice says a word to itself, so that its model is in memory before the first client comes; the encoders too. */
 static void preload(koe_server *s)
 {
     koe_error err = { 0 };
@@ -142,6 +143,7 @@ static void preload(koe_server *s)
     const koe_request q = { .text = "Ready.", .voice = koe_voice_for(s, NULL, model, &arena, &warning) };
     if (koe_speak(s->engine, &q, ignore_audio, NULL, &err) != KOE_OK) koe_log(KOE_LOG_ERROR, "the default voice cannot speak: %s", err.message);
     koe_arena_free(&arena);
+    if (koe_encode_load(&err) != KOE_OK) koe_log(KOE_LOG_WARN, "%s", err.message);
 }
 
 static void reload(koe_server *s)

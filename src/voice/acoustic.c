@@ -182,7 +182,9 @@ void koe_acoustic_fill(koe_tensor *t, double x)
     for (size_t i = 0, n = koe_tensor_count(t); i < n; i++) (void)put_number(t, i, x, NULL);
 }
 
-static double number_at(const koe_tensor *t, size_t i)
+void koe_acoustic_put(koe_tensor *t, size_t i, double x) { (void)put_number(t, i, x, NULL); }
+
+double koe_acoustic_number(const koe_tensor *t, size_t i)
 {
     const char *p = (const char *)t->data + i * koe_dtype_size(t->dtype);
     union {
@@ -219,7 +221,7 @@ koe_status koe_acoustic_samples(koe_speech *out, const koe_value *v, koe_error *
     if (st != KOE_OK) return st;
     if (v->t.dtype == KOE_DTYPE_F32 && n) memcpy(out->samples, v->t.data, n * sizeof(float));
     else
-        for (size_t i = 0; i < n; i++) out->samples[i] = (float)number_at(&v->t, i);
+        for (size_t i = 0; i < n; i++) out->samples[i] = (float)koe_acoustic_number(&v->t, i);
     out->n_samples = n;
     return KOE_OK;
 }
@@ -236,7 +238,7 @@ koe_status koe_acoustic_lay_times(const koe_speech *out, int duration_out, const
     if (st != KOE_OK) return st;
     double *duration = calloc(n + 1, sizeof *duration);
     if (!duration) return koe_fail(err, KOE_E_NOMEM, "%zu durations", n);
-    for (size_t i = 0; i < n; i++) duration[i] = number_at(&v->t, i);
+    for (size_t i = 0; i < n; i++) duration[i] = koe_acoustic_number(&v->t, i);
     st = koe_timeline_spread(t, tokens, duration, out->n_samples, err);
     free(duration);
     return st;

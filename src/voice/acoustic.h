@@ -4,7 +4,7 @@
 #include "graph/graph.h"
 #include "voice/provider.h"
 
-enum { KOE_ACOUSTIC_TAPS = 4 };
+enum { KOE_ACOUSTIC_TAPS = 8 };
 
 /* What a provider wants of a file before it becomes a session. */
 typedef struct koe_acoustic_plan {
@@ -45,6 +45,31 @@ koe_status koe_acoustic_samples(koe_speech *out, const koe_value *v, koe_error *
  * long. */
 koe_status koe_acoustic_lay_times(const koe_speech *out, int duration_out, const koe_run *run, koe_timeline *t,
                                   const koe_tokens *tokens, koe_error *err);
+
+/* Element i as a number, and back; float and integer tensors only. */
+double koe_acoustic_number(const koe_tensor *t, size_t i);
+void koe_acoustic_put(koe_tensor *t, size_t i, double x);
+
+/* ---- prosody.c: what the writer asks of single words ---- */
+
+/* For each token how it is spoken; n == 0: all as they are. */
+typedef struct koe_shape {
+    koe_prosody *token;
+    double *frames; /* durations, as they were set */
+    size_t n;
+    bool has_pitch;
+} koe_shape;
+
+koe_status koe_shape_init(koe_shape *s, const koe_tokens *tokens, const koe_segment *segment, koe_error *err);
+void koe_shape_deinit(koe_shape *s);
+/* Scales the durations of tokens, before they are rounded; rate and the request's speed together stay within 0.25 to 4. */
+koe_status koe_shape_durations(koe_shape *s, koe_tensor *t, double speed, koe_error *err);
+/* Change a curve of frames, of whatever rate; koe_shape_durations() comes first. */
+void koe_shape_pitch(const koe_shape *s, koe_tensor *f0_hz);
+void koe_shape_energy(const koe_shape *s, koe_tensor *log_energy);
+/* Kokoro's two curves, by what they are: convolutions to one channel, of which the pitch is the one that is stretched to samples for
+ * the harmonic source. False: not found. */
+bool koe_acoustic_find_curves(const koe_onnx_graph *g, koe_str *pitch, koe_str *energy);
 
 /* ---- looking through a graph, by what nodes do and not by their names ---- */
 

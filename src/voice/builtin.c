@@ -1,4 +1,5 @@
 /* builtin.c - espeak-ng's own synthesiser: a formant voice in a hundred languages, there when nothing is downloaded. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -112,6 +113,18 @@ static void lay_times(koe_timeline *t, koe_str text, const koe_espeak_word *word
     }
 }
 
+/* espeak-ng speaks a segment at one speed: the mean of what its words are asked for. */
+static double speed_of(const koe_voice_job *job)
+{
+    const koe_segment *s = job->segment;
+    double sum = 0, n = 0;
+    for (size_t i = 0; s->prosody && i < s->n_word; i++) {
+        sum += s->prosody[i].rate * (double)s->word[i].phoneme_n;
+        n += (double)s->word[i].phoneme_n;
+    }
+    return n > 0 ? fmin(fmax(job->speed * sum / n, 0.25), 4) : job->speed;
+}
+
 static koe_status builtin_speak(koe_speech *out, const koe_voice *voice, const koe_voice_job *job, koe_error *err)
 {
     builtin *b = voice->state;
@@ -122,7 +135,7 @@ static koe_status builtin_speak(koe_speech *out, const koe_voice *voice, const k
     koe_buf samples = { 0 }, words = { 0 };
     koe_timeline t = { 0 };
     out->rate_hz = RATE_HZ;
-    koe_status st = koe_espeak_speak(b->espeak, &samples, &words, &out->rate_hz, speaker, text, job->speed, 0, err);
+    koe_status st = koe_espeak_speak(b->espeak, &samples, &words, &out->rate_hz, speaker, text, speed_of(job), 0, err);
     if (st == KOE_OK) st = koe_timeline_init(&t, text, err);
     if (st == KOE_OK) st = koe_speech_reserve(out, samples.n / 2, err);
     if (st == KOE_OK) {

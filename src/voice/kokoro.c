@@ -39,8 +39,9 @@ typedef struct kokoro {
     /* Set while the network is loaded, under the acoustic's lock; read by runs afterwards. */
     int duration_out; /* output or tap that holds the durations; -1: none */
     int speed_tap; /* tap to scale when `speed` is an integer; -1: none */
+    int length_tap, pitch_tap, energy_tap; /* durations before they are rounded, F0, energy; -1: not found */
     bool speed_is_int;
-    atomic_bool warned_speed;
+    atomic_bool warned_speed, warned_prosody;
 } kokoro;
 
 /* ---- what is installed ---------------------------------------------------------------------------------------------------- */
@@ -295,8 +296,8 @@ static const char *const speed_names[] = { "speed", NULL };
 
 static bool has_text(koe_str s, koe_str part) { return s.n >= part.n && memmem(s.p, s.n, part.p, part.n); }
 
-/* The frames of each token: what Clip (or Max) makes of Round of Div of ReduceSum of Sigmoid. */
-static const koe_onnx_node *find_duration(const koe_onnx_graph *g)
+/* The Round that makes durations whole: of Div of ReduceSum of Sigmoid. */
+static const koe_onnx_node *find_round(const koe_onnx_graph *g)
 {
     for (size_t i = 0; i < g->n_node; i++) {
         const koe_onnx_node *round = &g->node[i];
@@ -304,12 +305,18 @@ static const koe_onnx_node *find_duration(const koe_onnx_graph *g)
         const koe_onnx_node *div = koe_acoustic_maker(g, round->in[0]);
         const koe_onnx_node *sum = koe_acoustic_is(div, "Div") && div->n_in ? koe_acoustic_maker(g, div->in[0]) : NULL;
         const koe_onnx_node *sigmoid = koe_acoustic_is(sum, "ReduceSum") && sum->n_in ? koe_acoustic_maker(g, sum->in[0]) : NULL;
-        if (!koe_acoustic_is(sigmoid, "Sigmoid")) continue;
-        const koe_onnx_node *clip = koe_acoustic_reader(g, round->out[0], "Clip", 0);
-        if (!clip) clip = koe_acoustic_reader(g, round->out[0], "Max", 0);
-        return clip && clip->n_out ? clip : round;
+        if (koe_acoustic_is(sigmoid, "Sigmoid")) return round;
     }
     return NULL;
+}
+
+/* The frames of each token: what Clip (or Max) makes of it. */
+static const koe_onnx_node *find_duration(const koe_onnx_graph *g)
+{
+    const koe_onnx_node *round = find_round(g);
+    const koe_onnx_node *clip = round ? koe_acoustic_reader(g, round->out[0], "Clip", 0) : NULL;
+    if (round && !clip) clip = koe_acoustic_reader(g, round->out[0], "Max", 0);
+    return clip && clip->n_out ? clip : round;
 }
 
 /* Where the durations come out: an output of their own, or a tap. */
@@ -335,6 +342,17 @@ static void plan_speed(kokoro *k, koe_acoustic_plan *plan, koe_onnx_model *m, co
     if (cast && cast->n_out) k->speed_tap = koe_acoustic_tap(plan, m, cast->out[0]);
 }
 
+/* Where rate, pitch and emphasis of single words are put in. */
+static void plan_prosody(kokoro *k, koe_acoustic_plan *plan, koe_onnx_model *m)
+{
+    const koe_onnx_node *round = find_round(&m->graph);
+    koe_str pitch, energy;
+    if (round) k->length_tap = koe_acoustic_tap(plan, m, round->in[0]);
+    if (k->length_tap < 0 || !koe_acoustic_find_curves(&m->graph, &pitch, &energy)) return;
+    k->pitch_tap = koe_acoustic_tap(plan, m, pitch);
+    k->energy_tap = koe_acoustic_tap(plan, m, energy);
+}
+
 static koe_status inspect(void *user, koe_acoustic_plan *plan, koe_onnx_model *m, koe_error *err)
 {
     kokoro *k = user;
@@ -350,9 +368,10 @@ static koe_status inspect(void *user, koe_acoustic_plan *plan, koe_onnx_model *m
             return koe_fail(err, KOE_E_UNSUPPORTED, "input %.*s is not one of a Kokoro model for speech",
                             KOE_STR_ARG(g->in[i].name));
     }
-    k->duration_out = k->speed_tap = -1;
+    k->duration_out = k->speed_tap = k->length_tap = k->pitch_tap = k->energy_tap = -1;
     plan_duration(k, plan, m);
     plan_speed(k, plan, m, speed);
+    plan_prosody(k, plan, m);
     return KOE_OK;
 }
 
@@ -389,17 +408,31 @@ static koe_status blend_style(double *style, kokoro *k, const koe_voice *voice, 
     return KOE_OK;
 }
 
-typedef struct speed_change {
-    size_t tap;
+/* What is changed inside the network as it runs. */
+typedef struct inner_changes {
+    const kokoro *k;
     double speed;
-} speed_change;
+    koe_shape shape;
+} inner_changes;
 
-static koe_status set_speed(void *user, size_t tap, koe_tensor *t, koe_error *err)
+/* koe_tap_fn */
+static koe_status change_inside(void *user, size_t index, koe_tensor *t, koe_error *err)
 {
-    const speed_change *change = user;
-    (void)err;
-    if (tap == change->tap) koe_acoustic_fill(t, change->speed);
+    inner_changes *c = user;
+    const int tap = (int)index;
+    if (tap == c->k->speed_tap) koe_acoustic_fill(t, c->speed);
+    else if (tap == c->k->length_tap) return koe_shape_durations(&c->shape, t, c->speed, err);
+    else if (tap == c->k->pitch_tap) koe_shape_pitch(&c->shape, t);
+    else if (tap == c->k->energy_tap) koe_shape_energy(&c->shape, t);
     return KOE_OK;
+}
+
+/* Says once what this model gives no way to. */
+static void check_prosody(kokoro *k, const koe_shape *shape)
+{
+    const char *missing = k->length_tap < 0 ? "rate, pitch and emphasis" : k->pitch_tap < 0 ? "pitch and emphasis" : NULL;
+    if (shape->n && missing && !atomic_exchange(&k->warned_prosody, true))
+        koe_log(KOE_LOG_WARN, "%s: %s of single words cannot be changed: they were not found in the network", k->model, missing);
 }
 
 static koe_status set_inputs(koe_run *run, const koe_session *s, kokoro *k, const koe_tokens *tokens, const double *style,
@@ -418,7 +451,7 @@ static koe_status set_inputs(koe_run *run, const koe_session *s, kokoro *k, cons
         if (whole != speed && !atomic_exchange(&k->warned_speed, true))
             koe_log(KOE_LOG_WARN, "%s takes whole speeds only: %g becomes %g", k->model, speed, whole);
         speed = whole;
-    } else if (k->speed_is_int) speed = 1; /* set_speed() puts the true one in */
+    } else if (k->speed_is_int) speed = 1; /* change_inside() puts the true one in */
     return koe_acoustic_set(run, s, in->name, &speed, 1, arena, err);
 }
 
@@ -431,14 +464,16 @@ static koe_status run_network(koe_speech *out, kokoro *k, const koe_voice_job *j
     koe_status st = koe_acoustic_load(k->acoustic, &session, err);
     if (st == KOE_OK) st = koe_acoustic_borrow(k->acoustic, &run, job->cancel, err);
     if (st != KOE_OK) return st;
-    speed_change change = { (size_t)k->speed_tap, job->speed };
-    koe_run_options opt = { .seed = job->seed, .zero_noise = job->zero_noise, .cancel = job->cancel };
-    if (k->speed_tap >= 0) opt.on_tap = set_speed, opt.user = &change;
-    st = set_inputs(run, session, k, tokens, style, job->speed, &arena, err);
+    inner_changes change = { .k = k, .speed = job->speed };
+    koe_run_options opt = { .seed = job->seed, .zero_noise = job->zero_noise, .cancel = job->cancel, .on_tap = change_inside, .user = &change };
+    st = koe_shape_init(&change.shape, tokens, job->segment, err);
+    check_prosody(k, &change.shape);
+    if (st == KOE_OK) st = set_inputs(run, session, k, tokens, style, job->speed, &arena, err);
     if (st == KOE_OK) st = koe_run_execute(run, &opt, err);
     if (st == KOE_OK) st = koe_acoustic_samples(out, koe_run_out(run, 0), err);
     if (st == KOE_OK) st = koe_acoustic_lay_times(out, k->duration_out, run, t, tokens, err);
     koe_acoustic_give_back(k->acoustic, run);
+    koe_shape_deinit(&change.shape);
     koe_arena_free(&arena);
     return st;
 }

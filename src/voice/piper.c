@@ -19,6 +19,7 @@ typedef struct piper_model {
     koe_acoustic *acoustic;
     koe_piper_config config;
     int duration_out; /* set while the network is loaded; -1: none */
+    int length_tap; /* durations before they are rounded up; -1: not found */
 } piper_model;
 
 /* A voice: a model and the number of a speaker in it. */
@@ -281,12 +282,13 @@ static koe_status inspect(void *user, koe_acoustic_plan *plan, koe_onnx_model *m
         if (!koe_acoustic_input(g, (const char *const[]){ inputs[i], NULL }))
             return koe_fail(err, KOE_E_FORMAT, "not a Piper voice%s: it has no input %s", i == 3 ? " with several speakers" : "",
                             inputs[i]);
-    m->duration_out = -1;
+    m->duration_out = m->length_tap = -1;
     for (size_t i = 0; i < g->n_node && m->duration_out < 0; i++) {
         const koe_onnx_node *ceil = &g->node[i];
-        if (!koe_acoustic_is(ceil, "Ceil") || !ceil->n_out || !koe_acoustic_reader(g, ceil->out[0], "CumSum", 0)) continue;
+        if (!koe_acoustic_is(ceil, "Ceil") || !ceil->n_in || !ceil->n_out || !koe_acoustic_reader(g, ceil->out[0], "CumSum", 0)) continue;
         int tap = koe_acoustic_tap(plan, model, ceil->out[0]);
         if (tap >= 0) m->duration_out = (int)g->n_out + tap;
+        m->length_tap = koe_acoustic_tap(plan, model, ceil->in[0]);
     }
     if (m->duration_out < 0) koe_log(KOE_LOG_WARN, "%s: no durations found; the times of words are estimates", model->path);
     return KOE_OK;
@@ -332,6 +334,20 @@ static koe_status set_inputs(koe_run *run, const koe_session *s, const piper_mod
     return st;
 }
 
+/* What is changed inside the network as it runs. */
+typedef struct inner_changes {
+    const piper_model *m;
+    double speed;
+    koe_shape shape;
+} inner_changes;
+
+/* koe_tap_fn */
+static koe_status change_inside(void *user, size_t tap, koe_tensor *t, koe_error *err)
+{
+    inner_changes *c = user;
+    return (int)tap == c->m->length_tap ? koe_shape_durations(&c->shape, t, c->speed, err) : KOE_OK;
+}
+
 static koe_status run_network(koe_speech *out, piper_model *m, size_t speaker, const koe_voice_job *job, koe_timeline *t,
                               const koe_tokens *tokens, koe_error *err)
 {
@@ -341,12 +357,15 @@ static koe_status run_network(koe_speech *out, piper_model *m, size_t speaker, c
     koe_status st = koe_acoustic_load(m->acoustic, &session, err);
     if (st == KOE_OK) st = koe_acoustic_borrow(m->acoustic, &run, job->cancel, err);
     if (st != KOE_OK) return st;
-    koe_run_options opt = { .seed = job->seed, .zero_noise = job->zero_noise, .cancel = job->cancel };
-    st = set_inputs(run, session, m, tokens, speaker, job->speed, &arena, err);
+    inner_changes change = { .m = m, .speed = job->speed };
+    koe_run_options opt = { .seed = job->seed, .zero_noise = job->zero_noise, .cancel = job->cancel, .on_tap = change_inside, .user = &change };
+    st = koe_shape_init(&change.shape, tokens, job->segment, err);
+    if (st == KOE_OK) st = set_inputs(run, session, m, tokens, speaker, job->speed, &arena, err);
     if (st == KOE_OK) st = koe_run_execute(run, &opt, err);
     if (st == KOE_OK) st = koe_acoustic_samples(out, koe_run_out(run, 0), err);
     if (st == KOE_OK) st = koe_acoustic_lay_times(out, m->duration_out, run, t, tokens, err);
     koe_acoustic_give_back(m->acoustic, run);
+    koe_shape_deinit(&change.shape);
     koe_arena_free(&arena);
     return st;
 }

@@ -115,18 +115,19 @@ static void bench_conv(const conv_case *c, double top)
 }
 
 /* cold: every run has another b, as the layers of a network have, so that none is in cache. */
-static void bench_gemm(size_t m, size_t n, size_t k, bool packed, bool cold, double top)
+typedef enum right { PLAIN, PACKED, PACKED_BF16 } right;
+static void bench_gemm(size_t m, size_t n, size_t k, right b_is, bool cold, double top)
 {
     char name[64];
-    snprintf(name, sizeof name, "gemm %s %zux%zux%zu%s", packed ? "packed" : "plain", m, n, k, cold ? " cold" : "");
+    snprintf(name, sizeof name, "gemm %s %zux%zux%zu%s", (const char *const[]){ "plain", "packed", "packed bf16" }[b_is], m, n, k, cold ? " cold" : "");
     if (!wanted(name)) return;
     const size_t each = koe_f32_packed_count(k, n), copies = cold ? ((size_t)64 << 20) / sizeof(float) / each + 1 : 1;
     float *a = noise(m * k), *b = noise(k * n), *c = noise(m * n), *p = noise(each * copies);
-    for (size_t i = 0; i < copies; i++) koe_f32_pack(p + i * each, (koe_f32_view){ b, n, 1 }, k, n);
+    for (size_t i = 0; i < copies; i++) koe_f32_pack(p + i * each, b_is == PACKED_BF16, (koe_f32_view){ b, n, 1 }, k, n);
     double best = 0;
     for (size_t run = 0; run < RUNS; run++) {
         const int64_t t = now_ns();
-        if (packed) koe_f32_gemm_packed(c, n, (koe_f32_view){ a, k, 1 }, p + run % copies * each, m, n, k, 0, SIZE_MAX, NULL);
+        if (b_is != PLAIN) koe_f32_gemm_packed(c, n, (koe_f32_view){ a, k, 1 }, (koe_f32_packed){ p + run % copies * each, b_is == PACKED_BF16 }, m, n, k, 0, SIZE_MAX, NULL);
         else koe_f32_gemm(c, n, a, k, b, n, m, n, k, 0);
         const double g = (double)(m * n) * (double)k / (double)(now_ns() - t);
         if (g > best) best = g;
@@ -158,17 +159,20 @@ static void bench_set(const koe_kernel_set *set)
     printf("%s: peak %.1f GMAC/s\n", set->name, top);
     for (size_t i = 0; i < sizeof convs / sizeof *convs; i++)
         if (wanted(convs[i].name)) bench_conv(&convs[i], top);
-    bench_gemm(100, 768, 768, true, false, top);
-    bench_gemm(100, 2048, 768, true, false, top);
-    bench_gemm(400, 2048, 768, true, false, top);
-    bench_gemm(100, 768, 768, true, true, top);
-    bench_gemm(100, 2048, 768, true, true, top);
-    bench_gemm(100, 768, 2048, true, true, top);
-    bench_gemm(30, 2048, 768, true, true, top);
-    bench_gemm(1, 1024, 256, true, false, top);
-    bench_gemm(1, 1024, 640, true, false, top);
-    bench_gemm(100, 100, 64, false, false, top);
-    bench_gemm(400, 64, 400, false, false, top);
+    bench_gemm(100, 768, 768, PACKED, false, top);
+    bench_gemm(100, 2048, 768, PACKED, false, top);
+    bench_gemm(400, 2048, 768, PACKED, false, top);
+    bench_gemm(100, 768, 768, PACKED, true, top);
+    bench_gemm(100, 2048, 768, PACKED, true, top);
+    bench_gemm(100, 768, 2048, PACKED, true, top);
+    bench_gemm(30, 2048, 768, PACKED, true, top);
+    bench_gemm(1, 1024, 256, PACKED, false, top);
+    bench_gemm(1, 1024, 640, PACKED, false, top);
+    bench_gemm(100, 768, 768, PACKED_BF16, true, top);
+    bench_gemm(1, 1024, 256, PACKED_BF16, false, top);
+    bench_gemm(1, 1024, 640, PACKED_BF16, false, top);
+    bench_gemm(100, 100, 64, PLAIN, false, top);
+    bench_gemm(400, 64, 400, PLAIN, false, top);
     bench_map("exp", set->exp);
     bench_map("tanh", set->tanh);
     bench_map("sigmoid", set->sigmoid);

@@ -65,6 +65,10 @@ static size_t value_bytes(const koe_value *v)
 /* Runs the node once, here; its outputs become constants. Outputs are borrowed slots of the temporary run. */
 static koe_status fold_node(koe_session *s, koe_run *r, koe_node *node, koe_error *err)
 {
+    if (node->domain.n == 0 && koe_str_is(node->op_type, "Identity") && node->n_in == 1 && node->n_out == 1 && node->in[0] >= 0 && node->out[0] >= 0) {
+        s->slot[node->out[0]].constant = s->slot[node->in[0]].constant; /* exporters name shared weights so: never copied */
+        return KOE_OK;
+    }
     koe_status st = koe_graph_prepare(s, node, err);
     for (int i = 0; i < node->n_in; i++)
         if (node->in[i] >= 0) r->value[node->in[i]] = s->slot[node->in[i]].constant;

@@ -41,12 +41,20 @@ static koe_status align_constant(koe_session *s, koe_tensor *t, koe_error *err)
     return KOE_OK;
 }
 
+static bool in_file(const koe_session *s, const koe_tensor *t)
+{
+    const koe_mapping *f = &s->model->file;
+    const uintptr_t p = (uintptr_t)t->data, map = (uintptr_t)f->p;
+    return f->n && p >= map && p - map < f->n;
+}
+
 /* Input i as prepare() and run() may read it: aligned, and for an operator of the "widen" kind widened, once instead of at every run. */
 static koe_status settle(koe_session *s, koe_node *node, int i, koe_error *err)
 {
+    enum { SMALL_BYTES = 16 * 1024 }; /* one read from the model file would bring in as much around it, for good */
     koe_tensor *t = &s->slot[node->in[i]].constant.t;
     koe_status st = KOE_OK;
-    if (!is_aligned(t)) st = align_constant(s, t, err);
+    if (!is_aligned(t) || (koe_tensor_bytes(t) <= SMALL_BYTES && in_file(s, t))) st = align_constant(s, t, err);
     if (st != KOE_OK || !is_half(t->dtype) || !(node->op->flags & KOE_OP_WIDEN_HALF)) {
         node->in_const[i] = t;
         return st;
@@ -132,6 +140,13 @@ static unsigned shared_id(const koe_session *s, const koe_node *node)
         if (other->op == node->op && other != node && other->packed && same_work(s, node, other)) return other->pack_id;
     }
     return node->id;
+}
+
+/* What loading has read of the model file goes back to the system: little of it is read again. */
+static void release_file(const koe_session *s)
+{
+    const koe_mapping *f = &s->model->file;
+    if (f->n) madvise((void *)(uintptr_t)f->p, f->n, MADV_DONTNEED);
 }
 
 /* Weights that every reader has packed are not read again: their pages of the model file go back to the system, which would read them
@@ -317,5 +332,6 @@ koe_status koe_graph_finish(koe_session *s, koe_error *err)
     if (!last) return koe_fail(err, KOE_E_NOMEM, "plan");
     st = find_last(s, s->plan, last, err);
     free(last);
+    release_file(s);
     return st;
 }

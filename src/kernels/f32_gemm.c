@@ -12,7 +12,7 @@ enum {
 };
 
 typedef struct right {
-    const float *packed; /* panels, or NULL: then view */
+    koe_f32_packed packed; /* panels; p NULL: view */
     koe_f32_view view;
 } right;
 
@@ -70,17 +70,19 @@ static void product(float *c, size_t ldc, koe_f32_view a, const right *b, size_t
                     interleave(set, rows + i * kc, (koe_f32_view){ part.p + i * a.row, a.row, a.col }, mc - i < mr ? mc - i : mr, kc);
             for (size_t q = from; q < to; q++) {
                 const size_t j = q * nr, nc = n - j < nr ? n - j : nr;
-                const float *x;
+                const koe_f32_packed half = koe_f32_packed_at(b->packed, b->packed.p ? q * k * nr + p0 * nr : 0);
+                const float *x = half.p;
                 size_t ldb = nr;
-                if (b->packed) x = b->packed + q * k * nr + p0 * nr;
-                else {
+                if (!b->packed.p) {
                     koe_f32_view v = { b->view.p + p0 * b->view.row + j * b->view.col, b->view.row, b->view.col };
                     if (v.col == 1 && mc <= 2 * mr) x = v.p, ldb = v.row;
                     else copy_panel(panel, nr, v, kc, nc), x = panel;
                 }
                 for (size_t i = 0; i < mc; i += mr) {
                     const size_t mb = mc - i < mr ? mc - i : mr;
-                    set->tile(c + (i0 + i) * ldc + j, ldc, block + i * kc, x, ldb, no_shift, kc, 1, mb, nc, accumulate || p0 > 0);
+                    float *at = c + (i0 + i) * ldc + j;
+                    if (half.bf16) set->tile_bf16(at, ldc, block + i * kc, half.p, kc, mb, nc, accumulate || p0 > 0);
+                    else set->tile(at, ldc, block + i * kc, x, ldb, no_shift, kc, 1, mb, nc, accumulate || p0 > 0);
                 }
                 if (ep && p0 + kc >= k) finish(set, c, ldc, i0, j, mc, nc, ep);
             }
@@ -110,20 +112,29 @@ size_t koe_f32_packed_count(size_t k, size_t n)
     return count;
 }
 
-void koe_f32_pack(float *out, koe_f32_view b, size_t k, size_t n)
+void koe_f32_pack(void *out, bool bf16, koe_f32_view b, size_t k, size_t n)
 {
-    const size_t nr = koe_kernels()->nr;
-    for (size_t j = 0; j < n; j += nr, out += k * nr)
-        copy_panel(out, nr, (koe_f32_view){ b.p + j * b.col, b.row, b.col }, k, n - j < nr ? n - j : nr);
+    const koe_kernel_set *set = koe_kernels();
+    const size_t nr = set->nr;
+    for (size_t j = 0, at = 0; j < n; j += nr, at += k * nr) {
+        const koe_f32_view panel = { b.p + j * b.col, b.row, b.col };
+        const size_t width = n - j < nr ? n - j : nr;
+        if (!bf16) copy_panel((float *)out + at, nr, panel, k, width);
+        for (size_t p = 0; bf16 && p < k; p++) {
+            float row[NR_MAX];
+            copy_panel(row, nr, (koe_f32_view){ panel.p + p * b.row, b.row, b.col }, 1, width);
+            set->bf16_narrow((uint16_t *)out + at + p * nr, row, nr);
+        }
+    }
 }
 
-void koe_f32_gemm_packed(float *c, size_t ldc, koe_f32_view a, const float *packed, size_t m, size_t n, size_t k, size_t from,
+void koe_f32_gemm_packed(float *c, size_t ldc, koe_f32_view a, koe_f32_packed b, size_t m, size_t n, size_t k, size_t from,
                          size_t to, const koe_f32_epilogue *ep)
 {
-    product(c, ldc, a, &(right){ .packed = packed }, m, n, k, from, to, false, ep);
+    product(c, ldc, a, &(right){ .packed = b }, m, n, k, from, to, false, ep);
 }
 
-void koe_f32_lstm_step(float *gates, size_t ld_gates, const float *r, const float *peep, float *h, float *c, size_t ld_state,
+void koe_f32_lstm_step(float *gates, size_t ld_gates, koe_f32_packed r, const float *peep, float *h, float *c, size_t ld_state,
                        size_t batch, size_t hidden)
 {
     const koe_kernel_set *set = koe_kernels();

@@ -1,6 +1,7 @@
 /* f32_tile_ref.c - the definition of the tile kernel and of the epilogue. */
 #include <math.h>
 
+#include "base/half.h"
 #include "kernels/variants.h"
 
 void koe_f32_tile_ref(float *c, size_t ldc, const float *a, const float *b, size_t ldb, const size_t *off, size_t rows, size_t taps,
@@ -18,6 +19,17 @@ void koe_f32_tile_ref(float *c, size_t ldc, const float *a, const float *b, size
         }
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++) c[i * ldc + j] = sum[i][j];
+}
+
+void koe_f32_tile_bf16_ref(float *c, size_t ldc, const float *a, const uint16_t *b, size_t rows, size_t m, size_t n, bool accumulate)
+{
+    enum { PANEL = 16 };
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++) {
+            float sum = accumulate ? c[i * ldc + j] : 0;
+            for (size_t r = 0; r < rows; r++) sum += a[r * m + i] * koe_bf16_to_f32(b[r * PANEL + j]);
+            c[i * ldc + j] = sum;
+        }
 }
 
 static float activate(float x, koe_act act, float alpha)

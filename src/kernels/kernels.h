@@ -61,13 +61,22 @@ void koe_f32_gemm_view(float *c, size_t ldc, koe_f32_view a, koe_f32_view b, siz
                        const koe_f32_epilogue *ep);
 
 /* A constant right operand, packed once: panels of koe_f32_panel() columns, each [k][panel], the last padded with zeros. The layout is
- * that of the instruction set in use. koe_f32_packed_count(): its floats, 0 when that does not fit in size_t. 64-byte alignment is
- * best, any works. */
+ * that of the instruction set in use. Elements are float32, or, to take half the memory, bfloat16 (rounded to nearest even), which are
+ * widened when they are read: sums are float32 either way. koe_f32_packed_count(): elements, 0 when that does not fit in size_t.
+ * 64-byte alignment is best, that of the elements works. */
+typedef struct koe_f32_packed {
+    const void *p; /* float or uint16_t */
+    bool bf16;
+} koe_f32_packed;
+static inline koe_f32_packed koe_f32_packed_at(koe_f32_packed b, size_t element)
+{
+    return (koe_f32_packed){ (const char *)b.p + element * (b.bf16 ? sizeof(uint16_t) : sizeof(float)), b.bf16 };
+}
 size_t koe_f32_panel(void);
 size_t koe_f32_packed_count(size_t k, size_t n);
-void koe_f32_pack(float *out, koe_f32_view b, size_t k, size_t n);
+void koe_f32_pack(void *out, bool bf16, koe_f32_view b, size_t k, size_t n);
 /* c[m][n] = a * b for the columns of panels from..to (to exclusive; clipped to n); c, ep and n are those of the whole product. */
-void koe_f32_gemm_packed(float *c, size_t ldc, koe_f32_view a, const float *packed, size_t m, size_t n, size_t k, size_t from,
+void koe_f32_gemm_packed(float *c, size_t ldc, koe_f32_view a, koe_f32_packed b, size_t m, size_t n, size_t k, size_t from,
                          size_t to, const koe_f32_epilogue *ep);
 
 /* ---- rows -------------------------------------------------------------------------------------------------------------- */
@@ -86,10 +95,10 @@ void koe_f32_softmax(float *y, const float *x, size_t n);
 
 /* One step of an LSTM for `batch` sequences, gates in ONNX's order i, o, f, c, default activations.
  *   gates  [batch][4 * hidden]   in: W x + Wb + Rb; out: scratch (row stride ld_gates)
- *   r      R transposed, packed: koe_f32_pack(r, (koe_f32_view){ R, 1, hidden }, hidden, 4 * hidden)
+ *   r      R transposed, packed: koe_f32_pack(p, bf16, (koe_f32_view){ R, 1, hidden }, hidden, 4 * hidden)
  *   peep   P [3 * hidden] (i, o, f) or NULL
  *   h, c   [batch][hidden], updated in place (row stride ld_state) */
-void koe_f32_lstm_step(float *gates, size_t ld_gates, const float *r, const float *peep, float *h, float *c, size_t ld_state,
+void koe_f32_lstm_step(float *gates, size_t ld_gates, koe_f32_packed r, const float *peep, float *h, float *c, size_t ld_state,
                        size_t batch, size_t hidden);
 
 /* ---- conversion -------------------------------------------------------------------------------------------------------- */
@@ -108,6 +117,8 @@ void koe_bf16_narrow(uint16_t *y, const float *x, size_t n);
  * fused multiply-add each (ref: rounded twice). Nothing past column n is read or written. */
 typedef void koe_f32_tile_fn(float *c, size_t ldc, const float *a, const float *b, size_t ldb, const size_t *off, size_t rows,
                              size_t taps, size_t m, size_t n, bool accumulate);
+/* The same with one tap and b a panel of nr bfloat16 columns, [rows][nr], read whole. */
+typedef void koe_f32_tile_bf16_fn(float *c, size_t ldc, const float *a, const uint16_t *b, size_t rows, size_t m, size_t n, bool accumulate);
 /* c[m][n] = ep of from[m][n]; pointers in ep are already those of c's first row and column. c may be `from`, and may be the residual. */
 typedef void koe_f32_finish_fn(float *c, size_t ldc, const float *from, size_t ld_from, size_t m, size_t n, const koe_f32_epilogue *ep);
 
@@ -118,6 +129,7 @@ typedef struct koe_kernel_set {
     size_t width; /* floats of a vector */
     size_t mr, nr; /* largest tile; nr is a multiple of width */
     koe_f32_tile_fn *tile;
+    koe_f32_tile_bf16_fn *tile_bf16;
     koe_f32_finish_fn *finish;
     /* to[q][c] = from[c * m + q] for c < n, q < m, and the reverse; `pitch` between the rows of the split side. */
     void (*split)(float *to, size_t pitch, const float *from, size_t n, size_t m);

@@ -7,6 +7,7 @@
     koe_f32_map_fn koe_f32_exp_##isa, koe_f32_tanh_##isa, koe_f32_sigmoid_##isa, koe_f32_sin_##isa, koe_f32_cos_##isa, \
         koe_f32_erf_##isa, koe_f32_log_##isa;                                                                          \
     koe_f32_tile_fn koe_f32_tile_##isa;                                                                                \
+    koe_f32_tile_bf16_fn koe_f32_tile_bf16_##isa;                                                                      \
     koe_f32_finish_fn koe_f32_finish_##isa;                                                                            \
     void koe_f32_split_##isa(float *to, size_t pitch, const float *from, size_t n, size_t m);                          \
     void koe_f32_join_##isa(float *to, const float *from, size_t pitch, size_t n, size_t m);                           \

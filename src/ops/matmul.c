@@ -25,8 +25,8 @@ typedef struct product {
 
 /* A constant b, packed: one after the other for each of its matrices. */
 typedef struct packed_b {
-    const float *data; /* the session's */
-    size_t count; /* floats of one matrix */
+    koe_f32_packed data; /* the session's */
+    size_t count; /* elements of one matrix */
 } packed_b;
 
 static koe_status bad(const koe_node *node, koe_error *err, const char *what)
@@ -155,7 +155,7 @@ static void run_task(void *arg, size_t task)
     if (k->packed) {
         /* b = matrix index * k * n in the model's layout, whatever the strides inside. */
         const size_t matrix = p->k && p->n ? b / (p->k * p->n) : 0;
-        koe_f32_gemm_packed(c, p->n, va, k->packed->data + matrix * k->packed->count, m, p->n, p->k, from, from + k->panel_step, ep);
+        koe_f32_gemm_packed(c, p->n, va, koe_f32_packed_at(k->packed->data, matrix * k->packed->count), m, p->n, p->k, from, from + k->panel_step, ep);
         return;
     }
     const size_t j = from * koe_f32_panel(), j1 = (from + k->panel_step) * koe_f32_panel();
@@ -179,27 +179,29 @@ static void run_f32(koe_op_ctx *c, const product *p, const float *a, const float
     koe_pool_for(c->pool, p->n_product * k.row_tasks * k.panel_tasks, run_task, &k);
 }
 
-/* Packs a constant b, input 1, every matrix of it. */
+/* Packs a constant b, input 1, every matrix of it; in half precision where the node may be inexact. */
 static koe_status pack_b(koe_node *node, const koe_tensor *t, bool transposed, void **state, koe_error *err)
 {
     const int n = t->n_dim;
     const int64_t rows = t->dim[n - 2], cols = t->dim[n - 1];
     const size_t k = (size_t)(transposed ? cols : rows), width = (size_t)(transposed ? rows : cols), each = k * width;
     const size_t matrices = koe_dim_product(t->dim, 0, n - 2), count = koe_f32_packed_count(k, width);
+    const bool bf16 = koe_weights_half(node);
+    const size_t size = bf16 ? sizeof(uint16_t) : sizeof(float);
     size_t total;
     void *room;
     bool ready;
     if (__builtin_mul_overflow(count, matrices, &total) || total > SIZE_MAX / sizeof(float))
         return koe_fail(err, KOE_E_LIMIT, "the weights are too large");
-    koe_status st = koe_node_pack(node, 1, 0, total * sizeof(float), &room, &ready, err);
+    koe_status st = koe_node_pack(node, 1, 0, total * size, &room, &ready, err);
     if (st != KOE_OK) return st;
     const float *data = ready ? NULL : koe_node_data(node, 1);
     packed_b *s = ready || data ? calloc(1, sizeof *s) : NULL;
     if (!s) return koe_fail(err, KOE_E_NOMEM, "weights");
-    *s = (packed_b){ .data = room, .count = count };
+    *s = (packed_b){ .data = { room, bf16 }, .count = count };
     for (size_t i = 0; data && i < matrices; i++) {
         const float *p = data + i * each;
-        koe_f32_pack((float *)room + i * count, transposed ? (koe_f32_view){ p, 1, k } : (koe_f32_view){ p, width, 1 }, k, width);
+        koe_f32_pack((char *)room + i * count * size, bf16, transposed ? (koe_f32_view){ p, 1, k } : (koe_f32_view){ p, width, 1 }, k, width);
     }
     *state = s;
     return KOE_OK;

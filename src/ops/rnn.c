@@ -17,13 +17,14 @@
 
 /* Packed weights of a direction. */
 typedef struct packed_side {
-    float *w, *r, *r_new;
+    void *w, *r, *r_new;
 } packed_side;
 
 typedef struct rnn_state {
     koe_rnn_config cfg;
     bool packed; /* W and R are constant and packed in `side` */
     bool owned; /* the floats of `side` are this state's, not the session's */
+    bool bf16; /* what `side` is made of */
     packed_side side[2];
     koe_i8_packed *qw, *qr; /* DynamicQuantizeLSTM: in place of `side`, one for each direction */
 } rnn_state;
@@ -94,7 +95,7 @@ static const float *as_float(const koe_tensor *t, const void *data, float **owne
 
 /* What is packed for one direction: a product's right operand, from rows at `from` of W (input 1) or R (input 2). */
 typedef struct matrix {
-    float **to;
+    void **to;
     int input;
     unsigned part;
     size_t from, n_in, n_row; /* elements */
@@ -125,10 +126,11 @@ static koe_status pack_floats(rnn_state *s, koe_node *preparing, const koe_tenso
     bool ready = true;
     koe_status st = KOE_OK;
     s->owned = !preparing;
+    s->bf16 = preparing && koe_weights_half(preparing);
     for (size_t i = 0; i < n && st == KOE_OK; i++) {
         matrix *m = &list[i];
         const size_t count = koe_f32_packed_count(m->n_in, m->n_row);
-        st = count ? koe_weights_room(preparing, m->input, m->part, count, (void **)m->to, &m->ready, err)
+        st = count ? koe_weights_room(preparing, m->input, m->part, s->bf16 ? (count + 1) / 2 : count, m->to, &m->ready, err)
                    : koe_fail(err, KOE_E_LIMIT, "the weights are too large");
         ready = ready && m->ready;
     }
@@ -139,7 +141,7 @@ static koe_status pack_floats(rnn_state *s, koe_node *preparing, const koe_tenso
     if (!wf || !rf) st = koe_fail(err, KOE_E_NOMEM, "packed weights of an RNN");
     for (size_t i = 0; i < n && st == KOE_OK; i++)
         if (!list[i].ready)
-            koe_f32_pack(*list[i].to, (koe_f32_view){ (list[i].input == 1 ? wf : rf) + list[i].from, 1, list[i].n_in },
+            koe_f32_pack(*list[i].to, s->bf16, (koe_f32_view){ (list[i].input == 1 ? wf : rf) + list[i].from, 1, list[i].n_in },
                          list[i].n_in, list[i].n_row);
     free(own_w);
     free(own_r);
@@ -407,7 +409,7 @@ static koe_status run_weights(koe_op_ctx *c, koe_rnn_job *j, rnn_state *own, con
     if (st != KOE_OK) return st;
     for (size_t d = 0; d < s->cfg.n_dir; d++) {
         const packed_side *side = s->packed ? &s->side[d] : &own->side[d];
-        j->side[d] = (koe_rnn_side){ .w = side->w, .r = side->r, .r_new = side->r_new };
+        j->side[d] = (koe_rnn_side){ .w = { side->w, s->bf16 }, .r = { side->r, s->bf16 }, .r_new = { side->r_new, s->bf16 } };
         if (!j->quantised) continue;
         j->side[d].qw = qw[d];
         j->side[d].qr = qr[d];

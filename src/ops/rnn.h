@@ -4,6 +4,7 @@
  * A direction, and a block of batch items in it, is a chain of steps of its own: that is what runs in parallel. */
 #ifndef KOE_OPS_RNN_H
 #define KOE_OPS_RNN_H
+#include "kernels/kernels.h"
 #include "ops/op.h"
 #include "ops/quant.h"
 
@@ -34,8 +35,8 @@ koe_status koe_rnn_read_config(koe_rnn_config *out, const koe_node *node, koe_ce
 
 /* Weights of one direction. */
 typedef struct koe_rnn_side {
-    const float *w, *r; /* W^T and R^T packed (koe_f32_pack); GRU: R's z and r gates only */
-    const float *r_new; /* GRU: R^T of the h gate, packed */
+    koe_f32_packed w, r; /* W^T and R^T packed (koe_f32_pack); GRU: R's z and r gates only */
+    koe_f32_packed r_new; /* GRU: R^T of the h gate, packed */
     float *bias; /* [n_gate * hidden] Wb + Rb, but for the h gate of a GRU with linear_before_reset: Wb */
     const float *bias_new; /* that GRU's Rb of the h gate */
     const float *peep; /* LSTM: P, or NULL */

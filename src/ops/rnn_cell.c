@@ -189,7 +189,7 @@ static void activate(const chain *k, const koe_rnn_act *act, float *v, size_t n)
 }
 
 /* tmp = gates + h R^T, n_col columns. */
-static void recur(const chain *k, float *tmp, const float *h, const float *packed, const float *gates, size_t ld_gates,
+static void recur(const chain *k, float *tmp, const float *h, koe_f32_packed packed, const float *gates, size_t ld_gates,
                   size_t n_col)
 {
     size_t panels = (n_col + koe_f32_panel() - 1) / koe_f32_panel(), hidden = k->j->n_hidden;

@@ -8,6 +8,12 @@ typedef void koe_task_fn(void *arg, size_t task, void *scratch);
 /* Runs tasks 0..n_tasks-1 on the context's pool. KOE_E_NOMEM when there is no memory for the scratch. */
 koe_status koe_tasks_run(koe_op_ctx *c, size_t n_tasks, size_t n_bytes, koe_task_fn *fn, void *arg, koe_error *err);
 
+/* Whether prepare() should keep the constant operand of a matrix product in bfloat16. */
+static inline bool koe_weights_half(const koe_node *node)
+{
+    return node->precision == KOE_PRECISION_BF16 || node->precision == KOE_PRECISION_INT8;
+}
+
 /* Room for n floats (at least one), 64-byte aligned, for free(); NULL when out of memory. */
 float *koe_weights_alloc(size_t n);
 /* Room for n floats (or as many words) that input i is packed into: the session's when `preparing` is the node that is being prepared

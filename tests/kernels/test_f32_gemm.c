@@ -120,15 +120,15 @@ static void check_product(const koe_kernel_set *set, size_t m, size_t n, size_t 
     if (random_size(0, 1)) ep.bias_row = bias_row.p;
     if (random_size(0, 1)) ep.bias_col = bias_col.p;
     if (random_size(0, 1)) ep.residual = residual.p, ep.ld_residual = n;
-    koe_f32_pack(packed.p, vb, k, n);
+    koe_f32_pack(packed.p, false, vb, k, n);
     for (int form = 0; form < 3; form++) {
         memcpy(before, c.p, m * ldc * sizeof *before);
         if (form == 0) koe_f32_gemm_view(c.p, ldc, va, vb, m, n, k, accumulate, NULL);
         else if (form == 1) koe_f32_gemm_view(c.p, ldc, va, vb, m, n, k, 0, &ep);
         else { /* in two parts, as two tasks would */
             const size_t half = random_size(0, n / koe_f32_panel() + 1);
-            koe_f32_gemm_packed(c.p, ldc, va, packed.p, m, n, k, 0, half, &ep);
-            koe_f32_gemm_packed(c.p, ldc, va, packed.p, m, n, k, half, SIZE_MAX, &ep);
+            koe_f32_gemm_packed(c.p, ldc, va, (koe_f32_packed){ packed.p, false }, m, n, k, 0, half, &ep);
+            koe_f32_gemm_packed(c.p, ldc, va, (koe_f32_packed){ packed.p, false }, m, n, k, half, SIZE_MAX, &ep);
         }
         for (size_t i = 0; i < m; i++)
             for (size_t j = 0; j < ldc; j++) {
@@ -166,12 +166,36 @@ static void split(void **state)
     for (size_t v = 0; v < n_variants(); v++) {
         if (!variant(v)) continue;
         guarded a = guard(M * K), b = guard(K * N), whole = guard(M * N), part = guard(M * N), packed = guard(koe_f32_packed_count(K, N));
-        koe_f32_pack(packed.p, (koe_f32_view){ b.p, N, 1 }, K, N);
-        koe_f32_gemm_packed(whole.p, N, (koe_f32_view){ a.p, K, 1 }, packed.p, M, N, K, 0, SIZE_MAX, NULL);
+        koe_f32_pack(packed.p, false, (koe_f32_view){ b.p, N, 1 }, K, N);
+        koe_f32_gemm_packed(whole.p, N, (koe_f32_view){ a.p, K, 1 }, (koe_f32_packed){ packed.p, false }, M, N, K, 0, SIZE_MAX, NULL);
         for (size_t i = 0; i < M; i += 9)
             koe_f32_gemm(part.p + i * N, N, a.p + i * K, K, b.p, N, M - i < 9 ? M - i : 9, N, K, 0);
         assert_memory_equal(whole.p, part.p, M * N * sizeof(float));
         unguard(&a), unguard(&b), unguard(&whole), unguard(&part), unguard(&packed);
+    }
+}
+
+/* Weights kept in bfloat16 give the bits that the same weights, rounded and kept in float32, give. */
+static void half_weights(void **state)
+{
+    (void)state;
+    for (size_t v = 0; v < n_variants(); v++) {
+        const koe_kernel_set *set = variant(v);
+        for (size_t i = 0; set && i < 40; i++) {
+            const size_t m = random_size(1, 2 * set->mr + 1), n = random_size(1, 2 * set->nr + 1), k = i < 36 ? random_size(0, 40) : random_size(200, 600);
+            const size_t count = koe_f32_packed_count(k, n);
+            guarded a = guard(m * k), b = guard(k * n), want = guard(m * n), got = guard(m * n), wide = guard(count), half = guard((count + 1) / 2);
+            uint16_t *narrow = malloc(k * n * sizeof *narrow + 1);
+            koe_f32_pack(half.p, true, (koe_f32_view){ b.p, n, 1 }, k, n);
+            koe_bf16_narrow(narrow, b.p, k * n);
+            koe_bf16_widen(b.p, narrow, k * n);
+            koe_f32_pack(wide.p, false, (koe_f32_view){ b.p, n, 1 }, k, n);
+            koe_f32_gemm_packed(want.p, n, (koe_f32_view){ a.p, k, 1 }, (koe_f32_packed){ wide.p, false }, m, n, k, 0, SIZE_MAX, NULL);
+            koe_f32_gemm_packed(got.p, n, (koe_f32_view){ a.p, k, 1 }, (koe_f32_packed){ half.p, true }, m, n, k, 0, SIZE_MAX, NULL);
+            assert_memory_equal(want.p, got.p, m * n * sizeof(float));
+            free(narrow);
+            unguard(&a), unguard(&b), unguard(&want), unguard(&got), unguard(&wide), unguard(&half);
+        }
     }
 }
 
@@ -188,7 +212,7 @@ static void lstm(void **state)
             guarded gates = guard(batch * 4 * hidden), r = guard(4 * hidden * hidden), p = guard(3 * hidden), h = guard(batch * hidden),
                     c = guard(batch * hidden), packed = guard(koe_f32_packed_count(hidden, 4 * hidden));
             double *want = malloc(2 * batch * hidden * sizeof *want);
-            koe_f32_pack(packed.p, (koe_f32_view){ r.p, 1, hidden }, hidden, 4 * hidden);
+            koe_f32_pack(packed.p, false, (koe_f32_view){ r.p, 1, hidden }, hidden, 4 * hidden);
             for (size_t i = 0; i < batch; i++)
                 for (size_t j = 0; j < hidden; j++) {
                     double g[4], was = (double)c.p[i * hidden + j];
@@ -202,7 +226,7 @@ static void lstm(void **state)
                     want[i * hidden + j] = now;
                     want[(batch + i) * hidden + j] = logistic(g[1]) * tanh(now);
                 }
-            koe_f32_lstm_step(gates.p, 4 * hidden, packed.p, peep ? p.p : NULL, h.p, c.p, hidden, batch, hidden);
+            koe_f32_lstm_step(gates.p, 4 * hidden, (koe_f32_packed){ packed.p, false }, peep ? p.p : NULL, h.p, c.p, hidden, batch, hidden);
             for (size_t i = 0; i < batch * hidden; i++) {
                 near(set->name, c.p[i], want[i], hidden);
                 near(set->name, h.p[i], want[batch * hidden + i], hidden);
@@ -215,6 +239,7 @@ static void lstm(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(tiles), cmocka_unit_test(products), cmocka_unit_test(split), cmocka_unit_test(lstm) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(tiles), cmocka_unit_test(products), cmocka_unit_test(split), cmocka_unit_test(half_weights),
+                                        cmocka_unit_test(lstm) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,6 +70,14 @@ bool koe_prosody_same(const koe_prosody *a, const koe_prosody *b);
 /* "1.5s", "500ms", "2" (seconds). False when it is none or longer than a minute. */
 bool koe_pause_parse(double *seconds, koe_str value);
 
+/* ICU's formatters of one locale, opened at first use: opening one takes a millisecond. Zero-initialise. */
+typedef struct koe_sayer {
+    const char *locale;
+    void *number[2]; /* UNumberFormat: cardinals, ordinals */
+    void *patterns; /* UDateTimePatternGenerator */
+} koe_sayer;
+
+void koe_sayer_deinit(koe_sayer *s);
 /* How `text` is said as `interpret_as` ("digits", "ordinal", "date", ...) with this format ("mdy", ...) in a language: appended to out. */
-void koe_say_as(koe_buf *out, koe_str text, koe_str interpret_as, koe_str format, koe_str lang);
+void koe_say_as(koe_sayer *s, koe_buf *out, koe_str text, koe_str interpret_as, koe_str format, koe_str lang);
 #endif

@@ -14,10 +14,22 @@
 
 enum { MAX_SAID = 512 }; /* UTF-16 units of a number or a date */
 
-static const char *locale_of(koe_str lang)
+void koe_sayer_deinit(koe_sayer *s)
+{
+    for (int i = 0; i < 2; i++)
+        if (s->number[i]) unum_close(s->number[i]);
+    if (s->patterns) udatpg_close(s->patterns);
+    *s = (koe_sayer){ 0 };
+}
+
+/* Formatters of another language make way. */
+static void set_locale(koe_sayer *s, koe_str lang)
 {
     const koe_lang *l = koe_lang_find(lang);
-    return l ? l->locale : "en_US";
+    const char *locale = l ? l->locale : "en_US";
+    if (s->locale && strcmp(s->locale, locale) == 0) return;
+    koe_sayer_deinit(s);
+    s->locale = locale;
 }
 
 static bool put_utf16(koe_buf *out, const UChar *s, int32_t n)
@@ -70,18 +82,18 @@ static void use_ordinals(UNumberFormat *f)
     }
 }
 
-static bool say_number(koe_buf *out, koe_str text, bool ordinal, koe_str lang)
+static bool say_number(koe_sayer *s, koe_buf *out, koe_str text, bool ordinal)
 {
     char number[64];
     UChar said[MAX_SAID];
     UErrorCode e = U_ZERO_ERROR;
     if (!plain_number(number, sizeof number, text)) return false;
-    UNumberFormat *f = unum_open(UNUM_SPELLOUT, NULL, 0, locale_of(lang), NULL, &e);
-    if (U_FAILURE(e)) return false;
-    if (ordinal) use_ordinals(f);
+    UNumberFormat *f = s->number[ordinal];
+    if (!f && !(f = unum_open(UNUM_SPELLOUT, NULL, 0, s->locale, NULL, &e))) return false;
+    if (!s->number[ordinal] && ordinal) use_ordinals(f);
+    s->number[ordinal] = f;
     int32_t n = strchr(number, '.') ? unum_formatDouble(f, strtod(number, NULL), said, MAX_SAID, NULL, &e)
                                     : unum_formatInt64(f, strtoll(number, NULL, 10), said, MAX_SAID, NULL, &e);
-    unum_close(f);
     return U_SUCCESS(e) && put_utf16(out, said, n);
 }
 
@@ -154,7 +166,7 @@ static bool split_date(int part[3], koe_str text, koe_str format, koe_str lang)
     return n > 0 && part[0] <= 31 && part[1] <= 12;
 }
 
-static bool say_date(koe_buf *out, koe_str text, koe_str format, koe_str lang)
+static bool say_date(koe_sayer *s, koe_buf *out, koe_str text, koe_str format, koe_str lang)
 {
     int part[3] = { 0 };
     UErrorCode e = U_ZERO_ERROR;
@@ -164,18 +176,17 @@ static bool say_date(koe_buf *out, koe_str text, koe_str format, koe_str lang)
     if (!split_date(part, text, format, l ? koe_str_of(l->tag) : lang) || !part[1]) return false;
     snprintf(wanted, sizeof wanted, "%s%s%s", part[2] ? "y" : "", "MMMM", part[0] ? "d" : "");
     u_uastrcpy(skeleton, wanted);
-    UDateTimePatternGenerator *g = udatpg_open(locale_of(lang), &e);
-    int32_t n = U_SUCCESS(e) ? udatpg_getBestPattern(g, skeleton, -1, pattern, 64, &e) : 0;
+    if (!s->patterns) s->patterns = udatpg_open(s->locale, &e);
+    int32_t n = U_SUCCESS(e) ? udatpg_getBestPattern(s->patterns, skeleton, -1, pattern, 64, &e) : 0;
     UChar utc[4];
     u_uastrcpy(utc, "UTC");
-    UDateFormat *f = U_SUCCESS(e) ? udat_open(UDAT_PATTERN, UDAT_PATTERN, locale_of(lang), utc, 3, pattern, n, &e) : NULL;
-    UCalendar *day = U_SUCCESS(e) ? ucal_open(utc, 3, locale_of(lang), UCAL_GREGORIAN, &e) : NULL;
+    UDateFormat *f = U_SUCCESS(e) ? udat_open(UDAT_PATTERN, UDAT_PATTERN, s->locale, utc, 3, pattern, n, &e) : NULL;
+    UCalendar *day = U_SUCCESS(e) ? ucal_open(utc, 3, s->locale, UCAL_GREGORIAN, &e) : NULL;
     if (U_SUCCESS(e)) {
         ucal_clear(day);
         ucal_setDateTime(day, part[2] ? part[2] : 2000, part[1] - 1, part[0] ? part[0] : 1, 12, 0, 0, &e);
         n = udat_formatCalendar(f, day, said, MAX_SAID, NULL, &e);
     }
-    if (g) udatpg_close(g);
     if (f) udat_close(f);
     if (day) ucal_close(day);
     return U_SUCCESS(e) && put_utf16(out, said, n);
@@ -190,17 +201,18 @@ static bool is_one_of(koe_str s, const char *list)
     return false;
 }
 
-void koe_say_as(koe_buf *out, koe_str text, koe_str as, koe_str format, koe_str lang)
+void koe_say_as(koe_sayer *s, koe_buf *out, koe_str text, koe_str as, koe_str format, koe_str lang)
 {
     bool said = false;
     const size_t from = out->n;
     text = koe_str_trim(text);
+    set_locale(s, lang);
     if (is_one_of(as, "characters character spell-out letters verbatim")) said = say_characters(out, text, lang);
     else if (is_one_of(as, "digits number_digit")) said = say_digits(out, text, false);
     else if (is_one_of(as, "telephone phone")) said = say_digits(out, text, true);
-    else if (is_one_of(as, "cardinal number")) said = say_number(out, text, is_one_of(format, "ordinal"), lang);
-    else if (is_one_of(as, "ordinal")) said = say_number(out, text, true, lang);
-    else if (is_one_of(as, "date")) said = say_date(out, text, format, lang);
+    else if (is_one_of(as, "cardinal number")) said = say_number(s, out, text, is_one_of(format, "ordinal"));
+    else if (is_one_of(as, "ordinal")) said = say_number(s, out, text, true);
+    else if (is_one_of(as, "date")) said = say_date(s, out, text, format, lang);
     if (said) return;
     out->n = from;
     koe_buf_add_str(out, text); /* time, currency, unit, address, name, ...: the front end's own rules know them */

@@ -30,6 +30,7 @@ typedef struct ssml_reader {
     size_t n_skip; /* open elements whose text is not spoken */
     size_t capture; /* depth of the element whose text is said otherwise; 0: none */
     koe_buf captured;
+    koe_sayer sayer;
     koe_status st;
     koe_error *err;
 } ssml_reader;
@@ -238,7 +239,7 @@ static void say_captured(ssml_reader *r, const element *e)
         koe_str text = koe_str_trim(koe_buf_str(&r->captured));
         /* Voices without phonemes speak the text; when there is none, the phonemes are the best that there is. */
         koe_buf_add_str(&said, text.n ? text : koe_link_phonemes(&(koe_link){ .value = e->value }));
-    } else koe_say_as(&said, koe_buf_str(&r->captured), e->value, e->format, r->style.lang.n ? r->style.lang : r->lang);
+    } else koe_say_as(&r->sayer, &said, koe_buf_str(&r->captured), e->value, e->format, r->style.lang.n ? r->style.lang : r->lang);
     koe_marked_say(r->m, &like, at, end - at, koe_buf_str(&said));
     if (said.failed || r->captured.failed) stop(r, KOE_E_NOMEM, "out of memory", KOE_STR(""));
     koe_buf_free(&said);
@@ -329,6 +330,7 @@ koe_status koe_marked_read_ssml(koe_marked *out, koe_str input, koe_str lang, ko
     koe_status st = parse(r, err);
     XML_ParserFree(r->parser);
     koe_buf_free(&r->captured);
+    koe_sayer_deinit(&r->sayer);
     free(r);
     return st;
 }

@@ -18,8 +18,8 @@ static char folder[] = "/tmp/koe-packed-XXXXXX", model_path[256];
 static bool create(int precision)
 {
     koe_error err = { 0 };
-    koe_onnx_model *m;
-    koe_session *s;
+    koe_onnx_model *m = NULL;
+    koe_session *s = NULL;
     const koe_session_options opt = { .precision = precision };
     if (koe_onnx_open(&m, model_path, &err) != KOE_OK || koe_session_create_packed(&s, m, &opt, &err) != KOE_OK) fail_msg("%s", err.message);
     const bool packed = koe_session_is_packed(s);

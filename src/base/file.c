@@ -148,5 +148,5 @@ char *koe_path_cache(void)
     const char *cache = getenv("XDG_CACHE_HOME");
     if (cache && *cache) return koe_path_join(cache, "koe");
     const char *home = getenv("HOME");
-    return koe_path_join(home && *home ? home : "/root", ".cache/koe");
+    return home && *home ? koe_path_join(home, ".cache/koe") : NULL;
 }

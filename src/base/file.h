@@ -26,6 +26,6 @@ koe_status koe_file_make_dirs(const char *path, koe_error *err);
 char *koe_path_join(const char *a, const char *b);
 /* malloc()ed folder of models: $KOE_HOME, else $XDG_DATA_HOME/koe, else ~/.local/share/koe. NULL when out of memory. */
 char *koe_path_home(void);
-/* malloc()ed folder for what can be made again: $XDG_CACHE_HOME/koe, else ~/.cache/koe. NULL when out of memory. */
+/* malloc()ed folder for what can be made again: $XDG_CACHE_HOME/koe, else ~/.cache/koe. NULL without a home or memory. */
 char *koe_path_cache(void);
 #endif

@@ -11,21 +11,12 @@
 
 koe_status koe_model_options_read(koe_model_options *o, koe_error *err)
 {
-    static const struct {
-        const char *name;
-        int id;
-    } precisions[] = { { "f32", KOE_PRECISION_F32 },
-                       { "bf16", KOE_PRECISION_BF16 },
-                       { "int8", KOE_PRECISION_INT8 },
-                       { "auto", KOE_PRECISION_AUTO } };
     int64_t threads = 0, seed = 0;
     koe_status st = koe_args_int(&threads, o->threads, "--threads", 0, 4096, err);
     if (st != KOE_OK) return st;
     o->n_threads = (int)threads;
     if (!o->precision) o->precision = "f32";
-    o->precision_id = -1;
-    for (size_t i = 0; i < sizeof precisions / sizeof *precisions; i++)
-        if (strcmp(o->precision, precisions[i].name) == 0) o->precision_id = precisions[i].id;
+    o->precision_id = koe_precision_of(o->precision);
     if (o->precision_id < 0)
         return koe_fail(err, KOE_E_ARGUMENT, "--precision is '%s', it must be f32, bf16, int8 or auto", o->precision);
     if (o->noise && strcmp(o->noise, "zero") == 0) {

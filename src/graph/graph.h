@@ -11,6 +11,9 @@
 
 typedef struct koe_session koe_session;
 
+/* KOE_PRECISION_* of "f32", "bf16", "int8" or "auto"; -1 for another name. */
+int koe_precision_of(const char *name);
+
 typedef struct koe_session_options {
     koe_pool *pool; /* borrowed, may be NULL: one thread */
     int precision; /* KOE_PRECISION_* */

@@ -27,7 +27,6 @@ void koe_graph_reads(const koe_node *node, void (*fn)(void *arg, int slot), void
 
 /* ---- constants of a node ----------------------------------------------------------------------------------------------------- */
 
-static bool is_half(koe_dtype d) { return d == KOE_DTYPE_F16 || d == KOE_DTYPE_BF16; }
 static bool is_aligned(const koe_tensor *t) { return (uintptr_t)t->data % koe_dtype_size(t->dtype) == 0; }
 
 /* Moves the elements of *t to memory of the session, aligned. */
@@ -55,7 +54,7 @@ static koe_status settle(koe_session *s, koe_node *node, int i, koe_error *err)
     koe_tensor *t = &s->slot[node->in[i]].constant.t;
     koe_status st = KOE_OK;
     if (!is_aligned(t) || (koe_tensor_bytes(t) <= SMALL_BYTES && in_file(s, t))) st = align_constant(s, t, err);
-    if (st != KOE_OK || !is_half(t->dtype) || !(node->op->flags & KOE_OP_WIDEN_HALF)) {
+    if (st != KOE_OK || !koe_dtype_is_half(t->dtype) || !(node->op->flags & KOE_OP_WIDEN_HALF)) {
         node->in_const[i] = t;
         return st;
     }
@@ -78,7 +77,7 @@ static koe_status describe(koe_session *s, koe_node *node, int i, koe_error *err
     if (!shape) return koe_fail(err, KOE_E_NOMEM, "node '%.*s'", KOE_STR_ARG(node->name));
     *shape = s->slot[node->in[i]].constant.t;
     shape->data = NULL;
-    if (is_half(shape->dtype) && (node->op->flags & KOE_OP_WIDEN_HALF)) shape->dtype = KOE_DTYPE_F32;
+    if (koe_dtype_is_half(shape->dtype) && (node->op->flags & KOE_OP_WIDEN_HALF)) shape->dtype = KOE_DTYPE_F32;
     node->in_const[i] = shape;
     return KOE_OK;
 }

@@ -144,7 +144,6 @@ static void free_scratch(koe_run *r, size_t from)
 
 /* ---- half precision ------------------------------------------------------------------------------------------------------ */
 
-static bool is_half(koe_dtype d) { return d == KOE_DTYPE_F16 || d == KOE_DTYPE_BF16; }
 
 void koe_widen(float *out, const koe_tensor *t)
 {
@@ -166,7 +165,7 @@ static koe_status run_widened(koe_run *r, koe_op_ctx *c, koe_dtype half, koe_err
     r->n_out_stack += (size_t)n_out;
     for (int i = 0; i < n_in && st == KOE_OK; i++) {
         const koe_tensor *t = koe_in(c, i);
-        if (!t || !is_half(t->dtype)) continue;
+        if (!t || !koe_dtype_is_half(t->dtype)) continue;
         koe_value *v = &wide[i];
         const koe_tensor *ready = c->node->in_const[i];
         v->kind = KOE_VALUE_TENSOR;
@@ -226,7 +225,7 @@ koe_status koe_run_node(koe_run *r, const koe_node *node, koe_error *err)
         const koe_value *v = node->in[i] >= 0 ? &r->value[node->in[i]] : NULL;
         c.in[i] = v && v->kind != KOE_VALUE_NONE ? v : NULL;
         if (c.in[i] && v->stands_for != KOE_DTYPE_NONE) half = v->stands_for;
-        else if (c.in[i] && v->kind == KOE_VALUE_TENSOR && is_half(v->t.dtype)) half = v->t.dtype;
+        else if (c.in[i] && v->kind == KOE_VALUE_TENSOR && koe_dtype_is_half(v->t.dtype)) half = v->t.dtype;
     }
     for (int i = 0; i < node->n_out; i++) {
         c.out[i] = node->out[i] >= 0 ? &r->value[node->out[i]] : NULL;

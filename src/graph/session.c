@@ -10,6 +10,16 @@
 #include "base/log.h"
 #include "kernels/lp_conv.h"
 
+static const char *const precision_name[] = { [KOE_PRECISION_F32] = "f32", [KOE_PRECISION_BF16] = "bf16", [KOE_PRECISION_INT8] = "int8",
+                                              [KOE_PRECISION_AUTO] = "auto" };
+
+int koe_precision_of(const char *name)
+{
+    for (int i = 0; i < (int)(sizeof precision_name / sizeof *precision_name); i++)
+        if (strcmp(precision_name[i], name) == 0) return i;
+    return -1;
+}
+
 /* auto: the fastest of the precisions that pass the gate of docs/speed.md on this machine. int8 does where its kernels take inputs of 8
  * bits; with 7 (AVX2) it does not. */
 static int resolve(int precision)
@@ -83,9 +93,8 @@ void koe_session_destroy(koe_session *s)
 
 char *koe_packed_path(const char *model_path, int precision)
 {
-    static const char *const names[] = { "f32", "bf16", "int8" };
     koe_buf name = { 0 }, path = { 0 };
-    koe_buf_printf(&name, "%s.%s-%s.koepack", model_path, koe_cpu_name(), names[resolve(precision)]);
+    koe_buf_printf(&name, "%s.%s-%s.koepack", model_path, koe_cpu_name(), precision_name[resolve(precision)]);
     const char *slash = strrchr(model_path, '/');
     char *folder = koe_str_dup(slash ? (koe_str){ model_path, (size_t)(slash - model_path) + 1 } : KOE_STR("."));
     if (folder && !name.failed && (access(folder, W_OK) != 0 && access(name.data, R_OK) != 0)) {

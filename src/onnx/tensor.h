@@ -42,6 +42,7 @@ typedef struct koe_tensor {
 size_t koe_dtype_size(koe_dtype dtype);
 /* "float32", "int64", ... as numpy calls them. */
 const char *koe_dtype_name(koe_dtype dtype);
+static inline int koe_dtype_is_half(koe_dtype d) { return d == KOE_DTYPE_F16 || d == KOE_DTYPE_BF16; }
 static inline int koe_dtype_is_float(koe_dtype d)
 {
     return d == KOE_DTYPE_F32 || d == KOE_DTYPE_F64 || d == KOE_DTYPE_F16 || d == KOE_DTYPE_BF16;

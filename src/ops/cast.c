@@ -58,7 +58,6 @@ static cast_fn *const cast_table[KOE_DTYPES][KOE_DTYPES] = { KOE_NUMBERS(ROW, ) 
 
 /* ---- the halves, by way of float ------------------------------------------------------------------------------------- */
 
-static bool is_half(koe_dtype d) { return d == KOE_DTYPE_F16 || d == KOE_DTYPE_BF16; }
 
 static void widen(float *y, const uint16_t *x, koe_dtype half, size_t n)
 {
@@ -81,9 +80,9 @@ static void cast_half(char *y, koe_dtype to, const char *x, koe_dtype from, size
     size_t x_size = koe_dtype_size(from), y_size = koe_dtype_size(to);
     while (n > 0) {
         size_t m = n < BLOCK ? n : BLOCK;
-        if (is_half(from)) widen(t, (const uint16_t *)(const void *)x, from, m);
+        if (koe_dtype_is_half(from)) widen(t, (const uint16_t *)(const void *)x, from, m);
         else cast_table[from][KOE_DTYPE_F32](t, x, m);
-        if (is_half(to)) narrow((uint16_t *)(void *)y, t, to, m);
+        if (koe_dtype_is_half(to)) narrow((uint16_t *)(void *)y, t, to, m);
         else cast_table[KOE_DTYPE_F32][to](y, t, m);
         x += m * x_size, y += m * y_size, n -= m;
     }
@@ -93,7 +92,7 @@ void koe_cast_elements(void *y, koe_dtype to, const void *x, koe_dtype from, siz
 {
     if (n == 0) return;
     if (from == to) memcpy(y, x, n * koe_dtype_size(to));
-    else if (is_half(from) || is_half(to)) cast_half(y, to, x, from, n);
+    else if (koe_dtype_is_half(from) || koe_dtype_is_half(to)) cast_half(y, to, x, from, n);
     else cast_table[from][to](y, x, n);
 }
 

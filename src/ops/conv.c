@@ -553,18 +553,9 @@ static koe_status make_output(koe_op_ctx *c, const geometry *g, const koe_tensor
 /* FusedConv's activation; none for the others. */
 static koe_status read_activation(koe_f32_epilogue *ep, const koe_node *node, koe_error *err)
 {
-    static const struct {
-        const char *name;
-        koe_act act;
-    } known[] = { { "", KOE_ACT_NONE }, { "Relu", KOE_ACT_RELU }, { "LeakyRelu", KOE_ACT_LEAKY }, { "Tanh", KOE_ACT_TANH },
-        { "Sigmoid", KOE_ACT_SIGMOID } };
-    const koe_str s = koe_node_str(node, "activation", "");
     const koe_onnx_attr *params = koe_node_attr(node, "activation_params");
     ep->alpha = params && params->type == KOE_ATTR_FLOATS && params->n ? params->floats[0] : 0.01f;
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (koe_str_is(s, known[i].name)) return ep->act = known[i].act, KOE_OK;
-    return koe_fail(err, KOE_E_UNSUPPORTED, "%.*s %.*s: activation '%.*s'", KOE_STR_ARG(node->op_type), KOE_STR_ARG(node->name),
-                    KOE_STR_ARG(s));
+    return koe_read_activation(&ep->act, node, err);
 }
 
 static koe_status check_operands(const koe_op_ctx *c, const geometry *g, const koe_tensor *x, const koe_tensor *w, const koe_tensor *bias,

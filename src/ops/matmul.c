@@ -320,17 +320,8 @@ static koe_status combine(const koe_op_ctx *c, koe_tensor *y, const koe_tensor *
 /* FusedGemm's activation; none for Gemm. */
 static koe_status read_activation(koe_f32_epilogue *ep, const koe_node *node, koe_error *err)
 {
-    static const struct {
-        const char *name;
-        koe_act act;
-    } known[] = { { "", KOE_ACT_NONE }, { "Relu", KOE_ACT_RELU }, { "LeakyRelu", KOE_ACT_LEAKY }, { "Tanh", KOE_ACT_TANH },
-        { "Sigmoid", KOE_ACT_SIGMOID } };
-    const koe_str s = koe_node_str(node, "activation", "");
     ep->alpha = koe_node_float(node, "activation_alpha", 0.01f);
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (koe_str_is(s, known[i].name)) return ep->act = known[i].act, KOE_OK;
-    return koe_fail(err, KOE_E_UNSUPPORTED, "%.*s %.*s: activation '%.*s'", KOE_STR_ARG(node->op_type), KOE_STR_ARG(node->name),
-                    KOE_STR_ARG(s));
+    return koe_read_activation(&ep->act, node, err);
 }
 
 static koe_status run_gemm(koe_op_ctx *c, koe_error *err)

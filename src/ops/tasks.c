@@ -55,3 +55,17 @@ koe_status koe_weights_room(koe_node *preparing, int i, unsigned part, size_t n,
     *out = koe_weights_alloc(n);
     return *out ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "%zu weights", n);
 }
+
+koe_status koe_read_activation(koe_act *out, const koe_node *node, koe_error *err)
+{
+    static const struct {
+        const char *name;
+        koe_act act;
+    } known[] = { { "", KOE_ACT_NONE }, { "Relu", KOE_ACT_RELU }, { "LeakyRelu", KOE_ACT_LEAKY }, { "Tanh", KOE_ACT_TANH },
+                  { "Sigmoid", KOE_ACT_SIGMOID } };
+    const koe_str s = koe_node_str(node, "activation", "");
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (koe_str_is(s, known[i].name)) return *out = known[i].act, KOE_OK;
+    return koe_fail(err, KOE_E_UNSUPPORTED, "%.*s %.*s: activation '%.*s'", KOE_STR_ARG(node->op_type), KOE_STR_ARG(node->name),
+                    KOE_STR_ARG(s));
+}

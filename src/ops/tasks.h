@@ -1,6 +1,7 @@
-/* tasks.h - what the operators that do matrix work share: loops whose tasks need scratch memory, and constant weights. */
+/* tasks.h - what the operators that do matrix work share: loops whose tasks need scratch memory, constant weights, activations. */
 #ifndef KOE_OPS_TASKS_H
 #define KOE_OPS_TASKS_H
+#include "kernels/kernels.h"
 #include "ops/op.h"
 
 /* As koe_pool_fn, with n_bytes of scratch (64-byte aligned) that no other running task uses. */
@@ -19,4 +20,6 @@ float *koe_weights_alloc(size_t n);
 /* Room for n floats (or as many words) that input i is packed into: the session's when `preparing` is the node that is being prepared
  * (koe_node_pack()), else malloc()ed. */
 koe_status koe_weights_room(koe_node *preparing, int i, unsigned part, size_t n, void **out, bool *ready, koe_error *err);
+/* Attribute `activation` of Microsoft's fused operators; none when it is absent. KOE_E_UNSUPPORTED for one that the kernels lack. */
+koe_status koe_read_activation(koe_act *out, const koe_node *node, koe_error *err);
 #endif

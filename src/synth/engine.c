@@ -5,24 +5,14 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "ops/op.h"
+#include "graph/graph.h"
 
 static koe_status parse_precision(int *out, const char *name, koe_error *err)
 {
-    static const struct {
-        const char *name;
-        int precision;
-    } known[] = { { "f32", KOE_PRECISION_F32 },
-                  { "bf16", KOE_PRECISION_BF16 },
-                  { "int8", KOE_PRECISION_INT8 },
-                  { "auto", KOE_PRECISION_AUTO } };
     if (!name) name = getenv("KOE_PRECISION");
     if (!name || !*name) name = "auto";
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(name, known[i].name) == 0) {
-            *out = known[i].precision;
-            return KOE_OK;
-        }
+    *out = koe_precision_of(name);
+    if (*out >= 0) return KOE_OK;
     return koe_fail(err, KOE_E_ARGUMENT, "precision '%s'; there are f32, bf16, int8 and auto", name);
 }
 

@@ -324,13 +324,12 @@ static bool open_file(koe_lexicon *l, const char *path, const source_stamp *stam
 /* malloc()ed ~/.cache/koe/en-us-<hash of dir>.klex; NULL without a home. */
 static char *cache_path(const char *dir, const char *name)
 {
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    char *cache = koe_path_cache();
     char *full = realpath(dir, NULL);
     koe_buf path = { 0 };
-    if (cache && *cache) koe_buf_printf(&path, "%s/koe/", cache);
-    else if (home && *home) koe_buf_printf(&path, "%s/.cache/koe/", home);
-    if (path.n) koe_buf_printf(&path, "%s-%016llx.klex", name, (unsigned long long)koe_str_hash(koe_str_of(full ? full : dir)));
+    if (cache) koe_buf_printf(&path, "%s/%s-%016llx.klex", cache, name, (unsigned long long)koe_str_hash(koe_str_of(full ? full : dir)));
     free(full);
+    free(cache);
     return path.failed ? NULL : path.data;
 }
 

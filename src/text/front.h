@@ -12,6 +12,8 @@
 #include "text/espeak.h"
 #include "text/lang.h"
 #include "text/lexicon.h"
+#include "text/reading.h"
+#include "text/spell.h"
 #include "text/text.h"
 
 typedef struct koe_zh koe_zh;
@@ -24,6 +26,7 @@ struct koe_text {
     koe_lexicon *english[2]; /* US, GB; opened at first use */
     koe_zh *zh;
     koe_ja *ja;
+    koe_speller *speller[KOE_READING_COUNT]; /* by row of the readings */
     bool tried[2], tried_zh, tried_ja;
 };
 
@@ -128,6 +131,8 @@ koe_status koe_phonemise_block(koe_block *b, koe_error *err);
 koe_status koe_phonemise_english(koe_block *b, const koe_lexicon *lexicon, bool british, koe_str text, size_t at, koe_error *err);
 /* The dictionary of an accent, opened at first use; NULL when it is not installed, which is logged once. */
 const koe_lexicon *koe_text_lexicon(koe_text *t, bool british);
+/* NULL: out of memory. */
+koe_speller *koe_text_speller(koe_text *t, const koe_reading *reading);
 const koe_zh *koe_text_zh(koe_text *t);
 const koe_ja *koe_text_ja(koe_text *t);
 /* espeak-ng's `lang`, in the symbols of the voice's alphabet. */

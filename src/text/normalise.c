@@ -59,10 +59,12 @@ static void rewrite(koe_block *b, rewrite_fn *fn)
 }
 
 /* The links' offsets follow the text. */
-static void apply_rules(koe_block *b)
+static void apply_rules(koe_block *b, const koe_reading *reading)
 {
+    const koe_rules by = { strcmp(b->lang->tag, "en-gb") == 0, reading, reading ? koe_text_speller(b->t, reading) : NULL };
+    if (reading && !by.speller) return; /* out of memory: the numbers stay as they are */
     koe_normal next = { 0 };
-    koe_rules_apply(&next, &b->applied, koe_buf_str(&b->normal.text), strcmp(b->lang->tag, "en-gb") == 0, b->opt->rules_off);
+    koe_rules_apply(&next, &b->applied, koe_buf_str(&b->normal.text), &by, b->opt->rules_off);
     move_links(b, &next);
     koe_normal_compose(&next, &b->normal);
     next.failed |= b->normal.failed;
@@ -86,7 +88,9 @@ koe_status koe_normalise_block(koe_block *b, koe_error *err)
     if (!opt.as_written && b->lang->way == KOE_LANG_CHINESE) rewrite(b, koe_zh_normalise);
     if (!opt.as_written && b->lang->way == KOE_LANG_JAPANESE) rewrite(b, koe_ja_normalise);
     koe_buf_clear(&b->applied);
-    if (!opt.as_written && english) apply_rules(b);
+    const koe_reading *reading = koe_reading_of(b->lang);
+    if (!opt.as_written && reading && strcmp(reading->tag, "hi") == 0) rewrite(b, koe_rules_plain_digits);
+    if (!opt.as_written && (english || reading)) apply_rules(b, reading);
     bool lexicon = english && misaki && koe_text_lexicon(b->t, strcmp(b->lang->tag, "en-gb") == 0);
     if (!opt.as_written && english && !lexicon) rewrite(b, koe_rules_spell_numbers);
     return b->normal.failed ? koe_fail(err, KOE_E_NOMEM, "normalising text") : KOE_OK;

@@ -64,6 +64,18 @@ bool koe_in_words(koe_str w, const char *list)
     return false;
 }
 
+bool koe_ends_number(koe_str s, size_t at)
+{
+    char c = koe_byte(s, at);
+    return !koe_is_alnum(c) && !((c == '.' || c == ',' || c == ':' || c == '/' || c == '-') && koe_is_digit(koe_byte(s, at + 1)));
+}
+
+bool koe_starts_number(const koe_scan *c)
+{
+    char b = koe_before(c);
+    return !koe_is_alnum(b) && !(b && strchr("./:,-", b) && c->at > 1 && koe_is_digit(c->s.p[c->at - 2]));
+}
+
 static char class_of(char c)
 {
     return koe_is_digit(c) ? '0' : koe_is_letter(c) ? 'a' : (unsigned char)c >= 0x80 ? '8' : c;
@@ -116,15 +128,21 @@ static void walk(koe_normal *out, koe_buf *log, koe_scan c, const koe_rule *rule
     koe_buf_free(&by);
 }
 
-void koe_rules_apply(koe_normal *out, koe_buf *log, koe_str s, bool british, unsigned off)
+void koe_rules_apply(koe_normal *out, koe_buf *log, koe_str s, const koe_rules *by, unsigned off)
 {
     size_t n_rule;
-    const koe_rule *rule = koe_rules_english(&n_rule);
-    walk(out, log, (koe_scan){ .s = s, .british = british }, rule, n_rule, off);
+    const koe_rule *rule = by->reading ? koe_rules_world(&n_rule) : koe_rules_english(&n_rule);
+    walk(out, log, (koe_scan){ .s = s, .british = by->british, .reading = by->reading, .speller = by->speller }, rule, n_rule, off);
 }
 
 void koe_rules_spell_numbers(koe_normal *out, koe_str s)
 {
     static const koe_rule rules[] = { { "number", "0-.", 0, koe_rule_number }, { "mister", "a", 0, koe_rule_mister } };
     walk(out, NULL, (koe_scan){ .s = s }, rules, 2, 0);
+}
+
+void koe_rules_plain_digits(koe_normal *out, koe_str s)
+{
+    static const koe_rule rules[] = { { "digits", "8", 0, koe_rule_digits } };
+    walk(out, NULL, (koe_scan){ .s = s }, rules, 1, 0);
 }

@@ -63,7 +63,7 @@ size_t koe_rule_entity(const koe_scan *c, koe_buf *out)
     koe_str here = koe_str_sub(c->s, c->at, 12);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (koe_str_starts(here, koe_str_of(names[i][0]))) {
-            koe_buf_adds(out, strcmp(names[i][1], "&") == 0 ? "and" : names[i][1]);
+            koe_buf_adds(out, strcmp(names[i][1], "&") == 0 && !c->reading ? "and" : names[i][1]);
             return strlen(names[i][0]);
         }
     return 0;
@@ -126,19 +126,16 @@ static koe_str chunk(koe_str s, size_t at)
 }
 
 /* An address in words: signs by name, the rest as it is. */
-static void put_address(koe_buf *out, koe_str s)
+static void put_address(const koe_scan *c, koe_buf *out, koe_str s)
 {
-    static const struct {
-        char c;
-        const char *name;
-    } names[] = { { '.', "dot" }, { '/', "slash" }, { '-', "dash" }, { '_', "underscore" }, { '?', "question mark" }, { '=', "equals" }, { '&', "and" },
-        { '#', "hash" }, { '%', "percent" }, { ':', "colon" }, { '@', "at" }, { '+', "plus" }, { '~', "tilde" }, { '\\', "backslash" }, { ',', "comma" } };
+    static const koe_word_pair english[] = { { ".", "dot" }, { "/", "slash" }, { "-", "dash" }, { "_", "underscore" }, { "?", "question mark" }, { "=", "equals" },
+        { "&", "and" }, { "#", "hash" }, { "%", "percent" }, { ":", "colon" }, { "@", "at" }, { "+", "plus" }, { "~", "tilde" }, { "\\", "backslash" },
+        { ",", "comma" }, { 0 } };
     bool space = false;
     for (size_t i = 0; i < s.n; i++) {
-        const char *name = NULL;
-        for (size_t k = 0; k < sizeof names / sizeof *names; k++)
-            if (names[k].c == s.p[i]) name = names[k].name;
-        if (!name) {
+        const koe_word_pair *sign = c->reading ? c->reading->address : english;
+        while (sign->from && sign->from[0] != s.p[i]) sign++;
+        if (!sign->from) {
             if (space) koe_buf_addc(out, ' ');
             koe_buf_addc(out, s.p[i]);
             space = false;
@@ -146,7 +143,7 @@ static void put_address(koe_buf *out, koe_str s)
         }
         if (s.p[i] == '/' && i + 1 == s.n) break; /* a closing slash says nothing */
         if (out->n) koe_buf_addc(out, ' ');
-        koe_buf_adds(out, name);
+        koe_buf_adds(out, sign->to);
         space = true;
     }
 }
@@ -174,14 +171,14 @@ size_t koe_rule_url(const koe_scan *c, koe_buf *out)
     if (has_scheme) {
         koe_str rest = koe_str_sub(s, scheme + 3, s.n);
         if (!rest.n) return 0;
-        put_address(out, rest);
+        put_address(c, out, rest);
         return s.n;
     }
     bool www = koe_str_starts(s, KOE_STR("www."));
     size_t host = host_length(s);
     if (!www && !host) return 0;
     if (!www && host < s.n && !strchr("/:?#", s.p[host])) return 0;
-    put_address(out, s);
+    put_address(c, out, s);
     return s.n;
 }
 
@@ -199,7 +196,7 @@ size_t koe_rule_email(const koe_scan *c, koe_buf *out)
     while (n_host < host.n && (koe_is_alnum(host.p[n_host]) || host.p[n_host] == '-' || host.p[n_host] == '.')) dot |= host.p[n_host++] == '.';
     while (n_host && host.p[n_host - 1] == '.') n_host--;
     if (!dot || !n_host) return 0;
-    put_address(out, koe_str_sub(s, 0, n_user + 1 + n_host));
+    put_address(c, out, koe_str_sub(s, 0, n_user + 1 + n_host));
     return n_user + 1 + n_host;
 }
 
@@ -218,7 +215,7 @@ size_t koe_rule_file(const koe_scan *c, koe_buf *out)
     koe_str ext = koe_str_sub(s, dot, s.n - dot);
     bool spell = koe_in_words(ext, spelled);
     if (!spell && !koe_in_words(ext, said)) return 0;
-    put_address(out, koe_str_sub(s, 0, dot - 1));
+    put_address(c, out, koe_str_sub(s, 0, dot - 1));
     koe_buf_adds(out, " dot");
     for (size_t i = 0; i < ext.n; i++) {
         if (spell || i == 0) koe_buf_addc(out, ' ');

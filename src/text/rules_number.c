@@ -16,20 +16,6 @@ static bool is_month(koe_str w)
 
 static const char *ordinal_suffix(unsigned v) { return v % 10 == 1 && v != 11 ? "st" : v % 10 == 2 && v != 12 ? "nd" : v % 10 == 3 && v != 13 ? "rd" : "th"; }
 
-/* A number stands alone when neither letters nor further digits touch it. */
-static bool ends_number(koe_str s, size_t at)
-{
-    char c = koe_byte(s, at);
-    return !koe_is_alnum(c) && !((c == '.' || c == ',' || c == ':' || c == '/' || c == '-') && koe_is_digit(koe_byte(s, at + 1)));
-}
-
-/* Nothing that belongs to a longer number stands in front. */
-static bool starts_number(const koe_scan *c)
-{
-    char b = koe_before(c);
-    return !koe_is_alnum(b) && !(b && strchr("./:,-", b) && c->at > 1 && koe_is_digit(c->s.p[c->at - 2]));
-}
-
 /* A numeral as it is; four digits get their comma, so that they are no year. */
 static void put_amount(koe_buf *out, koe_str n)
 {
@@ -71,11 +57,11 @@ static bool meridiem(koe_str s, size_t at)
 size_t koe_rule_time(const koe_scan *c, koe_buf *out)
 {
     size_t h = koe_digits(c->s, c->at), m = h && koe_byte(c->s, c->at + h) == ':' ? koe_digits(c->s, c->at + h + 1) : 0;
-    if (h < 1 || h > 2 || !m || !starts_number(c)) return 0;
+    if (h < 1 || h > 2 || !m || !koe_starts_number(c)) return 0;
     unsigned hour = koe_value(c->s, c->at, h), minute = koe_value(c->s, c->at + h + 1, m);
     size_t n = h + 1 + m;
     if (m != 2 || minute > 59 || hour > 24) { /* 16:9 */
-        if (!ends_number(c->s, c->at + n) || m > 3) return 0;
+        if (!koe_ends_number(c->s, c->at + n) || m > 3) return 0;
         koe_buf_printf(out, "%u to %u", hour, minute);
         return n;
     }
@@ -117,11 +103,11 @@ size_t koe_rule_slash_date(const koe_scan *c, koe_buf *out)
 {
     size_t a = koe_digits(c->s, c->at);
     char sep = koe_byte(c->s, c->at + a);
-    if (a < 1 || a > 2 || (sep != '/' && sep != '.') || !starts_number(c)) return 0;
+    if (a < 1 || a > 2 || (sep != '/' && sep != '.') || !koe_starts_number(c)) return 0;
     size_t b = koe_digits(c->s, c->at + a + 1), at_year = c->at + a + 1 + b + 1;
     if (b < 1 || b > 2 || koe_byte(c->s, at_year - 1) != sep) return 0;
     size_t y = koe_digits(c->s, at_year);
-    if (y != 4 || !ends_number(c->s, at_year + 4)) return 0;
+    if (y != 4 || !koe_ends_number(c->s, at_year + 4)) return 0;
     unsigned first = koe_value(c->s, c->at, a), second = koe_value(c->s, c->at + a + 1, b), year = koe_value(c->s, at_year, 4);
     bool day_first = c->british || sep == '.' || first > 12;
     unsigned m = day_first ? second : first, d = day_first ? first : second;
@@ -135,7 +121,7 @@ size_t koe_rule_day(const koe_scan *c, koe_buf *out)
     size_t n = koe_digits(c->s, c->at);
     if (n < 1 || n > 2 || koe_before(c) != ' ' || !is_month(koe_word_before(c))) return 0;
     unsigned d = koe_value(c->s, c->at, n);
-    if (d < 1 || d > 31 || !ends_number(c->s, c->at + n) || koe_byte(c->s, c->at + n) == '%') return 0;
+    if (d < 1 || d > 31 || !koe_ends_number(c->s, c->at + n) || koe_byte(c->s, c->at + n) == '%') return 0;
     koe_buf_printf(out, "%u%s", d, ordinal_suffix(d));
     return n;
 }
@@ -143,7 +129,7 @@ size_t koe_rule_day(const koe_scan *c, koe_buf *out)
 size_t koe_rule_day_month(const koe_scan *c, koe_buf *out)
 {
     size_t n = koe_digits(c->s, c->at);
-    if (n < 1 || n > 2 || koe_byte(c->s, c->at + n) != ' ' || !starts_number(c)) return 0;
+    if (n < 1 || n > 2 || koe_byte(c->s, c->at + n) != ' ' || !koe_starts_number(c)) return 0;
     size_t letters = koe_letters(c->s, c->at + n + 1);
     unsigned d = koe_value(c->s, c->at, n);
     if (d < 1 || d > 31 || !is_month(koe_str_sub(c->s, c->at + n + 1, letters))) return 0;
@@ -266,7 +252,7 @@ size_t koe_rule_money_range(const koe_scan *c, koe_buf *out)
 size_t koe_rule_money_after(const koe_scan *c, koe_buf *out)
 {
     size_t n = koe_numeral(c->s, c->at), n_sign, n_size;
-    if (!n || !starts_number(c)) return 0;
+    if (!n || !koe_starts_number(c)) return 0;
     koe_str amount = koe_str_sub(c->s, c->at, n);
     if (koe_str_starts(koe_str_sub(c->s, c->at + n, 2), KOE_STR("¢"))) {
         put_amount(out, amount);
@@ -290,7 +276,7 @@ size_t koe_rule_money_after(const koe_scan *c, koe_buf *out)
 size_t koe_rule_magnitude(const koe_scan *c, koe_buf *out)
 {
     size_t n = koe_numeral(c->s, c->at);
-    if (!n || !starts_number(c) || koe_byte(c->s, c->at + n) != 'k' || koe_is_alnum(koe_byte(c->s, c->at + n + 1))) return 0;
+    if (!n || !koe_starts_number(c) || koe_byte(c->s, c->at + n) != 'k' || koe_is_alnum(koe_byte(c->s, c->at + n + 1))) return 0;
     koe_buf_add(out, c->s.p + c->at, n);
     koe_buf_adds(out, " thousand");
     return n + 1;
@@ -322,7 +308,7 @@ static const struct {
 size_t koe_rule_unit(const koe_scan *c, koe_buf *out)
 {
     size_t n = koe_numeral(c->s, c->at), best = 0, which = 0;
-    if (!n || !starts_number(c)) return 0;
+    if (!n || !koe_starts_number(c)) return 0;
     size_t at = c->at + n, space = koe_byte(c->s, at) == ' ' || (koe_byte(c->s, at) == '-' && koe_is_letter(koe_byte(c->s, at + 1)));
     koe_str here = koe_str_sub(c->s, at + space, 8);
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
@@ -345,7 +331,7 @@ size_t koe_rule_unit(const koe_scan *c, koe_buf *out)
 size_t koe_rule_degrees(const koe_scan *c, koe_buf *out)
 {
     size_t n = koe_numeral(c->s, c->at);
-    if (!n || !starts_number(c)) return 0;
+    if (!n || !koe_starts_number(c)) return 0;
     size_t at = c->at + n, space = koe_byte(c->s, at) == ' ';
     koe_str here = koe_str_sub(c->s, at + space, 4);
     const char *scale = NULL;
@@ -374,7 +360,7 @@ static size_t prime_at(koe_str s, size_t at, bool twice)
 size_t koe_rule_feet(const koe_scan *c, koe_buf *out)
 {
     size_t feet = koe_digits(c->s, c->at), mark = feet && feet < 3 ? prime_at(c->s, c->at + feet, false) : 0;
-    if (!mark || !starts_number(c)) return 0;
+    if (!mark || !koe_starts_number(c)) return 0;
     size_t at = c->at + feet + mark, space = koe_byte(c->s, at) == ' ', inches = koe_digits(c->s, at + space);
     size_t close = inches && inches < 3 ? prime_at(c->s, at + space + inches, true) : 0;
     if (!close) return 0;
@@ -398,14 +384,14 @@ static void put_fraction(koe_buf *out, unsigned n, unsigned d, bool mixed)
 size_t koe_rule_fraction(const koe_scan *c, koe_buf *out)
 {
     size_t whole = 0, at = c->at;
-    if (!starts_number(c)) return 0;
+    if (!koe_starts_number(c)) return 0;
     size_t n = koe_digits(c->s, at);
     if (n && n < 4 && koe_byte(c->s, at + n) == ' ' && koe_digits(c->s, at + n + 1) == 1 && koe_byte(c->s, at + n + 2) == '/') { /* 2 1/2 */
         whole = n;
         at += n + 1;
         n = 1;
     }
-    if (n != 1 || koe_byte(c->s, at + 1) != '/' || koe_digits(c->s, at + 2) != 1 || !ends_number(c->s, at + 3)) return 0;
+    if (n != 1 || koe_byte(c->s, at + 1) != '/' || koe_digits(c->s, at + 2) != 1 || !koe_ends_number(c->s, at + 3)) return 0;
     unsigned a = koe_value(c->s, at, 1), b = koe_value(c->s, at + 2, 1);
     if (b < 2 || b > 8 || a < 1 || a >= b || a > 7) return 0;
     if (whole) {
@@ -441,7 +427,7 @@ size_t koe_rule_vulgar(const koe_scan *c, koe_buf *out)
 size_t koe_rule_range(const koe_scan *c, koe_buf *out)
 {
     size_t a = koe_numeral(c->s, c->at), at = c->at + a;
-    if (!a || a > 7 || !starts_number(c)) return 0;
+    if (!a || a > 7 || !koe_starts_number(c)) return 0;
     size_t dash = dash_at(c->s, at);
     size_t b = dash ? koe_numeral(c->s, at + dash) : 0;
     char after = koe_byte(c->s, at + dash + b);
@@ -454,7 +440,7 @@ size_t koe_rule_range(const koe_scan *c, koe_buf *out)
 size_t koe_rule_percent(const koe_scan *c, koe_buf *out)
 {
     size_t n = koe_numeral(c->s, c->at), space = koe_byte(c->s, c->at + n) == ' ';
-    if (!n || !starts_number(c) || koe_byte(c->s, c->at + n + space) != '%' || koe_is_alnum(koe_byte(c->s, c->at + n + space + 1))) return 0;
+    if (!n || !koe_starts_number(c) || koe_byte(c->s, c->at + n + space) != '%' || koe_is_alnum(koe_byte(c->s, c->at + n + space + 1))) return 0;
     put_amount(out, koe_str_sub(c->s, c->at, n));
     koe_buf_adds(out, " percent");
     return n + space + 1;
@@ -464,7 +450,7 @@ size_t koe_rule_percent(const koe_scan *c, koe_buf *out)
 size_t koe_rule_slash(const koe_scan *c, koe_buf *out)
 {
     size_t a = koe_digits(c->s, c->at), b = koe_byte(c->s, c->at + a) == '/' ? koe_digits(c->s, c->at + a + 1) : 0;
-    if (!a || !b || a > 4 || b > 4 || !starts_number(c) || !ends_number(c->s, c->at + a + 1 + b)) return 0;
+    if (!a || !b || a > 4 || b > 4 || !koe_starts_number(c) || !koe_ends_number(c->s, c->at + a + 1 + b)) return 0;
     koe_str of = koe_str_sub(c->s, c->at + a + 1, b);
     koe_buf_add(out, c->s.p + c->at, a);
     koe_buf_adds(out, koe_str_is(of, "10") || koe_str_is(of, "100") ? " out of " : " ");
@@ -476,7 +462,7 @@ size_t koe_rule_slash(const koe_scan *c, koe_buf *out)
 size_t koe_rule_zeros(const koe_scan *c, koe_buf *out)
 {
     size_t n = koe_digits(c->s, c->at);
-    if (n < 2 || c->s.p[c->at] != '0' || !starts_number(c) || !ends_number(c->s, c->at + n)) return 0;
+    if (n < 2 || c->s.p[c->at] != '0' || !koe_starts_number(c) || !koe_ends_number(c->s, c->at + n)) return 0;
     for (size_t i = 0; i < n; i++) {
         if (i) koe_buf_addc(out, ' ');
         koe_buf_addc(out, c->s.p[c->at + i]);
@@ -540,7 +526,7 @@ size_t koe_rule_phone(const koe_scan *c, koe_buf *out)
     static const char *const shapes[] = { "(999) 999-9999", "(999)999-9999", "1-999-999-9999", "999-999-9999", "999.999.9999", "+1 999-999-9999",
         "+1 (999) 999-9999", "+1-999-999-9999", "+1 999 999 9999", "+99 99 9999 9999", "+99 9999 999999", "+99 999 9999 9999", "+99 9 99 99 99 99", "999 999 9999",
         "999-9999" };
-    if (koe_is_alnum(koe_before(c)) || !starts_number(c)) return 0;
+    if (koe_is_alnum(koe_before(c)) || !koe_starts_number(c)) return 0;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         size_t n = match_shape(c->s, c->at, shapes[i]);
         if (!n) continue;

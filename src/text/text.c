@@ -32,6 +32,7 @@ void koe_text_close(koe_text *t)
     koe_lexicon_close(t->english[1]);
     koe_zh_close(t->zh);
     koe_ja_close(t->ja);
+    for (int i = 0; i < KOE_READING_COUNT; i++) koe_speller_close(t->speller[i]);
     pthread_mutex_destroy(&t->lock);
     free(t->lexicon_dir);
     free(t);
@@ -102,6 +103,16 @@ const koe_ja *koe_text_ja(koe_text *t)
     const koe_ja *j = t->ja;
     pthread_mutex_unlock(&t->lock);
     return j;
+}
+
+koe_speller *koe_text_speller(koe_text *t, const koe_reading *reading)
+{
+    pthread_mutex_lock(&t->lock);
+    koe_speller **s = &t->speller[koe_reading_row(reading)];
+    if (!*s) *s = koe_speller_open(reading->locale);
+    koe_speller *opened = *s;
+    pthread_mutex_unlock(&t->lock);
+    return opened;
 }
 
 static void free_block(koe_block *b)

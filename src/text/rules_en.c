@@ -33,7 +33,7 @@ static const koe_rule rules[] = {
     { "unit", "0", KOE_RULES_UNIT, koe_rule_unit }, /* 5 km -> 5 kilometers */
     { "magnitude", "0", 0, koe_rule_magnitude }, /* 10k -> 10 thousand */
     { "leading-zeros", "0", 0, koe_rule_zeros }, /* 007 -> 0 0 7 */
-    { "decade", "'8", 0, koe_rule_decade }, /* '90s -> 90s */
+    { "decade", "'8", 0, koe_rule_decade }, /* '90s -> 90s, '69 -> 69 */
     { "world-war", "a", 0, koe_rule_world_war }, /* WWII -> World War Two */
     { "roman", "a", 0, koe_rule_roman }, /* Henry VIII -> Henry the 8th */
     { "saint-street", "a", 0, koe_rule_saint }, /* St. John, Main St. */
@@ -215,7 +215,9 @@ size_t koe_rule_file(const koe_scan *c, koe_buf *out)
     koe_str ext = koe_str_sub(s, dot, s.n - dot);
     bool spell = koe_in_words(ext, spelled);
     if (!spell && !koe_in_words(ext, said)) return 0;
-    put_address(c, out, koe_str_sub(s, 0, dot - 1));
+    koe_str stem = koe_str_sub(s, 0, dot - 1);
+    if (koe_str_is(stem, "README")) koe_buf_adds(out, "read me");
+    else put_address(c, out, stem);
     koe_buf_adds(out, " dot");
     for (size_t i = 0; i < ext.n; i++) {
         if (spell || i == 0) koe_buf_addc(out, ' ');
@@ -250,8 +252,10 @@ size_t koe_rule_hashtag(const koe_scan *c, koe_buf *out)
 
 size_t koe_rule_handle(const koe_scan *c, koe_buf *out)
 {
-    if (koe_is_alnum(koe_before(c)) || !koe_is_letter(koe_byte(c->s, c->at + 1))) return 0;
-    koe_buf_adds(out, "at ");
+    char next = koe_byte(c->s, c->at + 1);
+    bool alone = koe_before(c) == ' ' && next == ' '; /* 2 @ $5 */
+    if (koe_is_alnum(koe_before(c)) || (!alone && !koe_is_letter(next))) return 0;
+    koe_buf_adds(out, alone ? "at" : "at ");
     return 1;
 }
 

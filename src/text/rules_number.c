@@ -293,7 +293,7 @@ static const struct {
     { "ft²", "square foot", "square feet" }, { "sq ft", "square foot", "square feet" }, { "km", "kilometer", "kilometers" }, { "cm", "centimeter", "centimeters" },
     { "mm", "millimeter", "millimeters" }, { "nm", "nanometer", "nanometers" }, { "µm", "micrometer", "micrometers" }, { "m", "meter", "meters" },
     { "kg", "kilogram", "kilograms" }, { "mg", "milligram", "milligrams" }, { "µg", "microgram", "micrograms" }, { "g", "gram", "grams" },
-    { "lbs", "pound", "pounds" }, { "lb", "pound", "pounds" }, { "oz", "ounce", "ounces" }, { "ft", "foot", "feet" }, { "in", "inch", "inches" }, { "yd", "yard", "yards" },
+    { "lbs", "pound", "pounds" }, { "lb", "pound", "pounds" }, { "oz", "ounce", "ounces" }, { "tbsp", "tablespoon", "tablespoons" }, { "tsp", "teaspoon", "teaspoons" }, { "ft", "foot", "feet" }, { "in", "inch", "inches" }, { "yd", "yard", "yards" },
     { "mi", "mile", "miles" }, { "ml", "milliliter", "milliliters" }, { "mL", "milliliter", "milliliters" }, { "cl", "centiliter", "centiliters" },
     { "L", "liter", "liters" }, { "gal", "gallon", "gallons" }, { "kB", "kilobyte", "kilobytes" }, { "KB", "kilobyte", "kilobytes" },
     { "MB", "megabyte", "megabytes" }, { "GB", "gigabyte", "gigabytes" }, { "TB", "terabyte", "terabytes" }, { "Mbps", "megabit per second", "megabits per second" },
@@ -474,7 +474,12 @@ size_t koe_rule_decade(const koe_scan *c, koe_buf *out)
 {
     size_t mark = prime_at(c->s, c->at, false);
     if (!mark && koe_str_starts(koe_str_sub(c->s, c->at, 3), KOE_STR("‘"))) mark = 3;
-    if (!mark || koe_is_alnum(koe_before(c)) || koe_digits(c->s, c->at + mark) != 2 || koe_byte(c->s, c->at + mark + 1) != '0') return 0;
+    if (!mark || koe_is_alnum(koe_before(c)) || koe_digits(c->s, c->at + mark) != 2) return 0;
+    if (koe_before(c) == ' ' && koe_ends_number(c->s, c->at + mark + 2) && !prime_at(c->s, c->at + mark + 2, false)) { /* '69 */
+        koe_buf_add(out, c->s.p + c->at + mark, 2);
+        return mark + 2;
+    }
+    if (koe_byte(c->s, c->at + mark + 1) != '0') return 0;
     if (koe_byte(c->s, c->at + mark + 2) != 's' || koe_is_alnum(koe_byte(c->s, c->at + mark + 3))) return 0;
     koe_buf_add(out, c->s.p + c->at + mark, 3);
     return mark + 3;
@@ -532,6 +537,12 @@ size_t koe_rule_phone(const koe_scan *c, koe_buf *out)
         if (!n) continue;
         put_phone(out, koe_str_sub(c->s, c->at, n));
         return n;
+    }
+    size_t digits = koe_digits(c->s, c->at);
+    koe_str before = koe_word_before(c);
+    if (digits == 3 && koe_ends_number(c->s, c->at + 3) && (koe_same_word(before, "call") || koe_same_word(before, "dial"))) { /* call 911 */
+        put_phone(out, koe_str_sub(c->s, c->at, 3));
+        return 3;
     }
     if (c->s.p[c->at] == '+' && koe_digits(c->s, c->at + 1) >= 9 && koe_digits(c->s, c->at + 1) <= 15) { /* +12025550123 */
         size_t n = 1 + koe_digits(c->s, c->at + 1);

@@ -214,7 +214,7 @@ static koe_status print_passes(const char *path, koe_error *err)
     const koe_pass_report *report = NULL;
     const size_t n = st == KOE_OK ? koe_session_passes(l.session, &report) : 0;
     if (st == KOE_OK) printf("passes\n");
-    for (size_t i = 0; i < n; i++) printf("  %-8s %6d %s\n", report[i].name, report[i].n, i < 2 ? "nodes gone" : "patterns replaced");
+    for (size_t i = 0; i < n; i++) printf("  %-8s %6d %s\n", report[i].name, report[i].n, report[i].unit);
     if (st == KOE_OK) printf("  %zu nodes are left to run\n", koe_session_n_nodes(l.session));
     koe_loaded_close(&l);
     return st;

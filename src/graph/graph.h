@@ -29,7 +29,8 @@ void koe_session_destroy(koe_session *s);
 /* What the passes over the graph did when the session was made. */
 typedef struct koe_pass_report {
     const char *name;
-    int n; /* nodes folded or dropped, patterns replaced; -1: left out by the options */
+    int n; /* what it did, counted; -1: left out by the options */
+    const char *unit; /* of n: "nodes folded", ... */
 } koe_pass_report;
 /* Sets *out to the list (it lives as long as the session) and returns its length. */
 size_t koe_session_passes(const koe_session *s, const koe_pass_report **out);

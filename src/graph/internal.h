@@ -1,7 +1,7 @@
 /* internal.h - what the files of the graph room share.
  *     build.c    model -> nodes over slots (names resolved, functions inlined, subgraphs nested)
- *     passes.c   nodes -> fewer nodes (constants folded, dead nodes dropped)
- *     pass_*.c   one pattern each
+ *     passes.c   nodes -> fewer nodes: the list of passes
+ *     pass_*.c   one pass each; shape.c what is known of shapes
  *     precision.c  which nodes may use low precision
  *     plan.c     last readers, prepared operators
  *     weights.c  what operators pack, and the file it is kept in
@@ -50,7 +50,7 @@ struct koe_session {
     bool *in_optional; /* has an initialiser as default */
     int n_in;
     int n_graph_out; /* outputs of the graph; taps follow */
-    koe_pass_report report[8];
+    koe_pass_report *report; /* [n_report] */
     size_t n_report;
     size_t n_folded_bytes; /* of constants that folding made */
     koe_weights *weights;
@@ -71,6 +71,8 @@ koe_status koe_graph_set_precision(koe_session *s, koe_error *err);
 koe_status koe_graph_finish(koe_session *s, koe_error *err);
 koe_status koe_graph_prepare(koe_session *s, koe_node *node, koe_error *err);
 void koe_graph_release(koe_node *node);
+/* Same name, type and content; tensors and graphs by identity, lists of strings never. */
+bool koe_same_attr(const koe_onnx_attr *a, const koe_onnx_attr *b);
 /* Calls fn for every slot that the node reads: its inputs, and what its subgraphs capture from plans around them. */
 void koe_graph_reads(const koe_node *node, void (*fn)(void *arg, int slot), void *arg);
 

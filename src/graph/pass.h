@@ -16,8 +16,29 @@ typedef struct koe_pass {
 } koe_pass;
 
 typedef koe_status koe_pass_fn(koe_pass *p, koe_error *err);
-
 koe_pass_fn koe_pass_snake, koe_pass_adain, koe_pass_conv;
+
+/* Passes over all plans of a graph, which look for no pattern; they count what they did into *n_done. */
+typedef koe_status koe_graph_fn(koe_session *s, int *n_done, koe_error *err);
+koe_graph_fn koe_pass_fold, koe_pass_dead, koe_pass_shape, koe_pass_cse;
+
+/* ---- computing nodes ahead (pass_fold.c) --------------------------------------------------------------------------------- */
+
+typedef struct koe_fold {
+    koe_session *s;
+    koe_run *r;
+    int cap_slot; /* of the run's values: slots may be added while it lasts */
+} koe_fold;
+
+/* On failure deinit() is due all the same. */
+koe_status koe_fold_init(koe_fold *f, koe_session *s, koe_error *err);
+void koe_fold_deinit(koe_fold *f);
+/* Are all inputs of the node constant, and what it does with them always the same? */
+bool koe_pass_foldable(const koe_session *s, const koe_node *node);
+/* Runs such a node; its outputs become constants and it need not run again. KOE_E_LIMIT: they would be too large. */
+koe_status koe_fold_node(koe_fold *f, koe_node *node, koe_error *err);
+
+/* ---- patterns ------------------------------------------------------------------------------------------------------------ */
 
 /* The node that computes `slot`, if it is an `op` of the default domain with the right number of inputs given; else NULL. */
 koe_node *koe_pass_producer(const koe_pass *p, int slot, const char *op);

@@ -102,7 +102,7 @@ koe_status koe_node_pack(koe_node *node, int i, unsigned part, size_t n_bytes, v
 
 /* ---- nodes that are the same --------------------------------------------------------------------------------------------- */
 
-static bool same_attr(const koe_onnx_attr *a, const koe_onnx_attr *b)
+bool koe_same_attr(const koe_onnx_attr *a, const koe_onnx_attr *b)
 {
     if (!koe_str_eq(a->name, b->name) || a->type != b->type || a->n != b->n || a->t != b->t || a->g != b->g) return false;
     if (a->type == KOE_ATTR_FLOAT && a->f != b->f) return false;
@@ -125,7 +125,7 @@ static bool same_work(const koe_session *s, const koe_node *a, const koe_node *b
     for (int i = 0; i < a->n_in; i++)
         if (constant_data(s, a, i) != constant_data(s, b, i)) return false;
     for (size_t i = 0; i < a->n_attr; i++)
-        if (!same_attr(&a->attr[i], &b->attr[i])) return false;
+        if (!koe_same_attr(&a->attr[i], &b->attr[i])) return false;
     return true;
 }
 

@@ -1,0 +1,123 @@
+/* text_model.h - small models written as text, for tests. One line each:
+ *     in x 1 ? 8                    an input, float32, with its dimensions; ?: any
+ *     ints axes 1 2                 a constant, int64, one dimension; `int k 3` a scalar
+ *     scalar half 0.5               a constant, float32, no dimension
+ *     random w 8 16                 a constant, float32, seeded by its name, values in -0.5 .. 0.5
+ *     out y                         an output
+ *     Gather shape k -> n axis=0    a node: operator, inputs ("-": absent), outputs, attributes: integers (a list with commas), floats
+ *                                   with a point, else strings; `perm=[0]`: a list of one */
+#ifndef KOE_TESTS_TEXT_MODEL_H
+#define KOE_TESTS_TEXT_MODEL_H
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "graph/graph.h"
+
+/* Uniform in -0.5 .. 0.5. */
+static inline void text_random(float *out, size_t n, uint32_t seed)
+{
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 1664525 + 1013904223;
+        out[i] = (float)(seed >> 8) / (float)(1 << 24) - 0.5f;
+    }
+}
+
+static inline uint32_t text_seed(const char *name) { return (uint32_t)koe_str_hash(koe_str_of(name)); }
+
+static inline void text_attr(koe_arena *a, koe_onnx_attr *attr, char *text)
+{
+    char *value = strchr(text, '=');
+    *value++ = 0;
+    *attr = (koe_onnx_attr){ .name = koe_arena_str(a, koe_str_of(text)) };
+    char *end;
+    const long long i = strtoll(*value == '[' ? value + 1 : value, &end, 10);
+    if (*value == '[' || *end == ',') {
+        int64_t *ints = koe_arena_array(a, 16, sizeof *ints);
+        char *p = *value == '[' ? value + 1 : value;
+        for (; *p && *p != ']'; p = *end == ',' ? end + 1 : end) ints[attr->n++] = strtoll(p, &end, 10);
+        attr->type = KOE_ATTR_INTS;
+        attr->ints = ints;
+    } else if (end != value && *end == 0) {
+        attr->type = KOE_ATTR_INT;
+        attr->i = i;
+    } else if (end != value && (*end == '.' || *end == 'e')) {
+        attr->type = KOE_ATTR_FLOAT;
+        attr->f = strtof(value, NULL);
+    } else {
+        attr->type = KOE_ATTR_STRING;
+        attr->s = koe_arena_str(a, koe_str_of(value));
+    }
+}
+
+static inline koe_onnx_model *text_model(const char *text)
+{
+    enum { MAX = 64 };
+    koe_onnx_model *m = calloc(1, sizeof *m);
+    assert_non_null(m);
+    koe_arena *a = &m->arena;
+    koe_onnx_node *node = koe_arena_array(a, MAX, sizeof *node);
+    koe_onnx_value *in = koe_arena_array(a, MAX, sizeof *in), *out = koe_arena_array(a, MAX, sizeof *out);
+    koe_onnx_initializer *w = koe_arena_array(a, MAX, sizeof *w);
+    size_t n_node = 0, n_in = 0, n_out = 0, n_w = 0;
+    char *copy = strdup(text), *line_end = NULL;
+    for (char *line = strtok_r(copy, "\n", &line_end); line; line = strtok_r(NULL, "\n", &line_end)) {
+        char *word[40], *end = NULL;
+        int n = 0;
+        for (char *p = strtok_r(line, " ", &end); p && n < 40; p = strtok_r(NULL, " ", &end)) word[n++] = p;
+        if (n == 0) continue;
+        const koe_str name = n > 1 ? koe_arena_str(a, koe_str_of(word[1])) : KOE_STR("");
+        if (strcmp(word[0], "in") == 0) {
+            koe_onnx_value *v = &in[n_in++];
+            *v = (koe_onnx_value){ .name = name, .kind = KOE_ONNX_TENSOR, .dtype = KOE_DTYPE_F32, .n_dim = n - 2 };
+            for (int i = 2; i < n; i++) v->dim[i - 2] = word[i][0] == '?' ? -1 : strtoll(word[i], NULL, 10);
+        } else if (strcmp(word[0], "out") == 0) {
+            out[n_out++] = (koe_onnx_value){ .name = name, .kind = KOE_ONNX_TENSOR, .dtype = KOE_DTYPE_F32, .n_dim = -1 };
+        } else if (strcmp(word[0], "ints") == 0 || strcmp(word[0], "int") == 0) {
+            int64_t *v = koe_arena_array(a, (size_t)n, sizeof *v);
+            for (int i = 2; i < n; i++) v[i - 2] = strtoll(word[i], NULL, 10);
+            w[n_w++] = (koe_onnx_initializer){ .name = name, .t = { KOE_DTYPE_I64, word[0][3] == 's', { n - 2 }, v } };
+        } else if (strcmp(word[0], "scalar") == 0) {
+            float *v = koe_arena_alloc(a, sizeof *v);
+            *v = strtof(word[2], NULL);
+            w[n_w++] = (koe_onnx_initializer){ .name = name, .t = { .dtype = KOE_DTYPE_F32, .data = v } };
+        } else if (strcmp(word[0], "random") == 0) {
+            koe_tensor t = { .dtype = KOE_DTYPE_F32, .n_dim = n - 2 };
+            for (int i = 2; i < n; i++) t.dim[i - 2] = strtoll(word[i], NULL, 10);
+            t.data = koe_arena_array(a, koe_tensor_count(&t), sizeof(float));
+            text_random(t.data, koe_tensor_count(&t), text_seed(word[1]));
+            w[n_w++] = (koe_onnx_initializer){ .name = name, .t = t };
+        } else {
+            koe_str *names = koe_arena_array(a, (size_t)n, sizeof *names);
+            koe_onnx_attr *attr = koe_arena_array(a, (size_t)n, sizeof *attr);
+            koe_onnx_node *x = &node[n_node++];
+            *x = (koe_onnx_node){ .op_type = koe_arena_str(a, koe_str_of(word[0])), .in = names, .attr = attr };
+            bool outputs = false;
+            for (int i = 1; i < n; i++) {
+                if (strchr(word[i], '=')) text_attr(a, &attr[x->n_attr++], word[i]);
+                else if (strcmp(word[i], "->") == 0) {
+                    outputs = true;
+                    x->out = names + x->n_in;
+                } else
+                    names[outputs ? x->n_in + x->n_out++ : x->n_in++] = strcmp(word[i], "-") == 0 ? KOE_STR("") : koe_arena_str(a, koe_str_of(word[i]));
+            }
+            x->name = x->out[0];
+        }
+        assert_true(n_node < MAX && n_in < MAX && n_out < MAX && n_w < MAX);
+    }
+    free(copy);
+    koe_onnx_opset *opset = koe_arena_alloc(a, sizeof *opset);
+    *opset = (koe_onnx_opset){ .version = 17 };
+    m->ir_version = 8;
+    m->opset = opset;
+    m->n_opset = 1;
+    m->graph = (koe_onnx_graph){ .node = node, .n_node = n_node, .in = in, .n_in = n_in, .out = out, .n_out = n_out, .initializer = w, .n_initializer = n_w };
+    return m;
+}
+#endif

@@ -6,7 +6,7 @@
  */
 #include "graph/pass.h"
 
-enum { X, W, B, Z, SCALE, SHIFT, ALPHA, R, N_IN };
+enum { X, W, B, Z, SCALE, SHIFT, ALPHA, R, W_SCALE, W_ZERO, N_IN };
 
 static bool is_op(const koe_node *n, const char *domain, const char *op)
 {
@@ -20,7 +20,7 @@ static bool is_conv(const koe_pass *p, const koe_node *n)
     return w && w->dtype != KOE_DTYPE_F64;
 }
 
-/* A convolution that this pass has already made its own. */
+/* A convolution that this pass, or the pass `dynamic`, has already made koe's own. */
 static bool is_ours(const koe_node *n) { return is_op(n, "koe", "Conv") || is_op(n, "koe", "ConvTranspose"); }
 
 /* `node` becomes koe's form of the convolution `conv` (often the same node) with inputs in[N_IN]. */
@@ -145,7 +145,7 @@ koe_status koe_pass_conv(koe_pass *p, koe_error *err)
 {
     koe_status st = KOE_OK;
     for (int i = 0; i < p->plan->n_node && st == KOE_OK; i++)
-        if (is_conv(p, p->plan->node[i])) st = take_prologue(p, p->plan->node[i], err);
+        if (is_conv(p, p->plan->node[i]) || is_ours(p->plan->node[i])) st = take_prologue(p, p->plan->node[i], err);
     for (int i = 0; i < p->plan->n_node && st == KOE_OK; i++) {
         koe_node *n = p->plan->node[i];
         if (is_op(n, "", "Add")) st = take_sum(p, n, err);

@@ -135,6 +135,7 @@ static const struct pass {
     { "shape", "nodes folded", koe_pass_shape, NULL },
     { "cse", "nodes shared", koe_pass_cse, NULL },
     { "dead", "nodes dropped", koe_pass_dead, NULL },
+    { "dynamic", "patterns replaced", NULL, koe_pass_dynamic },
     { "snake", "patterns replaced", NULL, koe_pass_snake },
     { "adain", "patterns replaced", NULL, koe_pass_adain },
     { "conv", "patterns replaced", NULL, koe_pass_conv },

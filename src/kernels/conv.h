@@ -15,6 +15,7 @@
  * Row r of the convolution is (outer, inner) = (r / n_inner, r % n_inner). */
 typedef struct koe_conv_weights {
     const float *w;
+    const float *step; /* [co] every weight of a channel is a whole multiple of this; NULL: not known */
     size_t s_co, s_outer, s_inner, s_tap;
     size_t n_inner;
 } koe_conv_weights;

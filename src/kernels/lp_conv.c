@@ -17,13 +17,14 @@ static float weight(const koe_conv_weights *w, size_t co, size_t row, size_t tap
     return w->w[co * w->s_co + row / w->n_inner * w->s_outer + row % w->n_inner * w->s_inner + tap * w->s_tap];
 }
 
-/* Largest magnitude of one output channel's weights over 127: its scale. */
+/* One output channel's scale: the weights' own step when they then fit in 8 bits, which keeps them exact, else their largest magnitude
+ * over 127. */
 static float channel_scale(const koe_conv_weights *w, size_t co, size_t rows, const size_t *tap, size_t n_tap)
 {
     float largest = 0;
     for (size_t r = 0; r < rows; r++)
         for (size_t t = 0; t < n_tap; t++) largest = fmaxf(largest, fabsf(weight(w, co, r, tap[t])));
-    return largest / 127;
+    return w->step && largest <= 127 * w->step[co] ? w->step[co] : largest / 127;
 }
 
 static int8_t quantise(float x, float scale)

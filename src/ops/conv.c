@@ -8,6 +8,7 @@
 
 #include "kernels/lp_conv.h"
 #include "ops/ops.h"
+#include "ops/quant.h"
 #include "ops/tasks.h"
 
 enum { MAX_SPATIAL = KOE_MAX_DIM - 2, PHASES_MAX = 1 << 16 };
@@ -255,7 +256,8 @@ static size_t lp_words(const conv_state *s, const geometry *g, size_t n_tap)
     return (rows + per_word - 1) / per_word * g->c_out * n_tap;
 }
 
-static void pack_weights(const conv_state *s, const geometry *g, const float *w)
+/* step: koe_conv_weights.step of all channels, or NULL. */
+static void pack_weights(const conv_state *s, const geometry *g, const float *w, const float *step)
 {
     const size_t k = g->kernel[g->n_spatial - 1], rows = g->c_in * g->outer_kernel;
     koe_conv_weights v = { .n_inner = g->outer_kernel, .s_inner = k, .s_tap = 1 };
@@ -266,6 +268,7 @@ static void pack_weights(const conv_state *s, const geometry *g, const float *w)
             const phase *ph = &s->phase[p];
             const size_t channel = (i * s->n_phase + p) * g->c_out;
             v.w = w + i * s->group_count;
+            v.step = step ? step + i * g->c_out : NULL;
             if (s->lp)
                 koe_lp_conv_pack(s->lp, s->words + i * s->group_words + lp_words(s, g, ph->first_tap), s->sum + channel, s->scale + channel, &v,
                                  g->c_out, rows, s->tap + ph->first_tap, ph->n_tap);
@@ -291,17 +294,20 @@ static double saving(const koe_toom *t, size_t taps)
     return t->n ? (double)(taps * t->m) / (double)(pieces * t->n) : 1;
 }
 
-/* Whether a convolution gains by low precision, and loses little: many channels on both sides, along time. */
-static const koe_lp_set *choose_lp(const koe_node *node, const geometry *g)
+/* Whether a convolution gains by low precision, and loses little: many channels on both sides, along time. Weights that are bytes in the
+ * model call for a product of bytes whatever the precision, if this machine has one that takes 8-bit inputs. */
+static const koe_lp_set *choose_lp(const koe_node *node, const geometry *g, bool bytes)
 {
-    enum { CHANNELS_MIN = 32, REACH_MAX = 512, HELD_MAX = 1024 * 1024 };
+    enum { CHANNELS_MIN = 32, OUT_MIN_BYTES = 16, REACH_MAX = 512, HELD_MAX = 1024 * 1024 };
     /* bf16 takes half the instructions of direct float32: float32 with a saving of 2.8 (7 taps) to 3.3 is faster, with 2.5 (5 taps) slower. */
     static const double bf16_max = 2.7;
     const size_t span = (g->kernel[0] - 1) * g->dilation[0];
-    if (node->precision != KOE_PRECISION_BF16 && node->precision != KOE_PRECISION_INT8) return NULL;
-    if (g->n_spatial != 1 || g->c_in < CHANNELS_MIN || g->c_out < CHANNELS_MIN || (!g->transposed && g->stride[0] != 1)) return NULL;
+    if (node->precision != KOE_PRECISION_BF16 && node->precision != KOE_PRECISION_INT8 && !bytes) return NULL;
+    if (g->n_spatial != 1 || g->c_in < CHANNELS_MIN || g->c_out < (bytes ? OUT_MIN_BYTES : CHANNELS_MIN) || (!g->transposed && g->stride[0] != 1)) return NULL;
     if (span > REACH_MAX || g->c_in * (REACH_MAX + span) > HELD_MAX) return NULL;
-    if (node->precision == KOE_PRECISION_INT8) return koe_lp_kernels(KOE_LP_INT8);
+    const koe_lp_set *int8 = koe_lp_kernels(KOE_LP_INT8);
+    if (node->precision == KOE_PRECISION_INT8 || (bytes && int8 && int8->x_max == UINT8_MAX)) return int8;
+    if (node->precision == KOE_PRECISION_F32) return NULL;
     koe_toom t;
     choose_f32(&t, g);
     return saving(&t, g->kernel[0]) > bf16_max ? NULL : koe_lp_kernels(KOE_LP_BF16);
@@ -327,6 +333,41 @@ static koe_status make_rooms(conv_state *s, const geometry *g, koe_node *prepari
     return st;
 }
 
+/* Reads input i of a node that is being prepared: one number, or one for each of the n output channels. */
+static koe_status read_constant(koe_node *node, int i, koe_dtype dtype, size_t n, const void **out, size_t *step, koe_error *err)
+{
+    const koe_tensor *t = i < node->n_in ? node->in_const[i] : NULL;
+    const size_t count = t ? koe_tensor_count(t) : 0;
+    if (!t || t->dtype != dtype || (count != 1 && count != n)) return bad(node, err, "weights of 8 bits need a constant scale and zero point");
+    *step = count == 1 ? 0 : 1;
+    *out = koe_node_data(node, i);
+    return *out ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "weights");
+}
+
+/* *out: malloc()ed, weights in 8 bits as floats, and behind them the scale of each output channel. */
+static koe_status dequantise(koe_node *node, const geometry *g, const koe_tensor *of, float **out, koe_error *err)
+{
+    const size_t n_out = g->c_out * g->group, n = koe_tensor_count(of), each = n / n_out;
+    const void *scale, *zero = NULL;
+    size_t scale_step, zero_step = 0;
+    const uint8_t *w = koe_node_data(node, 1);
+    if (!w) return koe_fail(err, KOE_E_NOMEM, "weights");
+    koe_status st = read_constant(node, 8, KOE_DTYPE_F32, n_out, &scale, &scale_step, err);
+    if (st == KOE_OK && node->n_in > 9 && node->in[9] >= 0) st = read_constant(node, 9, of->dtype, n_out, &zero, &zero_step, err);
+    float *f = st == KOE_OK ? koe_weights_alloc(n + n_out) : NULL; /* n_out <= n <= bytes of the file */
+    if (st == KOE_OK && !f) st = koe_fail(err, KOE_E_NOMEM, "weights");
+    if (st != KOE_OK) return st;
+    const bool is_signed = of->dtype == KOE_DTYPE_I8;
+    for (size_t o = 0; o < n_out; o++) {
+        const uint8_t z = zero ? ((const uint8_t *)zero)[o * zero_step] : 0;
+        f[n + o] = ((const float *)scale)[o * scale_step];
+        for (size_t i = o * each; i < (o + 1) * each; i++)
+            f[i] = (float)(is_signed ? (int8_t)w[i] - (int8_t)z : w[i] - z) * f[n + o];
+    }
+    *out = f;
+    return KOE_OK;
+}
+
 /* Packs the weights w (type and shape: `of`). preparing: the node, in prepare(); NULL in run(), for weights that were computed. */
 static koe_status make_state(conv_state **out, const geometry *g, const koe_tensor *of, koe_node *preparing, const koe_lp_set *lp,
                              koe_error *err)
@@ -345,9 +386,12 @@ static koe_status make_state(conv_state **out, const geometry *g, const koe_tens
     koe_status st = s->tap && s->pos && s->phase ? make_rooms(s, g, preparing, &ready, err) : koe_fail(err, KOE_E_NOMEM, "weights");
     if (st == KOE_OK) list_taps(s, g);
     if (st == KOE_OK && !ready) {
-        const float *w = preparing ? koe_node_data(preparing, 1) : of->data;
-        if (w) pack_weights(s, g, w);
-        else st = koe_fail(err, KOE_E_NOMEM, "weights");
+        float *own = NULL;
+        const float *w = preparing ? NULL : of->data;
+        if (preparing && koe_is_byte(of->dtype)) st = dequantise(preparing, g, of, &own, err);
+        else if (preparing && !(w = koe_node_data(preparing, 1))) st = koe_fail(err, KOE_E_NOMEM, "weights");
+        if (st == KOE_OK) pack_weights(s, g, own ? own : w, own ? own + koe_tensor_count(of) : NULL);
+        free(own);
     }
     if (st != KOE_OK) {
         release_state(s);
@@ -361,9 +405,10 @@ static koe_status prepare(koe_node *node, void **state, bool transposed, koe_err
 {
     const koe_tensor *w = node->n_in > 1 ? node->in_const[1] : NULL;
     geometry g;
-    if (!w || w->dtype != KOE_DTYPE_F32 || koe_tensor_count(w) == 0) return KOE_OK;
+    const bool bytes = w && koe_is_byte(w->dtype) && koe_str_is(node->domain, "koe") && !transposed;
+    if (!w || (w->dtype != KOE_DTYPE_F32 && !bytes) || koe_tensor_count(w) == 0) return KOE_OK;
     koe_status st = read_kernel(&g, node, w, transposed, err);
-    return st == KOE_OK ? make_state((conv_state **)state, &g, w, node, choose_lp(node, &g), err) : st;
+    return st == KOE_OK ? make_state((conv_state **)state, &g, w, node, choose_lp(node, &g, bytes), err) : st;
 }
 
 static koe_status prepare_conv(koe_node *node, void **state, koe_error *err) { return prepare(node, state, false, err); }
@@ -564,7 +609,8 @@ static koe_status check_operands(const koe_op_ctx *c, const geometry *g, const k
     if (x->dtype != KOE_DTYPE_F32 && x->dtype != KOE_DTYPE_F64) return koe_type_error(c, x->dtype, err);
     if (bias && (bias->dtype != x->dtype || bias->n_dim != 1 || bias->dim[0] != (int64_t)(g->c_out * g->group)))
         return bad(c->node, err, "the bias is not one number of the input's type for each output channel");
-    if (w->dtype != x->dtype) return bad(c->node, err, "input and weights differ in type");
+    const bool bytes = c->state && koe_is_byte(w->dtype) && x->dtype == KOE_DTYPE_F32;
+    if (w->dtype != x->dtype && !bytes) return bad(c->node, err, "input and weights differ in type");
     return KOE_OK;
 }
 

@@ -49,6 +49,8 @@ typedef struct koe_request {
     bool no_normalize;
     double pause_scale; /* of the pauses between sentences and clauses, up to 10; 0: 1.0 */
     size_t first_segment_phonemes; /* shorter first segment for streaming; 0: off */
+    double first_piece_s; /* for streaming: of the first segment about so many seconds are made first, to the end of a word, and the rest
+                           * after them, where the voice can; 0: off */
     const atomic_bool *cancel; /* set by another thread to stop: KOE_E_CANCELLED; may be NULL */
 } koe_request;
 

@@ -28,9 +28,11 @@ koe_audio_span koe_audio_trim(const float *x, size_t n, int rate_hz);
  * up smoothly. The level of everything else is kept, so segments of one voice join without a jump. KOE_E_NOMEM. */
 koe_status koe_audio_limit(float *x, size_t n, int rate_hz, koe_error *err);
 
-/* Raised-cosine ramps over the first and the last `ms` milliseconds (at most half of the samples each): edges start and end at
- * zero. */
-void koe_audio_fade(float *x, size_t n, int rate_hz, double ms);
+/* Raised-cosine ramps over the first or the last `ms` milliseconds (at most half of the samples): edges start and end at zero. */
+void koe_audio_fade_in(float *x, size_t n, int rate_hz, double ms);
+void koe_audio_fade_out(float *x, size_t n, int rate_hz, double ms);
+/* The first n samples of x take over from tail, which says the same. */
+void koe_audio_cross(float *x, const float *tail, size_t n);
 
 /* Samples of a duration, rounded; 0 for a negative one. */
 size_t koe_audio_samples(double seconds, int rate_hz);

@@ -117,15 +117,29 @@ done:
     return st;
 }
 
-void koe_audio_fade(float *x, size_t n, int rate_hz, double ms)
+static float ramp_at(size_t i, size_t n) { return (float)(0.5 - 0.5 * cos(3.14159265358979323846 * (double)i / (double)n)); }
+
+static size_t ramp_samples(size_t n, int rate_hz, double ms)
 {
-    size_t ramp = koe_audio_samples(ms / 1000, rate_hz);
-    if (ramp > n / 2) ramp = n / 2;
-    for (size_t i = 0; i < ramp; i++) {
-        float g = (float)(0.5 - 0.5 * cos(3.14159265358979323846 * (double)i / (double)ramp));
-        x[i] *= g;
-        x[n - 1 - i] *= g;
-    }
+    const size_t ramp = koe_audio_samples(ms / 1000, rate_hz);
+    return ramp > n / 2 ? n / 2 : ramp;
+}
+
+void koe_audio_fade_in(float *x, size_t n, int rate_hz, double ms)
+{
+    const size_t ramp = ramp_samples(n, rate_hz, ms);
+    for (size_t i = 0; i < ramp; i++) x[i] *= ramp_at(i, ramp);
+}
+
+void koe_audio_fade_out(float *x, size_t n, int rate_hz, double ms)
+{
+    const size_t ramp = ramp_samples(n, rate_hz, ms);
+    for (size_t i = 0; i < ramp; i++) x[n - 1 - i] *= ramp_at(i, ramp);
+}
+
+void koe_audio_cross(float *x, const float *tail, size_t n)
+{
+    for (size_t i = 0; i < n; i++) x[i] = tail[i] + (x[i] - tail[i]) * ramp_at(i, n);
 }
 
 void koe_audio_to_s16(int16_t *out, const float *in, size_t n)

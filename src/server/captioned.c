@@ -16,6 +16,7 @@ enum MHD_Result koe_route_captioned(koe_call *c)
     json_decref(body);
     u.shape = whole ? KOE_SHAPE_JSON : KOE_SHAPE_LINES;
     u.whole = whole;
+    if (whole) u.first_piece_s = 0;
     u.timestamps = true;
     if (ok) return koe_speech_reply(c, &u);
     koe_utterance_deinit(&u);
@@ -33,6 +34,7 @@ enum MHD_Result koe_route_from_phonemes(koe_call *c)
     if (ok && !json_is_string(json_object_get(body, "response_format"))) u.format = "wav";
     json_decref(body);
     u.whole = true;
+    u.first_piece_s = 0;
     if (ok) return koe_speech_reply(c, &u);
     koe_utterance_deinit(&u);
     return koe_reply_problem(c, &p);

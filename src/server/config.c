@@ -32,6 +32,8 @@ static const koe_setting table[] = {
     TEXT_ALSO("voice", "NAME", "the voice when a request names none; empty: the best installed", voice, "KOKORO_SPEAKER"),
     NUMBER_ALSO("threads", "threads that make speech; 0: all cores", threads, "0", 0, 1024, "KOKORO_THREADS,PIPER_THREADS"),
     NUMBER_ALSO("workers", "segments of speech made at a time; 0: as many as threads", workers, "0", 0, 1024, "KOKORO_WORKERS"),
+    NUMBER("first-piece", "milliseconds of sound, about, that a stream begins with: made on their own, to the end of a word; 0: whole clauses",
+           first_piece_ms, "500", 0, 10000),
     NUMBER_ALSO("max-jobs", "requests in work or waiting; more are refused", max_jobs, "256", 1, 100000, "MAX_CONCURRENT_JOBS"),
     SWITCH("preload", "load the default voice's model at the start, not at its first use", preload, "on"),
     TEXT("warm", "FILE", "phrases to make and cache at the start: a line is a text, or a JSON body of /v1/audio/speech", warm, ""),

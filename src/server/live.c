@@ -257,7 +257,8 @@ static koe_status open_piece(koe_live *l, koe_error *err)
     if (!has_words(u->input)) return KOE_OK;
     l->request = (koe_request){ .text = u->input.p, .text_n = u->input.n, .voice = u->voice, .lang = u->lang, .speed = u->speed, .seed = u->seed,
                                 .no_normalize = u->no_normalize, .pause_scale = u->pause,
-                                .first_segment_phonemes = l->audio_s == 0 ? FIRST_SEGMENT_PHONEMES : 0, .cancel = &l->cancel };
+                                .first_segment_phonemes = l->audio_s == 0 ? FIRST_SEGMENT_PHONEMES : 0,
+                                .first_piece_s = l->audio_s == 0 ? u->first_piece_s : 0, .cancel = &l->cancel };
     return koe_speaking_open(&l->speaking, l->server->engine, &l->request, err);
 }
 

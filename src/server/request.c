@@ -143,6 +143,17 @@ static bool read_shape(koe_utterance *r, const json_t *body, koe_problem *p)
     return true;
 }
 
+/* "latency": "low" (the default, unless the server is set otherwise) or "normal", which leaves the first clause whole. */
+static bool read_latency(koe_utterance *r, const koe_server *s, const json_t *body, koe_problem *p)
+{
+    const char *latency = "low";
+    if (!read_text(&latency, body, "latency", &r->arena, p)) return false;
+    if (strcmp(latency, "low") != 0 && strcmp(latency, "normal") != 0)
+        return koe_problem_set(p, 400, "invalid_value", "latency", "latency '%.40s' is neither low nor normal", latency);
+    if (!r->whole && strcmp(latency, "low") == 0) r->first_piece_s = (double)s->config->first_piece_ms / 1000;
+    return true;
+}
+
 static bool read_normalization(koe_utterance *r, const json_t *body, koe_problem *p)
 {
     bool normalize = true;
@@ -183,7 +194,7 @@ bool koe_utterance_read(koe_utterance *out, const koe_server *s, const json_t *b
     if (!read_text(&model, body, "model", &out->arena, p)) return false;
     if (!koe_model_known(s, model)) return koe_problem_set(p, 404, "model_not_found", "model", "there is no model '%.80s'; see GET /v1/models", model);
     return (!input || read_input(out, s, body, input, p)) && read_voice(out, s, body, model, p) && read_lang(out, body, p) &&
-           read_format(out, body, p) && read_shape(out, body, p) && read_normalization(out, body, p) && read_prosody(out, body, p) &&
+           read_format(out, body, p) && read_shape(out, body, p) && read_latency(out, s, body, p) && read_normalization(out, body, p) && read_prosody(out, body, p) &&
            read_bool(&out->ssml, body, "ssml", p) && read_bool(&out->timestamps, body, "return_timing", p) &&
            read_bool(&out->timestamps, body, "timestamps", p) && check_unsupported(body, p);
 }
@@ -207,8 +218,8 @@ void koe_utterance_key(const koe_utterance *r, const koe_server *s, char *out)
     add_field(&d, r->voice ? r->voice : "", r->voice ? strlen(r->voice) : 0);
     add_field(&d, r->lang ? r->lang : "", r->lang ? strlen(r->lang) : 0);
     add_field(&d, r->format, strlen(r->format));
-    const int n = snprintf(numbers, sizeof numbers, "%d %d %d %d %d %d %.17g %.17g %.17g %llu %d %d", (int)r->shape, r->whole, r->ssml, r->phonemes,
-                           r->no_normalize, r->timestamps, r->speed, r->volume, r->pause, (unsigned long long)r->seed, r->sample_rate, r->bitrate);
+    const int n = snprintf(numbers, sizeof numbers, "%d %d %d %d %d %d %.17g %.17g %.17g %.17g %llu %d %d", (int)r->shape, r->whole, r->ssml, r->phonemes,
+                           r->no_normalize, r->timestamps, r->speed, r->volume, r->pause, r->first_piece_s, (unsigned long long)r->seed, r->sample_rate, r->bitrate);
     add_field(&d, numbers, (size_t)n);
     koe_digest_text(&d, out);
 }

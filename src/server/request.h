@@ -23,6 +23,7 @@ typedef struct koe_utterance {
     bool whole; /* leaves when all of it is there */
     bool ssml, phonemes, no_normalize, timestamps;
     double speed, volume, pause;
+    double first_piece_s; /* of a stream; 0: whole clauses */
     uint64_t seed;
     int sample_rate, bitrate; /* 0: the format's */
     size_t n_chars; /* code points of input */

@@ -123,7 +123,7 @@ static koe_status open_speech(speech_job *j, koe_error *err)
     koe_metrics_observe(j->server->metrics, KOE_HISTOGRAM_QUEUE, j->about.queue_ms / 1000);
     j->request = (koe_request){ .text = u->input.p, .text_n = u->input.n, .voice = u->voice, .lang = u->lang, .speed = u->speed, .seed = u->seed,
                                 .ssml = u->ssml, .phonemes = u->phonemes, .no_normalize = u->no_normalize, .pause_scale = u->pause,
-                                .first_segment_phonemes = u->whole ? 0 : FIRST_SEGMENT_PHONEMES, .cancel = &j->answer->cancel };
+                                .first_segment_phonemes = u->whole ? 0 : FIRST_SEGMENT_PHONEMES, .first_piece_s = u->first_piece_s, .cancel = &j->answer->cancel };
     koe_status st = koe_speaking_open(&j->speaking, j->server->engine, &j->request, err);
     if (st != KOE_OK) return st;
     koe_speaking_about(j->speaking, &about);

@@ -22,6 +22,7 @@ enum {
 static const double min_speed = 0.25, max_speed = 4, max_pause_scale = 10;
 /* Edges of a segment: short enough for a plosive at the very start, long enough not to click. */
 static const double fade_ms = 3;
+static const double seam_ms = 10; /* a first piece goes over into the rest */
 static const double ramp_ms = 8; /* from silence to full volume, when the text changes it */
 
 /* A voice that the text asks for. */
@@ -35,6 +36,11 @@ struct koe_speaking {
     koe_engine *engine;
     double start_ms;
     size_t next; /* segment */
+    size_t n_handed; /* pieces that koe_speaking_next() gave */
+    size_t said, seam; /* of a segment that was begun: words and samples of its speech that were handed over */
+    float *tail; /* what the first piece had beyond its seam, n_tail samples */
+    size_t n_tail;
+    bool has_piece; /* the first segment comes in two pieces */
     koe_str text;
     double speed;
     koe_voice voice; /* the request's */
@@ -61,6 +67,7 @@ void koe_speaking_close(koe_speaking *s)
     free(s->other);
     koe_buf_free(&s->warnings);
     free(s->audio);
+    free(s->tail);
     free(s->word);
     free(s);
 }
@@ -179,14 +186,24 @@ static void check_prosody(koe_speaking *s)
     }
 }
 
+/* Whether the first segment is long enough, and spoken by a voice, to come in two pieces. */
+static bool comes_in_pieces(const koe_speaking *s)
+{
+    enum { LEAST_WORDS = 3, LEAST_PHONEMES = 16 };
+    const koe_segment *g = s->segments.segment;
+    return s->q->first_piece_s > 0 && s->voice.has_pieces && known_voice(s, g->voice) == &s->voice && g->n_word >= LEAST_WORDS && g->phonemes.n >= LEAST_PHONEMES;
+}
+
 static koe_status prepare(koe_speaking *s, koe_engine *e, const koe_request *q, koe_error *err)
 {
     koe_status st = check_request(s, q, err);
     if (st == KOE_OK) st = koe_voice_find(&s->voice, e->voices, koe_str_of(q->voice), err);
     if (st == KOE_OK) st = make_segments(s, e, err);
     if (st == KOE_OK && s->segments.n == 0) st = koe_fail(err, KOE_E_ARGUMENT, "the text has nothing to say");
-    if (st == KOE_OK) check_prosody(s);
-    return st;
+    if (st != KOE_OK) return st;
+    check_prosody(s);
+    s->has_piece = comes_in_pieces(s);
+    return KOE_OK;
 }
 
 static koe_status reserve(koe_speaking *s, size_t n_audio, size_t n_words, koe_error *err)
@@ -261,6 +278,27 @@ static void apply_gain(koe_speech *speech, const koe_segment *segment)
     }
 }
 
+/* From what was handed over already, or from the first sound, to the seam, or to the last sound. */
+static koe_audio_span listen(const koe_speaking *s, size_t n_word)
+{
+    const koe_speech *speech = &s->speech;
+    koe_audio_span span = koe_audio_trim(speech->samples, speech->n_samples, s->rate_hz);
+    const size_t from = s->said ? s->seam : span.at, to = speech->n_said < n_word ? speech->seam : span.at + span.n;
+    return (koe_audio_span){ from, to > from ? to - from : 0 };
+}
+
+/* Keeps what of a piece lies beyond its seam, for the rest to be faded in over it. */
+static koe_status keep_tail(koe_speaking *s, koe_audio_span span, koe_error *err)
+{
+    const koe_speech *speech = &s->speech;
+    const size_t most = koe_audio_samples(seam_ms / 1000, s->rate_hz), end = span.at + span.n, left = speech->n_samples - end;
+    s->n_tail = left < most ? left : most;
+    s->tail = malloc((s->n_tail + 1) * sizeof *s->tail);
+    if (!s->tail) return koe_fail(err, KOE_E_NOMEM, "%zu samples", s->n_tail);
+    memcpy(s->tail, speech->samples + end, s->n_tail * sizeof *s->tail);
+    return KOE_OK;
+}
+
 /* What the model said -> what the listener gets: s->audio, *n samples with the pause, and s->word. */
 static koe_status finish_segment(koe_speaking *s, const koe_segment *segment, size_t *n, koe_error *err)
 {
@@ -268,21 +306,25 @@ static koe_status finish_segment(koe_speaking *s, const koe_segment *segment, si
     s->n_bad += koe_audio_clean(speech->samples, speech->n_samples);
     koe_status st = speech->rate_hz == s->rate_hz || !speech->n_samples ? KOE_OK : change_rate(speech, s->rate_hz, err);
     if (st != KOE_OK) return st;
-    koe_audio_span span = koe_audio_trim(speech->samples, speech->n_samples, s->rate_hz);
-    size_t n_pause = koe_audio_samples(segment->pause_exact ? segment->pause_s : segment->pause_s / s->speed, s->rate_hz);
+    const bool begins = s->said == 0, ends = speech->n_said >= segment->n_word;
+    const koe_audio_span span = listen(s, segment->n_word);
+    const size_t n_pause = ends ? koe_audio_samples(segment->pause_exact ? segment->pause_s : segment->pause_s / s->speed, s->rate_hz) : 0;
     *n = span.n + n_pause;
     apply_gain(speech, segment);
-    st = koe_audio_limit(speech->samples + span.at, span.n, s->rate_hz, err);
+    st = koe_audio_limit(speech->samples + span.at, begins && ends ? span.n : speech->n_samples - span.at, s->rate_hz, err);
     if (st == KOE_OK) st = reserve(s, *n, segment->n_word, err);
+    if (st == KOE_OK && !ends) st = keep_tail(s, span, err);
     if (st != KOE_OK) return st;
-    koe_audio_fade(speech->samples + span.at, span.n, s->rate_hz, fade_ms);
+    if (begins) koe_audio_fade_in(speech->samples + span.at, span.n, s->rate_hz, fade_ms);
+    else koe_audio_cross(speech->samples + span.at, s->tail, s->n_tail < span.n ? s->n_tail : span.n);
+    if (ends) koe_audio_fade_out(speech->samples + span.at, span.n, s->rate_hz, fade_ms);
     if (span.n) memcpy(s->audio, speech->samples + span.at, span.n * sizeof *s->audio);
     for (size_t i = 0; i < n_pause; i++) s->audio[span.n + i] = 0;
-    for (size_t i = 0; i < segment->n_word; i++)
-        s->word[i] = (koe_timed_word){ .text_at = segment->word[i].text_at,
-                                       .text_n = segment->word[i].text_n,
-                                       .start_s = place(s, span, speech->word[i].from),
-                                       .end_s = place(s, span, speech->word[i].to) };
+    for (size_t i = s->said; i < speech->n_said; i++)
+        s->word[i - s->said] = (koe_timed_word){ .text_at = segment->word[i].text_at,
+                                                 .text_n = segment->word[i].text_n,
+                                                 .start_s = place(s, span, speech->word[i].from),
+                                                 .end_s = place(s, span, speech->word[i].to) };
     return KOE_OK;
 }
 
@@ -321,44 +363,77 @@ koe_status koe_speaking_open(koe_speaking **out, koe_engine *e, const koe_reques
 void koe_speaking_about(const koe_speaking *s, koe_audio *out)
 {
     *out = (koe_audio){ .rate_hz = s->rate_hz ? s->rate_hz : s->voice.rate_hz,
-                        .segment = s->next,
-                        .n_segments = s->segments.n,
+                        .segment = s->n_handed,
+                        .n_segments = s->segments.n + s->has_piece,
                         .engine = s->voice.engine,
                         .voice = s->voice.name,
                         .warnings = warnings_of(s) };
 }
 
+static koe_status make_speech(koe_speaking *s, const koe_segment *segment, const koe_voice *voice, koe_error *err)
+{
+    const koe_voice_job job = { .segment = segment,
+                                .speed = s->speed,
+                                .seed = s->q->seed,
+                                .zero_noise = s->q->zero_noise,
+                                .piece_s = s->has_piece && s->n_handed == 0 ? s->q->first_piece_s : 0,
+                                .cancel = s->q->cancel };
+    if (segment->phonemes.n || segment->n_word) return koe_voice_speak(&s->speech, voice, &job, err);
+    s->speech.n_samples = s->speech.n_word = s->speech.n_said = s->speech.seam = 0; /* only a pause */
+    return KOE_OK;
+}
+
+/* Where in the text a piece begins whose first word this is, and ends where `word` would be the next. */
+static size_t begin_of(const koe_segment *segment, size_t word) { return word ? segment->word[word].text_at : segment->text_at; }
+static size_t end_of(const koe_segment *segment, size_t word)
+{
+    return word < segment->n_word ? segment->word[word].text_at : segment->text_at + segment->text_n;
+}
+
+/* The first piece turned out to be the whole segment: nothing is left for the second one. */
+static void hand_over_nothing(koe_speaking *s, koe_audio *out)
+{
+    const koe_segment *segment = &s->segments.segment[0];
+    koe_speaking_about(s, out);
+    out->samples = s->audio;
+    out->text_at = segment->text_at + segment->text_n;
+}
+
 koe_status koe_speaking_next(koe_speaking *s, koe_audio *out, koe_error *err)
 {
     assert(s->next < s->segments.n);
-    const size_t i = s->next;
-    const koe_segment *segment = &s->segments.segment[i];
-    const koe_voice_job job = {
-        .segment = segment, .speed = s->speed, .seed = s->q->seed, .zero_noise = s->q->zero_noise, .cancel = s->q->cancel
-    };
+    const koe_segment *segment = &s->segments.segment[s->next];
     const koe_voice *voice = known_voice(s, segment->voice);
     size_t n = 0;
     koe_status st = KOE_OK;
-    if (segment->phonemes.n || segment->n_word) st = koe_voice_speak(&s->speech, voice, &job, err);
-    else s->speech.n_samples = s->speech.n_word = 0; /* only a pause */
-    if (st == KOE_OK && !s->rate_hz) s->rate_hz = segment->phonemes.n && voice == &s->voice ? s->speech.rate_hz : s->voice.rate_hz;
-    if (st == KOE_OK) st = finish_segment(s, segment, &n, err);
-    if (st != KOE_OK) return st;
-    *out = (koe_audio){
-        .samples = s->audio,
-        .n_samples = n,
-        .rate_hz = s->rate_hz,
-        .words = s->word,
-        .n_words = segment->n_word,
-        .segment = i,
-        .n_segments = s->segments.n,
-        .text_at = segment->text_at,
-        .text_n = segment->text_n,
-        .engine = voice->engine,
-        .voice = voice->name,
-        .warnings = warnings_of(s),
-    };
+    if (s->has_piece && s->n_handed == 1 && s->said == segment->n_word) {
+        hand_over_nothing(s, out);
+    } else {
+        st = make_speech(s, segment, voice, err);
+        if (st == KOE_OK && !s->rate_hz) s->rate_hz = segment->phonemes.n && voice == &s->voice ? s->speech.rate_hz : s->voice.rate_hz;
+        if (st == KOE_OK) st = finish_segment(s, segment, &n, err);
+        if (st != KOE_OK) return st;
+        *out = (koe_audio){
+            .samples = s->audio,
+            .n_samples = n,
+            .rate_hz = s->rate_hz,
+            .words = s->word,
+            .n_words = s->speech.n_said - s->said,
+            .segment = s->n_handed,
+            .n_segments = s->segments.n + s->has_piece,
+            .text_at = begin_of(segment, s->said),
+            .text_n = end_of(segment, s->speech.n_said) - begin_of(segment, s->said),
+            .engine = voice->engine,
+            .voice = voice->name,
+            .warnings = warnings_of(s),
+        };
+        s->said = s->speech.n_said;
+        s->seam = s->speech.seam;
+    }
     s->n_done += n;
+    s->n_handed++;
+    if (s->has_piece && s->n_handed == 1) return KOE_OK;
+    s->said = s->seam = 0;
     if (++s->next == s->segments.n) log_result(s);
     return KOE_OK;
 }
@@ -367,10 +442,11 @@ koe_status koe_speak(koe_engine *e, const koe_request *q, koe_audio_fn *on_audio
 {
     koe_speaking *s = NULL;
     koe_status st = koe_speaking_open(&s, e, q, err);
-    for (size_t i = 0; st == KOE_OK && i < s->segments.n; i++) {
+    for (bool more = true; st == KOE_OK && more;) {
         koe_audio audio;
         st = koe_speaking_next(s, &audio, err);
         if (st == KOE_OK && !on_audio(user, &audio)) st = koe_fail(err, KOE_E_CANCELLED, "stopped by the listener");
+        more = st == KOE_OK && audio.segment + 1 < audio.n_segments;
     }
     koe_speaking_close(s);
     return st;

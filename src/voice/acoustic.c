@@ -226,10 +226,10 @@ koe_status koe_acoustic_samples(koe_speech *out, const koe_value *v, koe_error *
     return KOE_OK;
 }
 
-koe_status koe_acoustic_lay_times(const koe_speech *out, int duration_out, const koe_run *run, koe_timeline *t,
+koe_status koe_acoustic_lay_times(size_t n_samples, int duration_out, const koe_run *run, koe_timeline *t,
                                   const koe_tokens *tokens, koe_error *err)
 {
-    if (duration_out < 0) return koe_timeline_spread(t, tokens, NULL, out->n_samples, err);
+    if (duration_out < 0) return koe_timeline_spread(t, tokens, NULL, n_samples, err);
     const koe_value *v = koe_run_out(run, (size_t)duration_out);
     koe_status st = check_numbers(v, "durations", err);
     size_t n = st == KOE_OK ? koe_tensor_count(&v->t) : 0;
@@ -239,7 +239,7 @@ koe_status koe_acoustic_lay_times(const koe_speech *out, int duration_out, const
     double *duration = calloc(n + 1, sizeof *duration);
     if (!duration) return koe_fail(err, KOE_E_NOMEM, "%zu durations", n);
     for (size_t i = 0; i < n; i++) duration[i] = koe_acoustic_number(&v->t, i);
-    st = koe_timeline_spread(t, tokens, duration, out->n_samples, err);
+    st = koe_timeline_spread(t, tokens, duration, n_samples, err);
     free(duration);
     return st;
 }

@@ -41,9 +41,9 @@ koe_status koe_acoustic_set(koe_run *run, const koe_session *s, koe_str name, co
 void koe_acoustic_fill(koe_tensor *t, double x);
 /* The samples of a float tensor of any shape. */
 koe_status koe_acoustic_samples(koe_speech *out, const koe_value *v, koe_error *err);
-/* Lays the durations that output `duration_out` holds, one for each token, over the samples; -1: there are none, all last equally
+/* Lays the durations that output `duration_out` holds, one for each token, over n_samples; -1: there are none, all last equally
  * long. */
-koe_status koe_acoustic_lay_times(const koe_speech *out, int duration_out, const koe_run *run, koe_timeline *t,
+koe_status koe_acoustic_lay_times(size_t n_samples, int duration_out, const koe_run *run, koe_timeline *t,
                                   const koe_tokens *tokens, koe_error *err);
 
 /* Element i as a number, and back; float and integer tensors only. */
@@ -70,6 +70,27 @@ void koe_shape_energy(const koe_shape *s, koe_tensor *log_energy);
 /* Kokoro's two curves, by what they are: convolutions to one channel, of which the pitch is the one that is stretched to samples for
  * the harmonic source. False: not found. */
 bool koe_acoustic_find_curves(const koe_onnx_graph *g, koe_str *pitch, koe_str *energy);
+
+/* ---- piece.c: the beginning of a segment on its own ---- */
+
+typedef struct koe_piece {
+    const koe_tokens *tokens;
+    const koe_timeline *timeline;
+    const koe_segment *segment;
+    double least_frames; /* that the piece should have; 0: all of the segment */
+    size_t n_words; /* in the piece; 0: the segment is not cut */
+    double total, seam, end; /* frames: of the segment, until the piece's last word ends, that are made */
+} koe_piece;
+
+/* Where to cut, by the durations of the tokens before they are rounded. */
+void koe_piece_choose(koe_piece *p, const koe_tensor *lengths);
+/* Cuts off the last dimension, one or more columns for each frame. KOE_E_FORMAT when it is not that. */
+koe_status koe_piece_cut(const koe_piece *p, koe_tensor *t, koe_error *err);
+/* Sets n_said and seam of what was made, if it is a piece. */
+void koe_piece_lay(const koe_piece *p, koe_speech *out);
+/* The features of every frame that stand beside the curve where Kokoro's decoder joins them: a Concat of them and of convolutions of the
+ * curves. n == 0: not found. */
+koe_str koe_acoustic_find_features(const koe_onnx_graph *g, koe_str curve);
 
 /* ---- looking through a graph, by what nodes do and not by their names ---- */
 

@@ -5,6 +5,7 @@
  * speed must be 0.9, the engine is asked to tap the tensors inside, which are found by what the nodes around them do:
  *     duration_proj -> Sigmoid -> ReduceSum -> Div <- (Cast <-) speed;  Div -> Round -> Clip: frames of 600 samples */
 #include <dirent.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@
 #include "voice/pack.h"
 #include "voice/symbols.h"
 
-enum { RATE_HZ = 24000, MAX_PHONEMES = 510, MAX_FILES = 4096, MAX_CONFIG_BYTES = 4 << 20 };
+enum { RATE_HZ = 24000, MAX_PHONEMES = 510, MAX_FILES = 4096, MAX_CONFIG_BYTES = 4 << 20, FRAME_SAMPLES = 600 };
 
 /* A voice: pack `index` of file `file`. */
 typedef struct kokoro_voice {
@@ -40,8 +41,10 @@ typedef struct kokoro {
     int duration_out; /* output or tap that holds the durations; -1: none */
     int speed_tap; /* tap to scale when `speed` is an integer; -1: none */
     int length_tap, pitch_tap, energy_tap; /* durations before they are rounded, F0, energy; -1: not found */
+    int feature_tap; /* what the frames say, beside the curves; -1: not found */
     bool speed_is_int;
     atomic_bool warned_speed, warned_prosody;
+    atomic_bool no_pieces; /* was seen not to be possible */
 } kokoro;
 
 /* ---- what is installed ---------------------------------------------------------------------------------------------------- */
@@ -266,7 +269,7 @@ static void kokoro_describe(void *state, size_t id, koe_voice *out)
     out->espeak_voice = koe_lang_find(koe_str_of(out->lang))->espeak;
     out->max_phonemes = MAX_PHONEMES;
     out->rate_hz = RATE_HZ;
-    out->has_pitch = true;
+    out->has_pitch = out->has_pieces = true;
     snprintf(out->name, sizeof out->name, "%s", k->voice[id].name);
 }
 
@@ -351,6 +354,8 @@ static void plan_prosody(kokoro *k, koe_acoustic_plan *plan, koe_onnx_model *m)
     if (k->length_tap < 0 || !koe_acoustic_find_curves(&m->graph, &pitch, &energy)) return;
     k->pitch_tap = koe_acoustic_tap(plan, m, pitch);
     k->energy_tap = koe_acoustic_tap(plan, m, energy);
+    const koe_str features = koe_acoustic_find_features(&m->graph, energy);
+    if (features.n && k->energy_tap >= 0) k->feature_tap = koe_acoustic_tap(plan, m, features);
 }
 
 static koe_status inspect(void *user, koe_acoustic_plan *plan, koe_onnx_model *m, koe_error *err)
@@ -368,7 +373,7 @@ static koe_status inspect(void *user, koe_acoustic_plan *plan, koe_onnx_model *m
             return koe_fail(err, KOE_E_UNSUPPORTED, "input %.*s is not one of a Kokoro model for speech",
                             KOE_STR_ARG(g->in[i].name));
     }
-    k->duration_out = k->speed_tap = k->length_tap = k->pitch_tap = k->energy_tap = -1;
+    k->duration_out = k->speed_tap = k->length_tap = k->pitch_tap = k->energy_tap = k->feature_tap = -1;
     plan_duration(k, plan, m);
     plan_speed(k, plan, m, speed);
     plan_prosody(k, plan, m);
@@ -413,6 +418,7 @@ typedef struct inner_changes {
     const kokoro *k;
     double speed;
     koe_shape shape;
+    koe_piece piece;
 } inner_changes;
 
 /* koe_tap_fn */
@@ -420,11 +426,15 @@ static koe_status change_inside(void *user, size_t index, koe_tensor *t, koe_err
 {
     inner_changes *c = user;
     const int tap = (int)index;
+    koe_status st = KOE_OK;
     if (tap == c->k->speed_tap) koe_acoustic_fill(t, c->speed);
-    else if (tap == c->k->length_tap) return koe_shape_durations(&c->shape, t, c->speed, err);
-    else if (tap == c->k->pitch_tap) koe_shape_pitch(&c->shape, t);
+    else if (tap == c->k->length_tap) {
+        st = koe_shape_durations(&c->shape, t, c->speed, err);
+        koe_piece_choose(&c->piece, t);
+    } else if (tap == c->k->pitch_tap) koe_shape_pitch(&c->shape, t);
     else if (tap == c->k->energy_tap) koe_shape_energy(&c->shape, t);
-    return KOE_OK;
+    const bool of_frames = tap == c->k->pitch_tap || tap == c->k->energy_tap || tap == c->k->feature_tap;
+    return st == KOE_OK && of_frames ? koe_piece_cut(&c->piece, t, err) : st;
 }
 
 /* Says once what this model gives no way to. */
@@ -464,14 +474,17 @@ static koe_status run_network(koe_speech *out, kokoro *k, const koe_voice_job *j
     koe_status st = koe_acoustic_load(k->acoustic, &session, err);
     if (st == KOE_OK) st = koe_acoustic_borrow(k->acoustic, &run, job->cancel, err);
     if (st != KOE_OK) return st;
-    inner_changes change = { .k = k, .speed = job->speed };
+    inner_changes change = { .k = k, .speed = job->speed, .piece = { .tokens = tokens, .timeline = t, .segment = job->segment } };
+    if (k->feature_tap >= 0 && !atomic_load(&k->no_pieces)) change.piece.least_frames = job->piece_s * RATE_HZ / FRAME_SAMPLES;
     koe_run_options opt = { .seed = job->seed, .zero_noise = job->zero_noise, .cancel = job->cancel, .on_tap = change_inside, .user = &change };
     st = koe_shape_init(&change.shape, tokens, job->segment, err);
     check_prosody(k, &change.shape);
     if (st == KOE_OK) st = set_inputs(run, session, k, tokens, style, job->speed, &arena, err);
     if (st == KOE_OK) st = koe_run_execute(run, &opt, err);
     if (st == KOE_OK) st = koe_acoustic_samples(out, koe_run_out(run, 0), err);
-    if (st == KOE_OK) st = koe_acoustic_lay_times(out, k->duration_out, run, t, tokens, err);
+    koe_piece_lay(&change.piece, out);
+    const double whole = change.piece.n_words ? change.piece.total / change.piece.end : 1;
+    if (st == KOE_OK) st = koe_acoustic_lay_times((size_t)rint((double)out->n_samples * whole), k->duration_out, run, t, tokens, err);
     koe_acoustic_give_back(k->acoustic, run);
     koe_shape_deinit(&change.shape);
     koe_arena_free(&arena);
@@ -492,6 +505,10 @@ static koe_status kokoro_speak(koe_speech *out, const koe_voice *voice, const ko
     if (st == KOE_OK) st = blend_style(style, k, voice, t.n, err);
     /* Nothing that the network knows: no sound. */
     if (st == KOE_OK && tokens.n > 2) st = run_network(out, k, job, &t, &tokens, style, err);
+    if (st != KOE_OK && st != KOE_E_CANCELLED && st != KOE_E_NOMEM && job->piece_s > 0 && !atomic_exchange(&k->no_pieces, true)) {
+        koe_log(KOE_LOG_WARN, "%s cannot speak the beginning of a sentence on its own: %s", k->model, err ? err->message : "");
+        st = run_network(out, k, job, &t, &tokens, style, err);
+    }
     if (st == KOE_OK) st = koe_timeline_words(out, &t, job->segment, err);
     koe_tokens_deinit(&tokens);
     koe_timeline_deinit(&t);

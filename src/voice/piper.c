@@ -363,7 +363,7 @@ static koe_status run_network(koe_speech *out, piper_model *m, size_t speaker, c
     if (st == KOE_OK) st = set_inputs(run, session, m, tokens, speaker, job->speed, &arena, err);
     if (st == KOE_OK) st = koe_run_execute(run, &opt, err);
     if (st == KOE_OK) st = koe_acoustic_samples(out, koe_run_out(run, 0), err);
-    if (st == KOE_OK) st = koe_acoustic_lay_times(out, m->duration_out, run, t, tokens, err);
+    if (st == KOE_OK) st = koe_acoustic_lay_times(out->n_samples, m->duration_out, run, t, tokens, err);
     koe_acoustic_give_back(m->acoustic, run);
     koe_shape_deinit(&change.shape);
     koe_arena_free(&arena);

@@ -157,19 +157,46 @@ static bool reads_inside(const koe_onnx_node *node, koe_str tensor)
     return false;
 }
 
+static bool is_reshaping(const koe_onnx_node *node)
+{
+    static const char *const types[] = { "If", "Squeeze", "Unsqueeze", "Transpose", "Reshape", "Identity", "Cast" };
+    for (size_t k = 0; k < sizeof types / sizeof *types; k++)
+        if (koe_acoustic_is(node, types[k])) return true;
+    return false;
+}
+
 /* Whether the tensor, reshaped at most, is stretched in time: so does the harmonic source with the pitch. */
 static bool is_stretched(const koe_onnx_graph *g, koe_str tensor, int hops)
 {
-    static const char *const through[] = { "If", "Squeeze", "Unsqueeze", "Transpose", "Reshape", "Identity", "Cast" };
     for (size_t i = 0; i < g->n_node && hops > 0; i++) {
         const koe_onnx_node *node = &g->node[i];
         if (!reads_inside(node, tensor)) continue;
         if ((koe_acoustic_is(node, "Resize") || koe_acoustic_is(node, "Upsample")) && koe_str_eq(node->in[0], tensor)) return true;
-        for (size_t k = 0; k < sizeof through / sizeof *through; k++)
-            if (koe_acoustic_is(node, through[k]) && node->n_out && is_stretched(g, node->out[0], hops - 1)) return true;
+        if (is_reshaping(node) && node->n_out && is_stretched(g, node->out[0], hops - 1)) return true;
     }
     return false;
 }
+
+/* The first of the things that are joined with a convolution of the tensor, which may be reshaped before. */
+static koe_str joined_with(const koe_onnx_graph *g, koe_str tensor, int hops)
+{
+    for (size_t i = 0; i < g->n_node && hops > 0; i++) {
+        const koe_onnx_node *node = &g->node[i];
+        if (!node->n_out || !reads_inside(node, tensor)) continue;
+        const bool quantised = koe_acoustic_is(node, "ConvInteger");
+        if (quantised || koe_acoustic_is(node, "Conv")) {
+            const koe_str made = quantised ? end_of_scaling(g, node->out[0]) : node->out[0];
+            const koe_onnx_node *join = koe_acoustic_reader(g, made, "Concat", 0);
+            if (join && join->n_in >= 3 && !koe_str_eq(join->in[0], made)) return join->in[0];
+        } else if (is_reshaping(node)) {
+            const koe_str found = joined_with(g, node->out[0], hops - 1);
+            if (found.n) return found;
+        }
+    }
+    return (koe_str){ 0 };
+}
+
+koe_str koe_acoustic_find_features(const koe_onnx_graph *g, koe_str curve) { return joined_with(g, curve, 6); }
 
 bool koe_acoustic_find_curves(const koe_onnx_graph *g, koe_str *pitch, koe_str *energy)
 {

@@ -185,5 +185,8 @@ koe_status koe_voice_find(koe_voice *out, const koe_voices *v, koe_str spelling,
 koe_status koe_voice_speak(koe_speech *out, const koe_voice *voice, const koe_voice_job *job, koe_error *err)
 {
     if (job->cancel && atomic_load(job->cancel)) return koe_fail(err, KOE_E_CANCELLED, "cancelled");
-    return voice->provider->speak(out, voice, job, err);
+    out->n_said = SIZE_MAX;
+    const koe_status st = voice->provider->speak(out, voice, job, err);
+    if (out->n_said >= out->n_word) out->n_said = out->n_word, out->seam = out->n_samples;
+    return st;
 }

@@ -45,6 +45,7 @@ typedef struct koe_voice {
     size_t max_phonemes; /* of a segment */
     int rate_hz;
     bool has_pitch; /* the pitch of single words can be changed */
+    bool has_pieces; /* the beginning of a segment can be made on its own */
 } koe_voice;
 
 /* spelling: a name, a blend (voice/blend.h), NAME:SPEAKER or NAME#NUMBER of a Piper voice with several speakers,
@@ -57,6 +58,7 @@ typedef struct koe_voice_job {
     double speed;
     uint64_t seed;
     bool zero_noise;
+    double piece_s; /* only the beginning, of about so many seconds and to the end of a word, where the voice can; 0: all of it */
     const atomic_bool *cancel; /* may be NULL */
 } koe_voice_job;
 
@@ -71,6 +73,8 @@ typedef struct koe_speech {
     int rate_hz;
     koe_word_time *word; /* as many as the segment has words, in their order */
     size_t n_word, cap_word;
+    /* Of a piece: the words in it, and the samples they take. What comes after the seam is there to be faded out. Else all. */
+    size_t n_said, seam;
 } koe_speech;
 
 void koe_speech_free(koe_speech *s);

@@ -78,7 +78,8 @@ static void test_fade_and_clean(void **state)
     (void)state;
     float x[1000];
     for (size_t i = 0; i < 1000; i++) x[i] = 1;
-    koe_audio_fade(x, 1000, RATE, 5);
+    koe_audio_fade_in(x, 1000, RATE, 5);
+    koe_audio_fade_out(x, 1000, RATE, 5);
     assert_float_equal(x[0], 0, 0);
     assert_float_equal(x[999], 0, 0);
     assert_float_equal(x[500], 1, 0);
@@ -87,8 +88,10 @@ static void test_fade_and_clean(void **state)
     assert_int_equal(koe_audio_clean(y, 3), 2);
     assert_float_equal(y[0], 0, 0);
     assert_float_equal(y[1], 1, 0);
-    koe_audio_fade(y, 0, RATE, 5);
-    koe_audio_fade(y + 1, 1, RATE, 5);
+    koe_audio_fade_in(y, 0, RATE, 5);
+    koe_audio_fade_out(y, 0, RATE, 5);
+    koe_audio_fade_in(y + 1, 1, RATE, 5);
+    koe_audio_fade_out(y + 1, 1, RATE, 5);
     assert_float_equal(y[1], 1, 0); /* half of one sample is none */
 }
 

@@ -20,6 +20,8 @@ typedef struct heard {
     int rate_hz;
     char engine[16], voice[64];
     size_t stop_after; /* segments; 0: never */
+    bool in_pieces; /* the first segment is */
+    double first_s; /* sound that came first */
 } heard;
 
 static size_t n_heard(const heard *h) { return h->samples.n / sizeof(float); }
@@ -42,7 +44,8 @@ static bool listen(void *user, const koe_audio *a)
         assert_true(w->text_at >= a->text_at && w->text_at + w->text_n <= a->text_at + a->text_n);
     }
     for (size_t i = 0; i < a->n_samples; i++) assert_true(fabsf(a->samples[i]) < 1);
-    if (a->n_samples) assert_true(fabsf(a->samples[0]) + fabsf(a->samples[a->n_samples - 1]) < 1e-6f); /* no click at a joint */
+    if (a->segment == 0) h->first_s = (double)a->n_samples / a->rate_hz;
+    if (a->n_samples && !h->in_pieces) assert_true(fabsf(a->samples[0]) + fabsf(a->samples[a->n_samples - 1]) < 1e-6f); /* no click at a joint */
     koe_buf_add(&h->samples, a->samples, a->n_samples * sizeof(float));
     koe_buf_add(&h->words, a->words, a->n_words * sizeof *a->words);
     return h->n_segments != h->stop_after;
@@ -86,6 +89,52 @@ static void check_words(const char *text, const heard *h)
 static const char story[] =
     "Dr. Ito paid $3 for it, and left. Was it worth it? Yes!\n\nA new paragraph begins here; it is a little longer than "
     "the others, so that there is something to time. 1,234 words - or more \xe2\x80\x94 follow...";
+
+/* A first piece and the rest are, together, what the whole is: the network here looks no further than the frames beside. */
+static void test_first_piece(void **state)
+{
+    (void)state;
+    static const char text[] = "Nobody in the house was ready to leave when the morning came. Then they left.";
+    make_home("kokoro_pieces.onnx");
+    koe_engine *e = open_engine(2);
+    for (int speed = 1; speed <= 2; speed++) {
+        heard whole = { 0 }, pieces = { .in_pieces = true };
+        speak(e, &(koe_request){ .text = text, .speed = speed }, &whole);
+        speak(e, &(koe_request){ .text = text, .speed = speed, .first_piece_s = 0.3 }, &pieces);
+        assert_int_equal(pieces.n_segments, whole.n_segments + 1);
+        assert_int_equal(pieces.text_at, strlen(text));
+        if (!(pieces.first_s > 0.25 && pieces.first_s < 1.6)) fail_msg("first %g s of %g", pieces.first_s, (double)n_heard(&whole) / 24000);
+        check_words(text, &pieces);
+        assert_int_equal(n_heard(&pieces), n_heard(&whole));
+        assert_int_equal(pieces.words.n, whole.words.n);
+        const koe_timed_word *p = (const koe_timed_word *)(const void *)pieces.words.data, *w = (const koe_timed_word *)(const void *)whole.words.data;
+        for (size_t i = 0; i < whole.words.n / sizeof *w; i++) {
+            assert_int_equal(p[i].text_at, w[i].text_at);
+            assert_float_equal(p[i].start_s, w[i].start_s, 1e-9);
+            assert_float_equal(p[i].end_s, w[i].end_s, 1e-9);
+        }
+        const float *a = (const float *)(const void *)pieces.samples.data, *b = (const float *)(const void *)whole.samples.data;
+        for (size_t i = 0; i < n_heard(&whole); i++)
+            if (fabsf(a[i] - b[i]) > 1e-5f) fail_msg("speed %d, sample %zu: %g, whole %g", speed, i, (double)a[i], (double)b[i]);
+        forget(&whole);
+        forget(&pieces);
+    }
+    heard one = { .in_pieces = true }; /* too short to be cut: the second piece has no sound but the pause */
+    speak(e, &(koe_request){ .text = "A rather extraordinary one.", .first_piece_s = 30 }, &one);
+    assert_int_equal(one.n_segments, 2);
+    assert_true(one.first_s > 0 && (double)n_heard(&one) == one.first_s * one.rate_hz);
+    forget(&one);
+    koe_engine_close(e);
+    remove_home();
+    make_home("kokoro_float.onnx"); /* which gives no way to cut it */
+    e = open_engine(1);
+    heard h = { .in_pieces = true };
+    speak(e, &(koe_request){ .text = text, .first_piece_s = 0.3 }, &h);
+    check_words(text, &h);
+    forget(&h);
+    koe_engine_close(e);
+    remove_home();
+}
 
 static void test_kokoro(void **state)
 {
@@ -334,7 +383,7 @@ static void test_reproducible(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kokoro),   cmocka_unit_test(test_piper_and_builtin), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_kokoro), cmocka_unit_test(test_first_piece),   cmocka_unit_test(test_piper_and_builtin), cmocka_unit_test(test_errors),
         cmocka_unit_test(test_phonemes), cmocka_unit_test(test_pauses), cmocka_unit_test(test_voices_inside),
         cmocka_unit_test(test_reproducible),
     };

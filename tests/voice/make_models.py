@@ -52,6 +52,38 @@ kokoro("kokoro_int", "input_ids", T.INT32, True)
 kokoro("kokoro_float", "tokens", T.FLOAT, False)
 
 
+def kokoro_pieces(name):
+    """The same with what makes pieces possible: every frame has features, a pitch and an energy, joined before they become sound. What
+    follows looks one frame to each side."""
+    unit = lambda n, *shape: (np.random.default_rng(n).standard_normal(shape) * 0.5).astype(np.float32)
+    w = {"embedding": unit(2, 178, 8) * 3, "last": np.array([-1]), "least": np.float32(1), "first": np.array([0]), "zero": np.int64(0),
+         "one": np.int64(1), "hop": np.int64(600), "step": np.float32(0.06), "half": np.float32(0.5), "column": np.array([1]),
+         "f0_w": unit(3, 1, 8, 1), "n_w": unit(4, 1, 8, 1), "f0_conv_w": unit(5, 2, 1, 1), "n_conv_w": unit(6, 2, 1, 1), "out_w": unit(7, 1, 12, 3),
+         "scales": np.array([1, 1, 600], np.float32), "flat": np.array([-1]), "tiny": np.float32(1e-3)}
+    n = h.make_node
+    nodes = [n("Gather", ["embedding", "tokens"], ["e"]), n("Sigmoid", ["e"], ["p"]), n("ReduceSum", ["p", "last"], ["d"], keepdims=0),
+             n("Div", ["d", "speed"], ["q"]), n("Round", ["q"], ["r"]), n("Clip", ["r", "least"], ["c"]), n("Cast", ["c"], ["i"], to=T.INT64),
+             n("Squeeze", ["i", "first"], ["duration"]), n("ReduceSum", ["duration"], ["frames"], keepdims=0),
+             n("CumSum", ["duration", "zero"], ["ends"]), n("Sub", ["ends", "duration"], ["begins"]), n("Range", ["zero", "frames", "one"], ["frame"]),
+             n("Unsqueeze", ["ends", "column"], ["ends_c"]), n("Unsqueeze", ["begins", "column"], ["begins_c"]),
+             n("Less", ["frame", "ends_c"], ["before"]), n("GreaterOrEqual", ["frame", "begins_c"], ["after"]), n("And", ["before", "after"], ["is"]),
+             n("Cast", ["is"], ["alignment"], to=T.FLOAT), n("Transpose", ["e"], ["et"], perm=[0, 2, 1]), n("MatMul", ["et", "alignment"], ["features"]),
+             n("Identity", ["features"], ["seen"]), n("Conv", ["seen", "f0_w"], ["f0"]), n("Conv", ["seen", "n_w"], ["energy"]),
+             n("Squeeze", ["f0", "column"], ["f0_s"]), n("Unsqueeze", ["f0_s", "column"], ["f0_u"]), n("Conv", ["f0_u", "f0_conv_w"], ["f0_c"]),
+             n("Squeeze", ["energy", "column"], ["n_s"]), n("Unsqueeze", ["n_s", "column"], ["n_u"]), n("Conv", ["n_u", "n_conv_w"], ["n_c"]),
+             n("MatMul", ["et", "alignment"], ["asr"]), n("Concat", ["asr", "f0_c", "n_c"], ["joined"], axis=1),
+             n("Conv", ["joined", "out_w"], ["amp"], pads=[1, 1]), n("Resize", ["amp", "", "scales"], ["amp_up"], mode="nearest"),
+             n("Resize", ["f0_u", "", "scales"], ["f0_up"], mode="nearest"), n("Sigmoid", ["amp_up"], ["level"]), n("Mul", ["f0_up", "tiny"], ["hum"]),
+             n("Add", ["level", "hum"], ["loud"]), n("Reshape", ["loud", "flat"], ["loud_f"]), n("Shape", ["loud_f"], ["count_1"]),
+             n("Squeeze", ["count_1", "first"], ["count"]), n("Range", ["zero", "count", "one"], ["at"]), n("Cast", ["at"], ["at_f"], to=T.FLOAT),
+             n("Mul", ["at_f", "step"], ["phase"]), n("Sin", ["phase"], ["sin"]), n("Mul", ["sin", "loud_f"], ["wave"]), n("Mul", ["wave", "half"], ["waveform"])]
+    save(name, nodes, [("tokens", T.INT64, [1, "n"]), ("style", T.FLOAT, [1, 256]), ("speed", T.FLOAT, [1])],
+         [("waveform", T.FLOAT, ["samples"]), ("duration", T.INT64, ["n"])], w, 17)
+
+
+kokoro_pieces("kokoro_pieces")
+
+
 def piper(name, speakers):
     t, w = tone("frames", 256, "output", [1, 1, 1, -1])
     nodes = [h.make_node("Gather", ["embedding", "input"], ["e"]), h.make_node("Gather", ["scales", "one"], ["length"])]

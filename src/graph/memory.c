@@ -15,8 +15,9 @@
 #define PLAIN_MALLOC 0
 #endif
 
-enum { ALIGN = 64, SMALL_MAX = 4096, N_CLASS = 7, CHUNK = 64 * 1024 };
+enum { ALIGN = 64, SMALL_MAX = 4096, N_CLASS = 7, CHUNK = 64 * 1024, GRAIN = 64 * 1024 };
 #define GROW_BYTES ((size_t)4 << 20)
+#define SLACK_BYTES ((size_t)2 << 20) /* that may be resident beyond the peak of live bytes */
 
 /* A free range of the reservation. */
 typedef struct range {
@@ -33,6 +34,8 @@ struct koe_memory {
     struct koe_buffer **header_block;
     size_t n_header_block;
     size_t live, peak, limit;
+    unsigned char *touched; /* [reserved / GRAIN]: holds pages */
+    size_t resident; /* bytes of touched grains */
 };
 
 koe_status koe_memory_create(koe_memory **out, koe_error *err)
@@ -45,7 +48,9 @@ koe_status koe_memory_create(koe_memory **out, koe_error *err)
             p = mmap(NULL, m->reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
             if (p != MAP_FAILED) break;
         }
-        if (p == MAP_FAILED) {
+        m->touched = p == MAP_FAILED ? NULL : calloc(m->reserved / GRAIN, 1);
+        if (!m->touched) {
+            if (p != MAP_FAILED) munmap(p, m->reserved);
             free(m);
             return koe_fail(err, KOE_E_NOMEM, "no address space for a run");
         }
@@ -62,11 +67,13 @@ void koe_memory_destroy(koe_memory *m)
     for (size_t i = 0; i < m->n_header_block; i++) free(m->header_block[i]);
     free(m->header_block);
     free(m->free);
+    free(m->touched);
     free(m);
 }
 
 void koe_memory_set_limit(koe_memory *m, size_t n_bytes) { m->limit = n_bytes; }
 size_t koe_memory_peak(const koe_memory *m) { return m->peak; }
+size_t koe_memory_resident(const koe_memory *m) { return PLAIN_MALLOC ? m->live : m->resident; }
 
 static struct koe_buffer *take_header(koe_memory *m)
 {
@@ -88,6 +95,37 @@ static struct koe_buffer *take_header(koe_memory *m)
     return b;
 }
 
+/* Gives pages of free ranges back to the system until at most `most` bytes are resident, or no more can be given. */
+static void trim(koe_memory *m, size_t most)
+{
+    for (size_t i = m->n_free; i-- > 0 && m->resident > most;) {
+        const size_t first = (m->free[i].at + GRAIN - 1) / GRAIN, end = (m->free[i].at + m->free[i].n) / GRAIN;
+        for (size_t g = first, run; g < end && m->resident > most; g += run) {
+            for (run = 0; g + run < end && m->touched[g + run]; run++) m->touched[g + run] = 0;
+            if (run) madvise(m->base + g * GRAIN, run * GRAIN, MADV_DONTNEED);
+            m->resident -= run * GRAIN;
+            while (g + run < end && !m->touched[g + run]) run++;
+        }
+    }
+}
+
+void koe_memory_trim(koe_memory *m, size_t most)
+{
+    if (!PLAIN_MALLOC) trim(m, most);
+}
+
+/* A range is about to be written to. Its pages take the place of others that lie in free ranges too small for it: what is resident
+ * stays near the peak of live bytes, whatever the gaps. */
+static void touch(koe_memory *m, size_t at, size_t n)
+{
+    for (size_t g = at / GRAIN; g <= (at + n - 1) / GRAIN; g++) {
+        m->resident += m->touched[g] ? 0 : GRAIN;
+        m->touched[g] = 1;
+    }
+    const size_t live = m->live + n, peak = live > m->peak ? live : m->peak;
+    if (m->resident > peak + SLACK_BYTES) trim(m, peak);
+}
+
 /* Best fit among the free ranges; else the top, which grows. Returns SIZE_MAX when out of memory. n is a multiple of ALIGN. */
 static size_t take_range(koe_memory *m, size_t n)
 {
@@ -102,6 +140,7 @@ static size_t take_range(koe_memory *m, size_t n)
             m->n_free--;
             memmove(&m->free[best], &m->free[best + 1], (m->n_free - best) * sizeof *m->free);
         }
+        touch(m, at, n);
         return at;
     }
     size_t at = m->top;
@@ -115,6 +154,7 @@ static size_t take_range(koe_memory *m, size_t n)
         m->committed += grow;
     }
     m->top = end;
+    touch(m, at, n);
     return at;
 }
 

@@ -10,6 +10,11 @@
 #include "kernels/kernels.h"
 
 enum { MAX_NESTING = 34 }; /* subgraph depth allowed by build.c, and a widened node on top */
+/* What a run's tensors and the packed weights that stay in memory between uses may come to together, as far as the tensors leave room. Weights
+ * that do not stay cost about a millisecond for 25 MB in each run: whoever asks for float32 does not ask for little memory. */
+#define RESIDENT_BYTES ((size_t)64 << 20)
+#define RESIDENT_F32_BYTES ((size_t)256 << 20)
+#define IDLE_BYTES ((size_t)32 << 20) /* that a run keeps between two executions */
 
 koe_status koe_run_create(koe_run **out, koe_session *s, koe_error *err)
 {
@@ -268,6 +273,13 @@ static koe_status call_taps(koe_run *r, const koe_node *node, koe_error *err)
     return st;
 }
 
+/* Weights that the node has read need not stay in memory when tensors want the room. */
+static void pass_weights(koe_run *r, const koe_node *node)
+{
+    const size_t held = koe_memory_resident(r->memory), most = r->session->precision == KOE_PRECISION_F32 ? RESIDENT_F32_BYTES : RESIDENT_BYTES;
+    koe_weights_passed(r->session->weights, node->pack_id, held < most ? most - held : 0);
+}
+
 koe_status koe_run_plan(koe_run *r, const koe_plan *plan, koe_error *err)
 {
     for (int i = 0; i < plan->n_node; i++) {
@@ -282,6 +294,7 @@ koe_status koe_run_plan(koe_run *r, const koe_plan *plan, koe_error *err)
         if (st != KOE_OK)
             return koe_error_wrap(err, st, "node '%.*s' (%.*s)", KOE_STR_ARG(node->name), KOE_STR_ARG(node->op_type));
         for (int k = 0; k < node->n_release; k++) koe_value_clear(&r->value[node->release[k]]);
+        if (node->packed) pass_weights(r, node);
     }
     return KOE_OK;
 }
@@ -305,6 +318,7 @@ koe_status koe_run_execute(koe_run *r, const koe_run_options *opt, koe_error *er
     koe_status st = koe_run_plan(r, s->plan, err);
     free_scratch(r, 0);
     r->n_in_stack = r->n_out_stack = 0;
+    koe_memory_trim(r->memory, IDLE_BYTES);
     return st;
 }
 

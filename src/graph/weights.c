@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +19,7 @@ typedef struct entry {
     size_t n;
     void *p;
     bool mapped; /* in the file, else malloc()ed */
+    bool kept; /* counted in koe_weights.kept */
 } entry;
 
 struct koe_weights {
@@ -25,12 +28,16 @@ struct koe_weights {
     koe_mapping file;
     void **temp;
     size_t n_temp, cap_temp;
+    pthread_mutex_t lock; /* guards kept, of the entries too, once runs share the weights */
+    size_t kept; /* bytes of mapped parts that stay in memory between their uses */
 };
 
 koe_status koe_weights_create(koe_weights **out, koe_error *err)
 {
     *out = calloc(1, sizeof **out);
-    return *out ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "weights");
+    if (!*out) return koe_fail(err, KOE_E_NOMEM, "weights");
+    pthread_mutex_init(&(*out)->lock, NULL);
+    return KOE_OK;
 }
 
 void koe_weights_destroy(koe_weights *w)
@@ -40,6 +47,7 @@ void koe_weights_destroy(koe_weights *w)
     for (size_t i = 0; i < w->n; i++)
         if (!w->entry[i].mapped) free(w->entry[i].p);
     koe_file_unmap(&w->file);
+    pthread_mutex_destroy(&w->lock);
     free(w->entry);
     free(w->temp);
     free(w);
@@ -83,7 +91,7 @@ koe_status koe_weights_get(koe_weights *w, unsigned node, unsigned part, size_t 
     if (!known) {
         size_t room = n_bytes > SIZE_MAX - ALIGN ? 0 : (n_bytes + ALIGN - 1) / ALIGN * ALIGN;
         void *p = n_bytes > SIZE_MAX - ALIGN ? NULL : aligned_alloc(ALIGN, room ? room : ALIGN);
-        if (!p || !insert(w, at, (entry){ node, part, n_bytes, p, false })) {
+        if (!p || !insert(w, at, (entry){ .node = node, .part = part, .n = n_bytes, .p = p })) {
             free(p);
             return koe_fail(err, KOE_E_NOMEM, "%zu bytes of packed weights", n_bytes);
         }
@@ -137,7 +145,8 @@ static bool read_entries(koe_weights *w, const koe_mapping *f, const unsigned ch
         const unsigned char *e = f->p + HEADER_BYTES + i * ENTRY_BYTES;
         uint64_t offset = read_number(e + 8, 8), bytes = read_number(e + 16, 8);
         if (offset > f->n || bytes > f->n - offset || offset % ALIGN) return false;
-        entry fresh = { (unsigned)read_number(e, 4), (unsigned)read_number(e + 4, 4), (size_t)bytes, (void *)(uintptr_t)(f->p + offset), true };
+        entry fresh = { .node = (unsigned)read_number(e, 4), .part = (unsigned)read_number(e + 4, 4), .n = (size_t)bytes,
+                        .p = (void *)(uintptr_t)(f->p + offset), .mapped = true };
         size_t at = find(w, fresh.node, fresh.part);
         if (at < w->n || !insert(w, at, fresh)) return false; /* they are written in order */
     }
@@ -167,6 +176,34 @@ bool koe_weights_all_mapped(const koe_weights *w)
     for (size_t i = 0; i < w->n; i++)
         if (!w->entry[i].mapped) return false;
     return w->file.n > 0;
+}
+
+/* The whole pages of a mapped part: read-only and private, so nothing is lost, not even for a run that reads them at this moment. */
+static void give_back(koe_weights *w, entry *e)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)e->p;
+    const uintptr_t from = (at + page - 1) / page * page, to = (at + e->n) / page * page;
+    if (from < to) madvise((void *)from, to - from, MADV_DONTNEED);
+    if (e->kept) w->kept -= e->n;
+    e->kept = false;
+}
+
+void koe_weights_passed(koe_weights *w, unsigned node, size_t most)
+{
+    if (w->file.n == 0) return;
+    pthread_mutex_lock(&w->lock);
+    for (size_t i = find(w, node, 0); i < w->n && w->entry[i].node == node; i++) {
+        entry *e = &w->entry[i];
+        if (!e->mapped || e->kept) continue;
+        if (e->n > most || w->kept > most - e->n) give_back(w, e);
+        else {
+            e->kept = true;
+            w->kept += e->n;
+        }
+    }
+    for (size_t i = 0; i < w->n && w->kept > most; i++)
+        if (w->entry[i].kept) give_back(w, &w->entry[i]);
+    pthread_mutex_unlock(&w->lock);
 }
 
 static void put_number(koe_buf *b, uint64_t v, int n_bytes)

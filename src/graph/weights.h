@@ -3,7 +3,7 @@
  *     A packed file:  "KOEPACK1" | uint32 entries, 0 | 32 bytes key | entries x { uint32 node, uint32 part, uint64 offset, uint64 bytes }
  *     then the data, each part aligned to 64 bytes. Numbers are little-endian. The key is a hash of all that the content depends on:
  *     the model file, koe's packing version, instruction set, precision and passes. A file that does not fit is ignored.
- * Threads: one at a time while a session is made; read-only afterwards. */
+ * Threads: one at a time while a session is made; afterwards read-only but for koe_weights_passed(). */
 #ifndef KOE_GRAPH_WEIGHTS_H
 #define KOE_GRAPH_WEIGHTS_H
 #include "base/file.h"
@@ -24,6 +24,9 @@ void koe_weights_end(koe_weights *w);
 bool koe_weights_map(koe_weights *w, const char *path, const unsigned char key[32]);
 /* True when everything came from the file. */
 bool koe_weights_all_mapped(const koe_weights *w);
+/* A run has read what `node` packed, and can afford `most` bytes of mapped weights in memory. The first parts that fit stay for the next run;
+ * pages of others go back to the system, whose cache of the file gives them again when they are read (about 1 ms for 25 MB). Threads: any. */
+void koe_weights_passed(koe_weights *w, unsigned node, size_t most);
 /* Writes all parts to a new file at `path`, atomically. */
 koe_status koe_weights_save(const koe_weights *w, const char *path, const unsigned char key[32], koe_error *err);
 #endif

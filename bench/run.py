@@ -5,7 +5,10 @@
 
 Needs the model graphs and cases of $KOE_SHARED (default: shared/ beside the project), which are filled into build/models once (Debian's
 python3-onnx, python3-numpy), and node with onnxruntime-node in bench/peer (npm install --ignore-scripts there; without it koe is timed
-alone). Every number is the median over the rounds of a process's own median, so that a slow moment of the machine hits both sides; the
+alone). kokoro-int8 is Kokoro as a file with dynamic quantisation (tests/slow/convert.py), its durations
+given so that both speak as long. "at once": how much more two runs side by side on one thread each get done than one.
+
+Every number is the median over the rounds of a process's own median, so that a slow moment of the machine hits both sides; the
 spread is (largest - smallest) / median. Run it on a quiet machine.
 """
 import argparse, json, os, pathlib, statistics, subprocess, sys
@@ -18,6 +21,7 @@ MODELS = ROOT / "build" / "models"
 CASES = [
     ("kokoro", "kokoro-cases/short"), ("kokoro", "kokoro-cases/medium"), ("kokoro", "kokoro-cases/long"),
     ("piper-medium", "piper-cases/medium/medium"), ("piper-medium", "piper-cases/medium/long"),
+    ("kokoro-int8", "kokoro-cases/medium"),
 ]
 
 
@@ -30,7 +34,9 @@ def seconds(model, folder):
 
 def fill(model):
     out = MODELS / f"{model}.onnx"
-    if not out.exists():
+    if not out.exists() and model.endswith("-int8"):
+        subprocess.run([sys.executable, ROOT / "tests/slow/convert.py", "int8", fill(model.removesuffix("-int8")), out], check=True)
+    elif not out.exists():
         MODELS.mkdir(parents=True, exist_ok=True)
         subprocess.run([sys.executable, SHARED / "models/fill.py", SHARED / f"models/{model}.graph.onnx", out], check=True)
     return out
@@ -42,6 +48,11 @@ def feeds(model, folder):
     for name in names:
         if (folder / f"{name}.npy").exists():
             words += ["--in", f"{name}={folder / name}.npy"]
+    if model.endswith("-int8"):
+        import numpy as np
+        durations = MODELS / f"durations-{folder.name}.npy"
+        np.save(durations, np.load(folder / "duration.npy").astype(np.float32))
+        words += ["--in", f"durations={durations}"]
     return words
 
 
@@ -50,6 +61,19 @@ def run(words):
     if p.returncode != 0:
         raise SystemExit(f"{' '.join(map(str, words))}\n{p.stderr}")
     return json.loads(p.stdout.strip().splitlines()[-1])
+
+
+def at_once(model, folder, precision, a):
+    """Two runs at once against one, a thread each: the row."""
+    got = [run([ROOT / "build/koe", "model", "bench", fill(model), "--precision", precision, *feeds(model, folder), "--threads", 1, "--runs", a.runs,
+                "--at-once", 2]) for _ in range(a.rounds)]
+    throughput = sorted(r["throughput"] for r in got)
+    row = {"model": model, "case": folder.name, "threads": 1, "engine": f"koe {precision}", "at_once": 2,
+           "throughput": round(statistics.median(throughput), 2), "spread": round(throughput[-1] - throughput[0], 2)}
+    if not a.json:
+        print(f"{model:13} {folder.name:7} two at once, koe {precision}: {row['throughput']:.2f} times the work of one "
+              f"(spread {row['spread']:.2f})", flush=True)
+    return row
 
 
 def main():
@@ -76,14 +100,14 @@ def main():
         for threads in a.threads.split(","):
             sides = {}
             if peer:
-                sides["onnxruntime f32"] = ["node", ROOT / "bench/peer/ort.mjs", onnx]
+                sides["onnxruntime"] = ["node", ROOT / "bench/peer/ort.mjs", onnx]
             for precision in a.precision.split(","):
                 sides[f"koe {precision}"] = [ROOT / "build/koe", "model", "bench", onnx, "--precision", precision]
             got = {side: [] for side in sides}
             for _ in range(a.rounds):
                 for side, words in sides.items():
                     got[side].append(run(words + feeds(model, folder) + ["--threads", threads, "--runs", a.runs]))
-            base = statistics.median(r["median_ms"] for r in got["onnxruntime f32"]) if peer else None
+            base = statistics.median(r["median_ms"] for r in got["onnxruntime"]) if peer else None
             for side, results in got.items():
                 times = [r["median_ms"] for r in results]
                 mid = statistics.median(times)
@@ -102,6 +126,8 @@ def main():
                     print(f"{r['model']:13} {r['case']:7} {r['audio_s']:5.1f}s {r['threads']:3} {r['engine']:16} {r['median_ms']:7.0f}ms "
                           f"{100 * r['spread']:5.0f}% {r['rtf']:7.4f} {r['ratio'] or '':>6} {r['load_ms']:6.0f}ms {r['first_ms']:7.0f}ms "
                           f"{r['peak_rss_mb']:6.0f} MB", flush=True)
+        if os.cpu_count() > 1 and "1" in a.threads.split(","):
+            rows += [at_once(model, folder, precision, a) for precision in a.precision.split(",")]
     if a.json:
         print(json.dumps(rows, indent=1))
 

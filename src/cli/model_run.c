@@ -1,5 +1,6 @@
 /* model_run.c - koe model run, koe model bench: a model on tensors from files. */
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,7 @@ static koe_status missing_inputs(const koe_loaded *l, const bool *given, koe_err
 }
 
 /* Feeds NAME=FILE; *given[i] tells which inputs have been. */
-static koe_status feed(koe_loaded *l, const char *name_and_file, bool *given, koe_arena *arena, koe_error *err)
+static koe_status feed(const koe_loaded *l, const char *name_and_file, bool *given, koe_arena *arena, koe_error *err)
 {
     const char *equals = strchr(name_and_file, '='); /* main checked that there is one */
     char name[256];
@@ -49,7 +50,7 @@ static koe_status feed(koe_loaded *l, const char *name_and_file, bool *given, ko
     return st;
 }
 
-static koe_status feed_all(koe_loaded *l, const koe_arg_list *in, koe_arena *arena, koe_error *err)
+static koe_status feed_all(const koe_loaded *l, const koe_arg_list *in, koe_arena *arena, koe_error *err)
 {
     bool *given = calloc(koe_session_n_in(l->session) + 1, sizeof *given);
     if (!given) return koe_fail(err, KOE_E_NOMEM, "inputs");
@@ -179,26 +180,78 @@ static koe_status time_runs(koe_run *run, const koe_run_options *o, double *ms, 
     return st;
 }
 
+/* One of several runs at once, on a thread of its own. */
+typedef struct side {
+    koe_run *run;
+    const koe_run_options *o;
+    size_t n_runs;
+    koe_status st;
+    koe_error err;
+    pthread_t thread;
+} side;
+
+static void *run_side(void *arg)
+{
+    side *s = arg;
+    for (size_t i = 0; i < s->n_runs && s->st == KOE_OK; i++) s->st = koe_run_execute(s->run, s->o, &s->err);
+    return NULL;
+}
+
+/* n runs of the session side by side, each n_runs times: *ms for each time. */
+static koe_status time_at_once(const koe_loaded *l, const koe_run_options *o, const koe_arg_list *in, size_t n, size_t n_runs, koe_arena *arena,
+                               double *ms, koe_error *err)
+{
+    koe_status st = KOE_OK;
+    size_t n_started = 0;
+    side *all = calloc(n, sizeof *all);
+    if (!all) return koe_fail(err, KOE_E_NOMEM, "%zu runs", n);
+    for (size_t i = 0; i < n && st == KOE_OK; i++) {
+        all[i] = (side){ .o = o, .n_runs = n_runs };
+        st = koe_run_create(&all[i].run, l->session, err);
+        const koe_loaded one = { .session = l->session, .run = all[i].run };
+        if (st == KOE_OK) st = feed_all(&one, in, arena, err);
+        if (st == KOE_OK) st = koe_run_execute(all[i].run, o, err); /* its memory is there when the clock starts */
+    }
+    const double start = koe_clock_ms();
+    for (; n_started < n && st == KOE_OK; n_started++)
+        if (pthread_create(&all[n_started].thread, NULL, run_side, &all[n_started]) != 0) {
+            st = koe_fail(err, KOE_E_LIMIT, "cannot start %zu threads", n);
+            break;
+        }
+    for (size_t i = 0; i < n_started; i++) {
+        pthread_join(all[i].thread, NULL);
+        if (st == KOE_OK && (st = all[i].st) != KOE_OK) *err = all[i].err;
+    }
+    *ms = (koe_clock_ms() - start) / (double)n_runs;
+    for (size_t i = 0; i < n; i++) koe_run_destroy(all[i].run);
+    free(all);
+    return st;
+}
+
 static int bench(const koe_command_line *c, const char *file, const koe_model_options *o, const koe_arg_list *in, size_t n_runs,
-                 bool profile)
+                 size_t at_once, bool profile)
 {
     koe_error err = { 0 };
     koe_loaded l = { 0 };
     koe_arena arena = { 0 };
-    double first = 0, *ms = calloc(n_runs, sizeof *ms);
+    double first = 0, together = 0, *ms = calloc(n_runs, sizeof *ms);
     const double start = koe_clock_ms();
     koe_status st = ms ? koe_loaded_open(&l, file, o, &err) : koe_fail(&err, KOE_E_NOMEM, "%zu runs", n_runs);
     const double load = koe_clock_ms() - start;
     if (st == KOE_OK) st = feed_all(&l, in, &arena, &err);
     if (st == KOE_OK) st = time_runs(l.run, &o->run, &first, 1, &err);
     if (st == KOE_OK) st = time_runs(l.run, &o->run, ms, n_runs, &err);
+    const double rss_mb = peak_rss_mb();
+    if (st == KOE_OK && at_once > 1) st = time_at_once(&l, &o->run, in, at_once, n_runs, &arena, &together, &err);
     if (st == KOE_OK) {
         qsort(ms, n_runs, sizeof *ms, compare_doubles);
         const double median = (ms[(n_runs - 1) / 2] + ms[n_runs / 2]) / 2;
         printf("{\"load_ms\": %.3f, \"first_ms\": %.3f, \"median_ms\": %.3f, \"min_ms\": %.3f, \"peak_rss_mb\": %.1f, "
-               "\"run_peak_mb\": %.1f, \"threads\": %d, \"precision\": \"%s\", \"runs\": %zu, \"cpu\": \"%s\"}\n",
-               load, first, median, ms[0], peak_rss_mb(), (double)koe_run_peak_bytes(l.run) / 1048576, koe_pool_threads(l.pool),
+               "\"run_peak_mb\": %.1f, \"threads\": %d, \"precision\": \"%s\", \"runs\": %zu, \"cpu\": \"%s\"",
+               load, first, median, ms[0], rss_mb, (double)koe_run_peak_bytes(l.run) / 1048576, koe_pool_threads(l.pool),
                o->precision, n_runs, koe_cpu_name());
+        if (at_once > 1) printf(", \"at_once\": %zu, \"at_once_ms\": %.3f, \"throughput\": %.3f", at_once, together, (double)at_once * median / together);
+        puts("}");
         if (profile) st = koe_model_profile(l.run, &o->run, &err);
     }
     koe_loaded_close(&l);
@@ -211,8 +264,8 @@ int koe_cmd_model_bench(int argc, char **argv)
 {
     koe_model_options o = { 0 };
     koe_arg_list in = { 0 }, words = { 0 };
-    const char *runs = NULL;
-    int64_t n_runs = 5;
+    const char *runs = NULL, *sides = NULL;
+    int64_t n_runs = 5, at_once = 1;
     bool profile = false;
     const koe_option options[] = {
         { .name = "in",
@@ -220,6 +273,7 @@ int koe_cmd_model_bench(int argc, char **argv)
           .help = "an input from a .npy (or ONNX .pb) file; once for each input",
           .list = &in },
         { .name = "runs", .value = "N", .help = "timed runs after the first (default: 5)", .text = &runs },
+        { .name = "at-once", .value = "N", .help = "then N runs side by side, on threads of their own; throughput: over one run's", .text = &sides },
         { .name = "pack", .help = "load as the engine does: from the packed file, written first when there is none", .on = &o.pack },
         { .name = "profile", .help = "then time one run's operators, on stderr", .on = &profile },
         KOE_MODEL_OPTIONS(o),
@@ -236,8 +290,9 @@ int koe_cmd_model_bench(int argc, char **argv)
     if (r == KOE_ARGS_OK && (status = check_words(&c, &words, &in)) == 0) {
         koe_status st = koe_model_options_read(&o, &err);
         if (st == KOE_OK) st = koe_args_int(&n_runs, runs, "--runs", 1, 1000000, &err);
+        if (st == KOE_OK) st = koe_args_int(&at_once, sides, "--at-once", 1, 1000, &err);
         status =
-            st == KOE_OK ? bench(&c, words.item[0], &o, &in, (size_t)n_runs, profile) : koe_args_wrong(&c, "%s", err.message);
+            st == KOE_OK ? bench(&c, words.item[0], &o, &in, (size_t)n_runs, (size_t)at_once, profile) : koe_args_wrong(&c, "%s", err.message);
     }
     koe_args_free(&c, &words);
     return status;

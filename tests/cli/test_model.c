@@ -122,6 +122,7 @@ static void bench(void **state)
                                         "peak_rss_mb", "threads\": 1", "precision\": \"f32", "runs\": 3" };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         expect(run_koe("model", "bench", "m.onnx", "--in", "x=x.npy", "--threads", "1", "--runs", "3"), 0, keys[i], NULL);
+    expect(run_koe("model", "bench", "m.onnx", "--in", "x=x.npy", "--threads", "1", "--at-once", "2"), 0, "\"throughput\": ", NULL);
     expect_error(run_koe("model", "bench", "none.onnx"), 1, "none.onnx");
 }
 

@@ -57,7 +57,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (!t) t = open_room();
     if (n < 1) return 0;
     unsigned how = data[0] % 8;
-    koe_text_options opt = { .lang = koe_str_of(ways[how].lang), .alphabet = ways[how].alphabet, .no_normalize = (data[0] & 8) != 0,
+    static const char *const with_rules[] = { "fr", "es", "it", "pt-br" }; /* the same rules, other words */
+    const char *lang = how == 5 ? with_rules[n % 4] : ways[how].lang;
+    koe_text_options opt = { .lang = koe_str_of(lang), .alphabet = ways[how].alphabet, .no_normalize = (data[0] & 8) != 0,
                              .max_phonemes = data[0] & 16 ? 24 : 0, .first_max_phonemes = data[0] & 32 ? 20 : 0, .phonemes = (data[0] & 192) == 192 };
     koe_str in = { (const char *)data + 1, n - 1 };
     koe_segments s;

@@ -13,7 +13,8 @@ needs='gcc=gcc gcc=libc6-dev pkg-config=pkg-config meson=meson ninja=ninja-build
   pc:expat=libexpat1-dev pc:jansson=libjansson-dev pc:libcurl=libcurl4-openssl-dev pc:libzip=libzip-dev
   pc:zlib=zlib1g-dev pc:libmicrohttpd=libmicrohttpd-dev /usr/include/wslay/wslay.h=libwslay-dev
   mecab-config=libmecab-dev /var/lib/mecab/dic/ipadic-utf8=mecab-ipadic-utf8'
-[ "${1:-}" = ci ] && needs="$needs clang=clang python3=python3 py:onnx=python3-onnx py:numpy=python3-numpy"
+[ "${1:-}" = ci ] && needs="$needs clang=clang python3=python3 py:onnx=python3-onnx py:numpy=python3-numpy
+  chromium=chromium chromedriver=chromium-driver npm=npm"
 
 is_here() {
   case $1 in

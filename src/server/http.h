@@ -92,6 +92,7 @@ extern const koe_route koe_routes[];
 koe_route_fn koe_route_speech, koe_route_captioned, koe_route_phonemize, koe_route_from_phonemes;
 koe_route_fn koe_route_voices, koe_route_combine, koe_route_models, koe_route_model, koe_route_audio_models;
 koe_route_fn koe_route_health, koe_route_live, koe_route_ready, koe_route_status, koe_route_metrics, koe_route_purge, koe_route_socket;
+koe_route_fn koe_route_studio, koe_route_dashboard, koe_route_web;
 
 koe_status koe_http_start(koe_server *s, int *port, koe_error *err);
 /* No new connections; those there are go on. */

@@ -18,5 +18,8 @@ const koe_route koe_routes[] = {
     { .method = "GET", .path = "/status", .run = koe_route_status },
     { .method = "GET", .path = "/metrics", .run = koe_route_metrics },
     { .method = "DELETE", .path = "/cache", .run = koe_route_purge, .admin = true },
+    { .method = "GET", .path = "/", .run = koe_route_studio, .open = true },
+    { .method = "GET", .path = "/dashboard", .run = koe_route_dashboard, .open = true },
+    { .method = "GET", .path = "/web/*", .run = koe_route_web, .open = true },
     { 0 },
 };

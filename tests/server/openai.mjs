@@ -1,4 +1,4 @@
-// The official OpenAI client against koe serve. Skipped (77) where the package is not installed: npm install openai
+// The official OpenAI client against koe serve. Skipped (77) where the package is not installed: npm install in tests/server
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -8,8 +8,7 @@ import { join } from 'node:path'
 
 let OpenAI
 try {
-  const require = createRequire(join(process.env.KOE_NODE_PATH ?? process.cwd(), 'x.js'))
-  OpenAI = require('openai').default
+  OpenAI = createRequire(import.meta.url)('openai').default
 } catch {
   console.log('the openai package is not installed')
   process.exit(77)

@@ -76,7 +76,10 @@ static void test_paths(void **state)
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         expect_reply(post(&s, paths[i], "{\"input\": \"Hi.\", \"response_format\": \"pcm\", \"unknown\": {}, \"speed\": null}"), 200, NULL);
     expect_problem(get(&s, "/v1/nothing"), 404, "not_found", NULL);
-    expect_problem(get(&s, "/"), 404, "not_found", NULL);
+    expect_reply(get(&s, "/"), 200, "<title>koe studio</title>");
+    expect_reply(get(&s, "/dashboard"), 200, "<title>koe dashboard</title>");
+    expect_reply(get(&s, "/web/studio.js"), 200, "captioned_speech");
+    expect_problem(get(&s, "/web/../etc/passwd"), 404, "not_found", NULL);
     reply r = ask(&s, "GET", "/v1/audio/speech", NULL, NULL);
     assert_string_equal(header(&r, "Allow"), "POST, OPTIONS");
     expect_problem(r, 405, "method_not_allowed", NULL);

@@ -29,6 +29,7 @@ typedef struct koe_slot {
     koe_value constant; /* kind KOE_VALUE_NONE when it changes */
     int plan; /* id of the plan that defines it */
     int tap; /* index of the tap that it is, -1: none */
+    bool widens; /* `constant` is of half precision and stands for the float32 that a Cast makes of it: see koe_graph_widen() */
     bool stays_wide; /* a half-precision result need not be narrowed: all of its readers would widen it again */
 } koe_slot;
 
@@ -73,6 +74,8 @@ koe_status koe_graph_prepare(koe_session *s, koe_node *node, koe_error *err);
 void koe_graph_release(koe_node *node);
 /* Same name, type and content; tensors and graphs by identity, lists of strings never. */
 bool koe_same_attr(const koe_onnx_attr *a, const koe_onnx_attr *b);
+/* Gives a slot that widens its float32 elements, in memory of the session. */
+koe_status koe_graph_widen(koe_session *s, int slot, koe_error *err);
 /* Calls fn for every slot that the node reads: its inputs, and what its subgraphs capture from plans around them. */
 void koe_graph_reads(const koe_node *node, void (*fn)(void *arg, int slot), void *arg);
 

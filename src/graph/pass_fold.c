@@ -164,14 +164,45 @@ static void lend(void *run, int slot)
     if (constant->kind != KOE_VALUE_NONE) r->value[slot] = *constant;
 }
 
+/* A Cast of large half-precision weights to float32: who packs them widens them one at a time, and nobody else needs all of them wide. */
+static bool is_widening(const koe_session *s, const koe_node *node)
+{
+    enum { LARGE_BYTES = 16 * 1024 };
+    if (node->domain.n || !koe_str_is(node->op_type, "Cast") || node->n_in != 1 || node->n_out != 1 || node->out[0] < 0) return false;
+    const koe_slot *from = &s->slot[node->in[0]];
+    const koe_tensor *t = from->constant.kind == KOE_VALUE_TENSOR ? &from->constant.t : NULL;
+    return t && koe_dtype_is_half(t->dtype) && !from->widens && koe_node_int(node, "to", 0) == KOE_DTYPE_F32 &&
+           koe_tensor_bytes(t) > LARGE_BYTES && s->slot[node->out[0]].tap < 0;
+}
+
+typedef struct widening {
+    koe_session *s;
+    koe_status st;
+    koe_error *err;
+} widening;
+
+static void widen(void *arg, int slot)
+{
+    widening *w = arg;
+    if (w->st == KOE_OK && w->s->slot[slot].widens) w->st = koe_graph_widen(w->s, slot, w->err);
+}
+
 koe_status koe_fold_node(koe_fold *f, koe_node *node, koe_error *err)
 {
     koe_session *s = f->s;
     if (node->domain.n == 0 && koe_str_is(node->op_type, "Identity") && node->n_in == 1 && node->n_out == 1 && node->in[0] >= 0 && node->out[0] >= 0) {
         s->slot[node->out[0]].constant = s->slot[node->in[0]].constant; /* exporters name shared weights so: never copied */
+        s->slot[node->out[0]].widens = s->slot[node->in[0]].widens;
         return KOE_OK;
     }
-    koe_status st = grow(f, err);
+    if (is_widening(s, node)) {
+        s->slot[node->out[0]].constant = s->slot[node->in[0]].constant;
+        s->slot[node->out[0]].widens = true;
+        return KOE_OK;
+    }
+    widening w = { s, KOE_OK, err };
+    koe_graph_reads(node, widen, &w);
+    koe_status st = w.st == KOE_OK ? grow(f, err) : w.st;
     if (st != KOE_OK) return st;
     koe_run *r = f->r;
     st = prepare(s, node, err);

@@ -40,6 +40,18 @@ static koe_status align_constant(koe_session *s, koe_tensor *t, koe_error *err)
     return KOE_OK;
 }
 
+koe_status koe_graph_widen(koe_session *s, int slot, koe_error *err)
+{
+    koe_tensor *t = &s->slot[slot].constant.t;
+    float *f = koe_arena_array(&s->arena, koe_tensor_count(t) + 1, sizeof *f);
+    if (!f) return koe_fail(err, KOE_E_NOMEM, "widened weights");
+    koe_widen(f, t);
+    t->data = f;
+    t->dtype = KOE_DTYPE_F32;
+    s->slot[slot].widens = false;
+    return KOE_OK;
+}
+
 static bool in_file(const koe_session *s, const koe_tensor *t)
 {
     const koe_mapping *f = &s->model->file;
@@ -52,7 +64,8 @@ static koe_status settle(koe_session *s, koe_node *node, int i, koe_error *err)
 {
     enum { SMALL_BYTES = 16 * 1024 }; /* one read from the model file would bring in as much around it, for good */
     koe_tensor *t = &s->slot[node->in[i]].constant.t;
-    koe_status st = KOE_OK;
+    koe_status st = s->slot[node->in[i]].widens ? koe_graph_widen(s, node->in[i], err) : KOE_OK;
+    if (st != KOE_OK) return st;
     if (!is_aligned(t) || (koe_tensor_bytes(t) <= SMALL_BYTES && in_file(s, t))) st = align_constant(s, t, err);
     if (st != KOE_OK || !koe_dtype_is_half(t->dtype) || !(node->op->flags & KOE_OP_WIDEN_HALF)) {
         node->in_const[i] = t;
@@ -77,7 +90,8 @@ static koe_status describe(koe_session *s, koe_node *node, int i, koe_error *err
     if (!shape) return koe_fail(err, KOE_E_NOMEM, "node '%.*s'", KOE_STR_ARG(node->name));
     *shape = s->slot[node->in[i]].constant.t;
     shape->data = NULL;
-    if (koe_dtype_is_half(shape->dtype) && (node->op->flags & KOE_OP_WIDEN_HALF)) shape->dtype = KOE_DTYPE_F32;
+    const bool widens = s->slot[node->in[i]].widens || (node->op->flags & KOE_OP_WIDEN_HALF);
+    if (koe_dtype_is_half(shape->dtype) && widens) shape->dtype = KOE_DTYPE_F32;
     node->in_const[i] = shape;
     return KOE_OK;
 }
@@ -309,6 +323,29 @@ static void find_wide(koe_session *s, const koe_plan *plan)
     for (int i = 0; i < plan->n_out; i++) s->slot[plan->out[i]].stays_wide = false;
 }
 
+static koe_status widen_outputs(koe_session *s, const koe_plan *plan, koe_error *err)
+{
+    koe_status st = KOE_OK;
+    for (int i = 0; i < plan->n_out && st == KOE_OK; i++)
+        if (s->slot[plan->out[i]].widens) st = koe_graph_widen(s, plan->out[i], err);
+    for (int i = 0; i < plan->n_node && st == KOE_OK; i++)
+        for (int k = 0; k < plan->node[i]->n_body && st == KOE_OK; k++) st = widen_outputs(s, plan->node[i]->body[k], err);
+    return st;
+}
+
+/* What still widens now was packed by all of its readers: to a run it is a type and a shape. */
+static koe_status settle_casts(koe_session *s, koe_error *err)
+{
+    koe_status st = widen_outputs(s, s->plan, err);
+    for (int i = 0; i < s->n_slot && st == KOE_OK; i++) {
+        if (!s->slot[i].widens) continue;
+        s->slot[i].constant.t.dtype = KOE_DTYPE_F32;
+        s->slot[i].constant.t.data = NULL;
+        s->slot[i].widens = false;
+    }
+    return st;
+}
+
 static void count_read(void *arg, int slot) { ((int *)arg)[slot]++; }
 
 koe_status koe_graph_finish(koe_session *s, koe_error *err)
@@ -320,6 +357,7 @@ koe_status koe_graph_finish(koe_session *s, koe_error *err)
     koe_status st = prepare_all(s, s->plan, err);
     free(s->n_reads);
     s->n_reads = NULL;
+    if (st == KOE_OK) st = settle_casts(s, err);
     for (int i = 0; i < s->plan->n_out && st == KOE_OK; i++) {
         koe_value *v = &s->slot[s->plan->out[i]].constant;
         if (v->kind == KOE_VALUE_TENSOR && !is_aligned(&v->t)) st = align_constant(s, &v->t, err);

@@ -12,5 +12,8 @@
   "Transpose p -> q perm=1,0\nints flat -1\nReshape q flat -> pads\nPad x pads - -> y mode=constant\n" },
 { "shape", 2, "reshape and expand that change nothing",
   "in x 1 ? 8\nout y\nShape x -> s\nReshape x s -> a\nExpand a s -> b\nRelu b -> y\n" },
+{ "fold", 6, "half-precision weights that the graph widens: packed, read as they are, folded again, put out",
+  "in x 2 100\nout y\nout z\nout v\nrandom w 100 100\nrandom u 100 96\nCast w -> h to=10\nCast h -> v to=1\nCast u -> g to=10\nCast g -> f to=1\n"
+  "MatMul x f -> y\nTranspose v -> vt perm=1,0\nMatMul x vt -> p\nints at 0\nGather v at -> row axis=0\nAdd p row -> z\n" },
 { "cse", 3, "the same work twice",
   "in x 2 5\nout y\nscalar a 2\nscalar b 2\nMul x a -> p\nMul x b -> q\nTanh p -> r\nTanh q -> s\nSin r -> t\nSin s -> u\nAdd t u -> y\n" },

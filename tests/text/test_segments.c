@@ -200,22 +200,31 @@ static void given_phonemes(void **state)
     koe_segments_free(&s);
 }
 
-/* Ten times the text may take little more than ten times as long; a quadratic step would take a hundred times. */
+static double time_of(const char *unit, size_t bytes, const koe_text_options *opt)
+{
+    koe_buf in = { 0 };
+    while (in.n < bytes) koe_buf_adds(&in, unit);
+    double start = koe_clock_ms();
+    run(koe_buf_str(&in), opt, NULL);
+    start = koe_clock_ms() - start;
+    koe_buf_free(&in);
+    return start;
+}
+
+/* Ten times the text may take little more than ten times as long; a quadratic step would take a hundred times. The machine may be busy with
+ * other things: the best of a few tries counts. */
 static void long_texts_here(koe_alphabet alphabet, const char *lang)
 {
     static const char *const units[] = { "a-", "a1", "[a](/b/)", "<b>", "I.", "1,", "1:", "a", "1", "(", ". ", "A. ", "the cat sat on the mat, ", "\xcc\x81", "\xf0\x9f\x98\x80", "漢", "\n", "\"" };
     for (size_t u = 0; u < sizeof units / sizeof *units; u++) {
-        double ms[2];
-        for (int big = 0; big < 2; big++) {
-            koe_buf in = { 0 };
-            while (in.n < (big ? 30000u : 3000u)) koe_buf_adds(&in, units[u]);
-            koe_text_options opt = { .lang = koe_str_of(lang), .alphabet = alphabet };
-            double start = koe_clock_ms();
-            run(koe_buf_str(&in), &opt, NULL);
-            ms[big] = koe_clock_ms() - start;
-            koe_buf_free(&in);
+        const koe_text_options opt = { .lang = koe_str_of(lang), .alphabet = alphabet };
+        double small = 0, big = 1e9;
+        for (int i = 0; i < 5 && big > 40 * small + 200; i++) {
+            const double first = time_of(units[u], 3000, &opt), second = time_of(units[u], 30000, &opt);
+            if (i == 0 || first < small) small = first;
+            if (second < big) big = second;
         }
-        if (ms[1] > 40 * ms[0] + 200) fail_msg("\"%s\": %.1f ms, ten times as long %.1f ms", units[u], ms[0], ms[1]);
+        if (big > 40 * small + 200) fail_msg("\"%s\": %.1f ms, ten times as long %.1f ms", units[u], small, big);
     }
 }
 

@@ -26,6 +26,8 @@ typedef struct koe_engine_options {
     int threads; /* 0: as many as this process may use */
     const char *precision; /* "f32", "bf16", "int8", "auto"; NULL: $KOE_PRECISION, else auto: the fastest that nobody
                             * could hear (docs/speed.md) */
+    size_t memory_limit_mb; /* what the process should stay under: segments become shorter, fewer are made at a time, and what does not fit is
+                             * KOE_E_LIMIT; 0: $KOE_MEMORY_LIMIT, else nine tenths of the cgroup's memory.max, if it has one */
     const char *helper; /* path of the koe binary, for the espeak-ng helper process; NULL: $KOE_BIN, else this executable */
 } koe_engine_options;
 

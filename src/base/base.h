@@ -3,6 +3,7 @@
  *     arena.h   memory with one lifetime               log.h    one line of log
  *     file.h    mapped files, atomic writes, folders   clock.h  monotonic time
  *     pool.h    the worker pool                        cpu.h    what this processor can do
+ *     process.h the memory of this process
  * Dependencies: libc and pthreads. */
 #ifndef KOE_BASE_BASE_H
 #define KOE_BASE_BASE_H
@@ -12,6 +13,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/pool.h"
+#include "base/process.h"
 #include "base/status.h"
 #include "base/str.h"
 #endif

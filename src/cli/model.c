@@ -11,10 +11,13 @@
 
 koe_status koe_model_options_read(koe_model_options *o, koe_error *err)
 {
-    int64_t threads = 0, seed = 0;
+    int64_t threads = 0, seed = 0, memory = 0;
     koe_status st = koe_args_int(&threads, o->threads, "--threads", 0, 4096, err);
     if (st != KOE_OK) return st;
     o->n_threads = (int)threads;
+    st = koe_args_int(&memory, o->memory_limit, "--memory-limit", 0, 1 << 30, err);
+    if (st != KOE_OK) return st;
+    koe_process_limit_set((size_t)memory << 20);
     if (!o->precision) o->precision = "f32";
     o->precision_id = koe_precision_of(o->precision);
     if (o->precision_id < 0)

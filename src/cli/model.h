@@ -4,9 +4,9 @@
 #include "cli/args.h"
 #include "graph/graph.h"
 
-/* The common options; the rows of KOE_MODEL_OPTIONS(m) fill the first five. */
+/* The common options; the rows of KOE_MODEL_OPTIONS(m) fill the first six. */
 typedef struct koe_model_options {
-    const char *threads, *precision, *noise, *cpu, *passes; /* as given */
+    const char *threads, *precision, *noise, *cpu, *passes, *memory_limit; /* as given */
     bool pack; /* use the model's packed file, written when it is missing */
     int n_threads; /* 0: all */
     int precision_id;
@@ -17,6 +17,7 @@ typedef struct koe_model_options {
     { .name = "threads", .value = "N", .help = "worker threads (default: all cores)", .text = &(m).threads },                    \
         { .name = "precision", .value = "P", .help = "f32, bf16, int8 or auto (default: f32)", .text = &(m).precision },         \
         { .name = "noise", .value = "zero|SEED", .help = "random nodes: no noise, or this seed", .text = &(m).noise },           \
+        { .name = "memory-limit", .value = "MB", .help = "of the whole program (default: what the cgroup allows)", .text = &(m).memory_limit }, \
         { .name = "cpu", .value = "SET", .help = "ref, avx2 or avx512 (default: the best here)", .text = &(m).cpu },             \
     {                                                                                                                            \
         .name = "passes", .value = "-NAME,...", .help = "graph passes to leave out", .text = &(m).passes                         \

@@ -33,7 +33,7 @@ static void catch_signals(void)
 
 /* The options as given. */
 typedef struct say_options {
-    const char *voice, *speed, *output, *format, *lang, *seed, *timings, *model, *home, *threads, *precision, *noise;
+    const char *voice, *speed, *output, *format, *lang, *seed, *timings, *model, *home, *threads, *precision, *noise, *memory_limit;
     bool ssml, no_tags, phonemes, no_normalize;
 } say_options;
 
@@ -185,7 +185,7 @@ static koe_status choose_sink(speech *s, const say_options *o, koe_error *err)
 
 static koe_status read_options(koe_request *q, koe_engine_options *eo, const say_options *o, koe_error *err)
 {
-    int64_t seed = 0, threads = 0;
+    int64_t seed = 0, threads = 0, memory = 0;
     *q = (koe_request){
         .voice = o->voice, .lang = o->lang, .ssml = o->ssml, .no_tags = o->no_tags, .phonemes = o->phonemes, .no_normalize = o->no_normalize
     };
@@ -195,6 +195,8 @@ static koe_status read_options(koe_request *q, koe_engine_options *eo, const say
     if (st == KOE_OK) st = koe_args_int(&threads, o->threads, "--threads", 0, 4096, err);
     if (st == KOE_OK && o->noise && strcmp(o->noise, "zero") != 0)
         st = koe_fail(err, KOE_E_ARGUMENT, "--noise is '%s', it must be zero (a seed is given by --seed)", o->noise);
+    if (st == KOE_OK) st = koe_args_int(&memory, o->memory_limit, "--memory-limit", 0, 1 << 30, err);
+    eo->memory_limit_mb = (size_t)memory;
     q->seed = (uint64_t)seed;
     q->zero_noise = o->noise != NULL;
     eo->threads = (int)threads;
@@ -256,6 +258,7 @@ int koe_cmd_say(int argc, char **argv)
         { "home", 0, "DIR", "folder of models (default: ~/.local/share/koe)", &o.home, NULL, NULL },
         { "threads", 0, "N", "worker threads (default: all cores)", &o.threads, NULL, NULL },
         { "precision", 0, "P", "f32, bf16, int8 or auto (default: auto)", &o.precision, NULL, NULL },
+        { "memory-limit", 0, "MB", "of the whole program (default: what the cgroup allows)", &o.memory_limit, NULL, NULL },
     };
     const koe_command_line line = { "koe say", "[options] TEXT | FILE.txt | -",
                                     "Speaks a text, a file or stdin: plays it, or writes it with -o.", options,

@@ -64,7 +64,7 @@ typedef struct koe_run_options {
     uint64_t seed;
     bool zero_noise;
     const _Atomic bool *cancel; /* looked at between nodes; NULL: never cancelled */
-    size_t memory_limit; /* bytes this run may hold; 0: no limit */
+    size_t memory_limit; /* bytes of tensors that this run may hold; 0: what koe_process_limit() leaves */
     koe_tap_fn *on_tap; /* NULL: taps are only kept as outputs */
     koe_profile_fn *on_node; /* NULL: not timed */
     void *user; /* for on_tap and on_node */

@@ -90,6 +90,7 @@ struct koe_run {
     koe_run_options opt;
     struct koe_buffer **scratch; /* of the node that runs now */
     size_t n_scratch, cap_scratch;
+    size_t resident_max; /* what tensors and packed weights that stay in memory may come to, as far as the tensors leave room */
     uint64_t n_random; /* random nodes executed so far: keys their streams */
     bool executed;
 };

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/process.h"
 #include "kernels/kernels.h"
 
 enum { MAX_NESTING = 34 }; /* subgraph depth allowed by build.c, and a widened node on top */
@@ -14,6 +15,7 @@ enum { MAX_NESTING = 34 }; /* subgraph depth allowed by build.c, and a widened n
  * that do not stay cost about a millisecond for 25 MB in each run: whoever asks for float32 does not ask for little memory. */
 #define RESIDENT_BYTES ((size_t)64 << 20)
 #define RESIDENT_F32_BYTES ((size_t)256 << 20)
+#define WORK_BYTES ((size_t)16 << 20) /* beside tensors and weights that stay: weights of the node that runs, and what the estimate misses */
 #define IDLE_BYTES ((size_t)32 << 20) /* that a run keeps between two executions */
 
 koe_status koe_run_create(koe_run **out, koe_session *s, koe_error *err)
@@ -276,8 +278,8 @@ static koe_status call_taps(koe_run *r, const koe_node *node, koe_error *err)
 /* Weights that the node has read need not stay in memory when tensors want the room. */
 static void pass_weights(koe_run *r, const koe_node *node)
 {
-    const size_t held = koe_memory_resident(r->memory), most = r->session->precision == KOE_PRECISION_F32 ? RESIDENT_F32_BYTES : RESIDENT_BYTES;
-    koe_weights_passed(r->session->weights, node->pack_id, held < most ? most - held : 0);
+    const size_t held = koe_memory_resident(r->memory);
+    koe_weights_passed(r->session->weights, node->pack_id, held < r->resident_max ? r->resident_max - held : 0);
 }
 
 koe_status koe_run_plan(koe_run *r, const koe_plan *plan, koe_error *err)
@@ -299,13 +301,30 @@ koe_status koe_run_plan(koe_run *r, const koe_plan *plan, koe_error *err)
     return KOE_OK;
 }
 
+/* What the process may still take is shared by the run's tensors and the weights that stay. */
+static koe_status set_limits(koe_run *r, koe_error *err)
+{
+    const size_t process = koe_process_limit(), used = process ? koe_process_bytes() : 0;
+    const size_t own = koe_memory_resident(r->memory) + koe_weights_kept(r->session->weights), others = (used > own ? used - own : 0) + WORK_BYTES;
+    size_t limit = r->opt.memory_limit;
+    if (process && others >= process)
+        return koe_fail(err, KOE_E_LIMIT, "the memory limit of %zu MB is too low: koe holds %zu MB before a model runs", process >> 20, others >> 20);
+    if (process && (!limit || limit > process - others)) limit = process - others;
+    koe_memory_set_limit(r->memory, limit);
+    r->resident_max = r->session->precision == KOE_PRECISION_F32 ? RESIDENT_F32_BYTES : RESIDENT_BYTES;
+    if (limit && limit < r->resident_max) r->resident_max = limit;
+    return KOE_OK;
+}
+
 koe_status koe_run_execute(koe_run *r, const koe_run_options *opt, koe_error *err)
 {
     koe_session *s = r->session;
     r->opt = opt ? *opt : (koe_run_options){ 0 };
     r->n_random = 0;
-    koe_memory_set_limit(r->memory, r->opt.memory_limit);
     clear_all(r);
+    koe_memory_trim(r->memory, IDLE_BYTES);
+    koe_status st = set_limits(r, err);
+    if (st != KOE_OK) return st;
     for (int i = 0; i < s->n_in; i++) {
         koe_value *v = &r->value[s->in_slot[i]];
         if (v->kind != KOE_VALUE_NONE) continue;
@@ -315,7 +334,7 @@ koe_status koe_run_execute(koe_run *r, const koe_run_options *opt, koe_error *er
             if (koe_str_eq(g->initializer[k].name, s->in[i]->name))
                 *v = (koe_value){ .kind = KOE_VALUE_TENSOR, .t = g->initializer[k].t };
     }
-    koe_status st = koe_run_plan(r, s->plan, err);
+    st = koe_run_plan(r, s->plan, err);
     free_scratch(r, 0);
     r->n_in_stack = r->n_out_stack = 0;
     koe_memory_trim(r->memory, IDLE_BYTES);

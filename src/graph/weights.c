@@ -206,6 +206,14 @@ void koe_weights_passed(koe_weights *w, unsigned node, size_t most)
     pthread_mutex_unlock(&w->lock);
 }
 
+size_t koe_weights_kept(koe_weights *w)
+{
+    pthread_mutex_lock(&w->lock);
+    const size_t kept = w->kept;
+    pthread_mutex_unlock(&w->lock);
+    return kept;
+}
+
 static void put_number(koe_buf *b, uint64_t v, int n_bytes)
 {
     for (int i = 0; i < n_bytes; i++) koe_buf_addc(b, (char)(v >> (8 * i)));

@@ -27,6 +27,8 @@ bool koe_weights_all_mapped(const koe_weights *w);
 /* A run has read what `node` packed, and can afford `most` bytes of mapped weights in memory. The first parts that fit stay for the next run;
  * pages of others go back to the system, whose cache of the file gives them again when they are read (about 1 ms for 25 MB). Threads: any. */
 void koe_weights_passed(koe_weights *w, unsigned node, size_t most);
+/* Bytes of mapped weights that stay in memory between their uses. Threads: any. */
+size_t koe_weights_kept(koe_weights *w);
 /* Writes all parts to a new file at `path`, atomically. */
 koe_status koe_weights_save(const koe_weights *w, const char *path, const unsigned char key[32], koe_error *err);
 #endif

@@ -35,6 +35,7 @@ static const koe_setting table[] = {
     NUMBER("first-piece", "milliseconds of sound, about, that a stream begins with: made on their own, to the end of a word; 0: whole clauses",
            first_piece_ms, "500", 0, 10000),
     NUMBER_ALSO("max-jobs", "requests in work or waiting; more are refused", max_jobs, "256", 1, 100000, "MAX_CONCURRENT_JOBS"),
+    NUMBER("memory-limit", "MB that the program should stay under; 0: what the cgroup allows", memory_limit_mb, "0", 0, 1 << 30),
     SWITCH("preload", "load the default voice's model at the start, not at its first use", preload, "on"),
     TEXT("warm", "FILE", "phrases to make and cache at the start: a line is a text, or a JSON body of /v1/audio/speech", warm, ""),
     NUMBER("max-body", "bytes of a request's body", max_body, "4194304", 1024, 1 << 30),

@@ -18,7 +18,7 @@ typedef struct koe_config {
     /* speech */
     const char *home, *model, *precision, *voice, *provider, *warm;
     bool preload;
-    int64_t threads, workers, first_piece_ms;
+    int64_t threads, workers, first_piece_ms, memory_limit_mb;
     /* limits */
     int64_t max_body, max_text, max_connections, max_connections_per_address, max_jobs, max_sockets;
     int64_t request_timeout_s, idle_timeout_s, drain_s;

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "graph/graph.h"
 
 static koe_status parse_precision(int *out, const char *name, koe_error *err)
@@ -19,6 +20,7 @@ static koe_status parse_precision(int *out, const char *name, koe_error *err)
 static koe_status open_rooms(koe_engine *e, const koe_engine_options *opt, const char *home, koe_error *err)
 {
     int precision = 0;
+    if (opt->memory_limit_mb) koe_process_limit_set(opt->memory_limit_mb << 20);
     koe_status st = parse_precision(&precision, opt->precision, err);
     if (st == KOE_OK) st = koe_pool_create(&e->pool, opt->threads, err);
     if (st != KOE_OK) return st;

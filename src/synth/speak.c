@@ -9,6 +9,7 @@
 #include "audio/resample.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "synth/engine.h"
 #include "text/lang.h"
 
@@ -16,6 +17,9 @@ enum {
     MAX_TEXT_BYTES = 64 << 20,
     /* Of a segment, though Kokoro would take 510: memory grows with the longest segment (docs/speed.md), the voice gains nothing. */
     SEGMENT_PHONEMES = 250,
+    SEGMENT_LEAST = 40, /* with little memory */
+    BASE_BYTES = 96 << 20, /* of the program, and a phoneme's share of Kokoro's largest tensors */
+    PHONEME_BYTES = 1100 << 10,
     MAX_VOICES = 64, /* of one text */
     MAX_WARNING_BYTES = 4000,
 };
@@ -107,6 +111,14 @@ static void warn(koe_speaking *s, const char *format, ...)
 
 static const char *warnings_of(const koe_speaking *s) { return s->warnings.data ? s->warnings.data : ""; }
 
+/* Phonemes of a segment that the memory limit leaves room for. */
+static size_t longest_segment(void)
+{
+    const size_t limit = koe_process_limit(), room = limit > BASE_BYTES ? (limit - BASE_BYTES) / PHONEME_BYTES : 0;
+    if (!limit || room >= SEGMENT_PHONEMES) return SEGMENT_PHONEMES;
+    return room > SEGMENT_LEAST ? room : SEGMENT_LEAST;
+}
+
 /* What of the options depends on who speaks which language; lang n == 0: the voice's own. */
 static koe_status describe_voice(koe_text_options *opt, const koe_voice *v, koe_str lang, koe_error *err)
 {
@@ -114,7 +126,8 @@ static koe_status describe_voice(koe_text_options *opt, const koe_voice *v, koe_
     opt->lang = lang.n ? lang : koe_str_of(v->lang);
     opt->alphabet = v->alphabet;
     opt->espeak_voice = koe_str_of(l ? l->espeak : v->espeak_voice);
-    opt->max_phonemes = v->max_phonemes < SEGMENT_PHONEMES ? v->max_phonemes : SEGMENT_PHONEMES;
+    const size_t most = longest_segment();
+    opt->max_phonemes = v->max_phonemes < most ? v->max_phonemes : most;
     if (opt->phonemes && v->alphabet == KOE_ALPHABET_NONE)
         return koe_fail(err, KOE_E_ARGUMENT, "voice '%s' speaks text, not phonemes", v->name);
     return KOE_OK;

@@ -7,8 +7,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/process.h"
 
 enum { MAX_IDLE = 4, MAX_HOPS = 8 };
+#define RUN_BYTES ((size_t)256 << 20) /* of a long segment */
 
 struct koe_acoustic {
     char *path;
@@ -36,6 +38,9 @@ koe_status koe_acoustic_create(koe_acoustic **out, const char *path, koe_pool *p
     a->inspect = inspect;
     a->user = user;
     a->max_busy = pool ? (size_t)koe_pool_threads(pool) : 1;
+    const size_t limit = koe_process_limit() / RUN_BYTES; /* fewer at a time rather than one that fails */
+    if (limit && limit < a->max_busy) a->max_busy = limit;
+    else if (koe_process_limit() && !limit) a->max_busy = 1;
     pthread_mutex_init(&a->lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);

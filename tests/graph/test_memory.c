@@ -1,16 +1,10 @@
 /* What a run holds in memory: gaps between its tensors give their pages back, packed weights that were read give theirs, and both come
  * back with their content. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "text_model.h"
+
 #include <unistd.h>
 
-#include <cmocka.h>
-
+#include "base/process.h"
 #include "graph/memory.h"
 #include "graph/weights.h"
 
@@ -109,8 +103,36 @@ static void test_weights_come_back(void **state)
     unlink(path);
 }
 
+/* A run under limits of the whole process: one that no program fits, one too low for this model's 64 MB, one that is enough. */
+static void test_process_limit(void **state)
+{
+    static const char model[] = "in x 1 ?\nout y\nints to 4096 4096\nExpand x to -> y\n";
+    static const struct {
+        size_t more_mb; /* than the process has */
+        const char *message; /* NULL: it runs */
+    } cases[] = { { 0, "is too low" }, { 24, "the memory limit" }, { 200, NULL } };
+    float one = 1;
+    const koe_tensor x = { KOE_DTYPE_F32, 2, { 1, 1 }, &one };
+    koe_session *s = NULL;
+    koe_run *r = NULL;
+    (void)state;
+    assert_int_equal(koe_session_create(&s, text_model(model), NULL, NULL), KOE_OK);
+    assert_int_equal(koe_run_create(&r, s, NULL), KOE_OK);
+    assert_int_equal(koe_run_set_in(r, 0, &x, NULL), KOE_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        koe_error err = { 0 };
+        koe_process_limit_set(koe_process_bytes() + (cases[i].more_mb << 20) + 1);
+        const koe_status st = koe_run_execute(r, NULL, &err);
+        assert_int_equal(st, cases[i].message ? KOE_E_LIMIT : KOE_OK);
+        if (cases[i].message && !strstr(err.message, cases[i].message)) fail_msg("%s", err.message);
+    }
+    koe_process_limit_set(0);
+    koe_run_destroy(r);
+    koe_session_destroy(s);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_gaps), cmocka_unit_test(test_limit), cmocka_unit_test(test_weights_come_back) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_process_limit), cmocka_unit_test(test_gaps), cmocka_unit_test(test_limit), cmocka_unit_test(test_weights_come_back) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,10 +3,13 @@
  *
  *     x ─► [AdaIN] [Snake | LeakyRelu] ─► Conv ─► [Add(z)] ─► [Div(s) | Mul(s)] ─► [Relu | LeakyRelu | Tanh | Sigmoid]
  *     x, z ─► Conv(scale, shift, a, r) ─►           with (scale, shift) = AdaINStyle(x) when there is a norm
+ *
+ * A second Add(z2), such as the sum over residual blocks, is taken too. A LeakyRelu that several convolutions read is computed by each:
+ * that costs less than a tensor in memory.
  */
 #include "graph/pass.h"
 
-enum { X, W, B, Z, SCALE, SHIFT, ALPHA, R, W_SCALE, W_ZERO, N_IN };
+enum { X, W, B, Z, SCALE, SHIFT, ALPHA, R, W_SCALE, W_ZERO, Z2, N_IN };
 
 static bool is_op(const koe_node *n, const char *domain, const char *op)
 {
@@ -61,10 +64,20 @@ static koe_status take_norm(koe_pass *p, koe_node *norm, int *in, koe_error *err
     return st;
 }
 
+/* Do convolutions that can still take a prologue read the value, as their input, and nobody else? */
+static bool only_convs_read(const koe_pass *p, int slot)
+{
+    int n = 0;
+    for (int i = 0; i < p->plan->n_node; i++)
+        if (is_conv(p, p->plan->node[i]) && p->plan->node[i]->in[X] == slot) n++;
+    return n == p->n_reads[slot];
+}
+
 static koe_status take_prologue(koe_pass *p, koe_node *conv, koe_error *err)
 {
     int in[N_IN], x = conv->in[0];
-    koe_node *before = x >= 0 && x < p->n_slot && p->n_reads[x] == 1 ? p->producer[x] : NULL;
+    koe_node *before = x >= 0 && x < p->n_slot ? p->producer[x] : NULL;
+    if (before && p->n_reads[x] != 1 && !(is_op(before, "", "LeakyRelu") && only_convs_read(p, x))) before = NULL;
     float slope = 1;
     bool leaky = false;
     inputs(conv, in);
@@ -82,6 +95,7 @@ static koe_status take_prologue(koe_pass *p, koe_node *conv, koe_error *err)
         st = take_norm(p, before, in, err);
     } else
         return KOE_OK;
+    if (st == KOE_OK) p->n_reads[x]--;
     if (st == KOE_OK) st = become(p, conv, conv, in, err);
     if (st == KOE_OK && leaky) st = koe_pass_set_float(p, conv, "leaky", slope, err);
     return st;
@@ -101,10 +115,11 @@ static koe_status take_sum(koe_pass *p, koe_node *add, koe_error *err)
 {
     for (int side = 1; side >= 0; side--) { /* of two convolutions the later one: the second operand as a rule */
         koe_node *conv = inner_conv(p, add->in[side]);
-        if (!conv || !koe_str_is(conv->op_type, "Conv") || !is_open(conv) || (conv->n_in > Z && conv->in[Z] >= 0)) continue;
+        if (!conv || !koe_str_is(conv->op_type, "Conv") || !is_open(conv)) continue;
         int in[N_IN];
         inputs(conv, in);
-        in[Z] = add->in[1 - side];
+        if (in[Z] >= 0 && in[Z2] >= 0) continue;
+        in[in[Z] < 0 ? Z : Z2] = add->in[1 - side];
         return become(p, add, conv, in, err);
     }
     return KOE_OK;

@@ -9,6 +9,8 @@ void koe_conv_copy_run(const koe_f32_conv *v, const koe_f32_prologue *pre, size_
                        int64_t from, size_t step);
 /* The piece of row r of x (NULL: zeros) that outputs t0.. read, with pre applied: v->ldb floats. */
 void koe_conv_copy_row(const koe_f32_conv *v, const koe_f32_prologue *pre, size_t r, float *out, const float *x, size_t t0);
+/* Asks for x[from .. from + n), as far as it exists: the next row is far from this one, so the processor does not foresee it. */
+void koe_conv_prefetch(const koe_f32_conv *v, const float *x, int64_t from, size_t n);
 /* Asks for the memory that koe_conv_finish() will write and read: rows lie far apart, so the processor does not foresee them. */
 void koe_conv_expect(const koe_f32_conv *v, float *y, size_t ldy, size_t row, size_t t, size_t m, size_t n, const koe_f32_epilogue *ep);
 /* Applies ep (NULL: nothing) to the block `from`, the sums of outputs (row, t) on, and puts it into its place in y, which may be where it

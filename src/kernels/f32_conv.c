@@ -116,6 +116,12 @@ void koe_conv_copy_run(const koe_f32_conv *v, const koe_f32_prologue *pre, size_
     memset(out + skip + count, 0, (n - skip - count) * sizeof *out);
 }
 
+void koe_conv_prefetch(const koe_f32_conv *v, const float *x, int64_t from, size_t n)
+{
+    const int64_t end = from + (int64_t)n < (int64_t)v->n_in ? from + (int64_t)n : (int64_t)v->n_in;
+    for (int64_t i = from > 0 ? from : 0; x && i < end; i += 16) __builtin_prefetch(x + i);
+}
+
 void koe_conv_copy_row(const koe_f32_conv *v, const koe_f32_prologue *pre, size_t row, float *out, const float *x, size_t t0)
 {
     const size_t channel = row / v->rows_per_channel;
@@ -146,6 +152,7 @@ void koe_conv_finish(const koe_f32_conv *v, float *y, size_t ldy, float *from, s
     if (part.bias_row) part.bias_row += row;
     if (part.bias_col) part.bias_col += t;
     if (part.residual) part.residual += row * part.ld_residual + t;
+    if (part.addend) part.addend += row * part.ld_residual + t;
     y += row * ldy + t * v->y_step;
     if (v->y_step == 1) {
         v->set->finish(y, ldy, from, ld, m, n, &part);

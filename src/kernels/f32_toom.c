@@ -210,13 +210,6 @@ static void transform(const koe_kernel_set *set, float *c, size_t ldc, const flo
     }
 }
 
-/* The next row is far from this one, so the processor does not foresee it. */
-static void prefetch(const koe_f32_conv *v, const float *x, int64_t from, size_t n)
-{
-    const int64_t end = from + (int64_t)n < (int64_t)v->n_in ? from + (int64_t)n : (int64_t)v->n_in;
-    for (int64_t i = from > 0 ? from : 0; x && i < end; i += 16) __builtin_prefetch(x + i);
-}
-
 static void transform_rows(const koe_f32_conv *v, const layout *l, size_t t0, koe_conv_row_fn *row, const void *arg,
                            const koe_f32_prologue *pre, float *scratch)
 {
@@ -224,7 +217,7 @@ static void transform_rows(const koe_f32_conv *v, const layout *l, size_t t0, ko
     size_t off[KOE_TOOM_MAX];
     for (size_t q = 0; q < t->n; q++) off[q] = q % t->m * l->split_pitch + q / t->m * v->dilation;
     for (size_t r = 0; r < v->rows; r++) {
-        if (r + 1 < v->rows) prefetch(v, row(arg, r + 1), (int64_t)t0 - v->pad, l->split_columns * t->m);
+        if (r + 1 < v->rows) koe_conv_prefetch(v, row(arg, r + 1), (int64_t)t0 - v->pad, l->split_columns * t->m);
         koe_conv_copy_run(v, pre, r / v->rows_per_channel, scratch + l->run, l->split_columns * t->m, row(arg, r), (int64_t)t0 - v->pad, 1);
         split_run(v->set, scratch + l->split, l->split_pitch, scratch + l->run, l->split_columns, t->m, v->dilation);
         for (size_t s = 0; s < l->n_strip; s++)

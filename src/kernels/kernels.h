@@ -25,13 +25,14 @@ koe_f32_map_fn koe_f32_exp, koe_f32_tanh, koe_f32_sigmoid, koe_f32_sin, koe_f32_
 
 typedef enum koe_act { KOE_ACT_NONE, KOE_ACT_RELU, KOE_ACT_LEAKY, KOE_ACT_TANH, KOE_ACT_SIGMOID } koe_act;
 
-/* What is done to a finished block of c while it is in cache: c = act(c + bias + residual) * scale. Zero-initialise and set
+/* What is done to a finished block of c while it is in cache: c = act(c + bias + residual + addend) * scale. Zero-initialise and set
  * scale = 1. Row i and column j are those of the call's c. */
 typedef struct koe_f32_epilogue {
     const float *bias_row; /* bias[i], or NULL */
     const float *bias_col; /* bias[j], or NULL */
     const float *residual; /* residual[i * ld_residual + j], or NULL; not c, unless the function says so */
     size_t ld_residual;
+    const float *addend; /* of convolutions only: addend[i * ld_residual + j], or NULL */
     float scale;
     koe_act act;
     float alpha; /* of KOE_ACT_LEAKY */
@@ -119,7 +120,7 @@ typedef void koe_f32_tile_fn(float *c, size_t ldc, const float *a, const float *
                              size_t taps, size_t m, size_t n, bool accumulate);
 /* The same with one tap and b a panel of nr bfloat16 columns, [rows][nr], read whole. */
 typedef void koe_f32_tile_bf16_fn(float *c, size_t ldc, const float *a, const uint16_t *b, size_t rows, size_t m, size_t n, bool accumulate);
-/* c[m][n] = ep of from[m][n]; pointers in ep are already those of c's first row and column. c may be `from`, and may be the residual. */
+/* c[m][n] = ep of from[m][n]; pointers in ep are already those of c's first row and column. c may be `from`, and may be the residual or the addend. */
 typedef void koe_f32_finish_fn(float *c, size_t ldc, const float *from, size_t ld_from, size_t m, size_t n, const koe_f32_epilogue *ep);
 
 typedef struct koe_kernel_set {

@@ -85,6 +85,7 @@ static const uint32_t *pack_input(const koe_lp_set *set, const koe_f32_conv *v, 
     if (set->kind == KOE_LP_INT8) {
         float low = 0, high = 0; /* zero, which pads, is always in range */
         for (size_t r = 0; r < v->rows; r++) {
+            if (r + 1 < v->rows) koe_conv_prefetch(v, row(arg, r + 1), (int64_t)(t0 * v->stride) - v->pad, v->ldb);
             koe_conv_copy_row(v, pre, r, scratch + r * v->ldb, row(arg, r), t0);
             set->range(scratch + r * v->ldb, v->ldb, &low, &high);
         }
@@ -97,7 +98,10 @@ static const uint32_t *pack_input(const koe_lp_set *set, const koe_f32_conv *v, 
         float *from = scratch;
         if (set->kind == KOE_LP_INT8) from += r * v->ldb;
         else
-            for (size_t k = 0; k < n; k++) koe_conv_copy_row(v, pre, r + k, from + k * v->ldb, row(arg, r + k), t0);
+            for (size_t k = 0; k < n; k++) {
+                if (r + k + 1 < v->rows) koe_conv_prefetch(v, row(arg, r + k + 1), (int64_t)(t0 * v->stride) - v->pad, v->ldb);
+                koe_conv_copy_row(v, pre, r + k, from + k * v->ldb, row(arg, r + k), t0);
+            }
         set->pack(to, from, v->ldb, n, v->ldb, inverse, *zero, (float)set->x_max);
     }
     return words;

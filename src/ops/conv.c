@@ -12,6 +12,7 @@
 #include "ops/tasks.h"
 
 enum { MAX_SPATIAL = KOE_MAX_DIM - 2, PHASES_MAX = 1 << 16 };
+enum { ADDEND = 3, ADDEND_2 = 10 }; /* inputs of koe's own Conv */
 /* Bound on each size, so that sums and products of two of them fit in int64. */
 #define SIZE_BOUND ((int64_t)1 << 30)
 
@@ -474,7 +475,9 @@ static void run_task(void *arg, size_t task, void *scratch)
         const size_t at = block * g->c_out * plane + outer * g->out[last] + k->first[p];
         koe_f32_epilogue ep = k->ep;
         if (ep.bias_row) ep.bias_row += group * g->c_out;
-        if (ep.residual) ep.residual += at, ep.ld_residual = plane;
+        ep.ld_residual = plane;
+        if (ep.residual) ep.residual += at;
+        if (ep.addend) ep.addend += at;
         koe_f32_prologue pre = k->pre;
         if (pre.scale) pre.scale += block * g->c_in;
         if (pre.shift) pre.shift += block * g->c_in;
@@ -581,16 +584,23 @@ static void run_f64(const geometry *g, const double *x, const double *w, const d
             }
 }
 
-/* *residual: the addend, if there is one, has the output's shape, and can be added to each block as it is finished: the output may then take
- * its memory. */
-static koe_status make_output(koe_op_ctx *c, const geometry *g, const koe_tensor *x, const koe_tensor *sum, koe_tensor **y, bool *residual,
+static bool is_like(const koe_tensor *t, int n_dim, const int64_t *dim)
+{
+    return !t || (t->n_dim == n_dim && memcmp(t->dim, dim, sizeof *dim * (size_t)n_dim) == 0);
+}
+
+/* *fused: the addends, as far as there are any, have the output's shape, and can be added to each block as it is finished: the output may
+ * then take the memory of the first. */
+static koe_status make_output(koe_op_ctx *c, const geometry *g, const koe_tensor *x, const koe_tensor *sum[2], koe_tensor **y, bool *fused,
                               koe_error *err)
 {
     int64_t dim[KOE_MAX_DIM] = { x->dim[0], (int64_t)(g->c_out * g->group) };
     for (int i = 0; i < g->n_spatial; i++) dim[2 + i] = (int64_t)g->out[i];
-    if (sum && sum->dtype != x->dtype) return bad(c->node, err, "the addend must have the type of the output");
-    *residual = sum && !g->transposed && sum->n_dim == x->n_dim && memcmp(sum->dim, dim, sizeof *dim * (size_t)x->n_dim) == 0;
-    return *residual ? koe_out_inplace(c, 0, 3, x->dtype, x->n_dim, dim, y, err) : koe_out(c, 0, x->dtype, x->n_dim, dim, y, err);
+    for (int i = 0; i < 2; i++)
+        if (sum[i] && sum[i]->dtype != x->dtype) return bad(c->node, err, "an addend must have the type of the output");
+    *fused = (!sum[0] && !sum[1]) || (!g->transposed && is_like(sum[0], x->n_dim, dim) && is_like(sum[1], x->n_dim, dim));
+    return *fused && sum[0] ? koe_out_inplace(c, 0, ADDEND, x->dtype, x->n_dim, dim, y, err)
+                            : koe_out(c, 0, x->dtype, x->n_dim, dim, y, err);
 }
 
 /* ---- operators --------------------------------------------------------------------------------------------------------- */
@@ -638,10 +648,11 @@ static koe_status read_prologue(koe_f32_prologue *pre, const koe_op_ctx *c, cons
     return st;
 }
 
-/* Output 0 = act(y + sum) * scale with broadcasting both ways: for addends that the epilogue cannot take. The result may be larger than
- * y, such as when y is the projection of a speaker: then y moves to scratch memory and the output is made anew. */
-static koe_status add_broadcast(koe_op_ctx *c, koe_tensor *y, const koe_tensor *sum, const koe_f32_epilogue *ep, koe_error *err)
+/* Output 0 = act(*y + sum) * scale with broadcasting both ways: for addends that the epilogue cannot take. The result may be larger than
+ * *y, such as when *y is the projection of a speaker: then *y moves to scratch memory and the output is made anew. */
+static koe_status add_broadcast(koe_op_ctx *c, koe_tensor **at_y, const koe_tensor *sum, const koe_f32_epilogue *ep, koe_error *err)
 {
+    koe_tensor *y = *at_y;
     int n_dim;
     int64_t dim[KOE_MAX_DIM], stride[KOE_MAX_DIM], y_stride[KOE_MAX_DIM], at[KOE_MAX_DIM] = { 0 };
     koe_tensor own = *y;
@@ -666,15 +677,16 @@ static koe_status add_broadcast(koe_op_ctx *c, koe_tensor *y, const koe_tensor *
         for (int k = n_dim - 1; k >= 0 && ++at[k] == dim[k]; k--) at[k] = 0;
     }
     koe_kernels()->finish(out, n, out, n, 1, n, &rest);
+    *at_y = y;
     return KOE_OK;
 }
 
 static koe_status run(koe_op_ctx *c, bool transposed, koe_error *err)
 {
-    const koe_tensor *x, *w, *bias = koe_in(c, 2), *sum = koe_in(c, 3);
+    const koe_tensor *x, *w, *bias = koe_in(c, 2), *sum[2] = { koe_in(c, ADDEND), koe_in(c, ADDEND_2) };
     koe_tensor *y;
     geometry g;
-    bool residual = false;
+    bool fused = false;
     koe_f32_epilogue ep = { .scale = koe_node_float(c->node, "scale", 1) };
     koe_f32_prologue pre = { 0 };
     koe_status st = koe_need(c, 0, &x, err);
@@ -683,24 +695,26 @@ static koe_status run(koe_op_ctx *c, bool transposed, koe_error *err)
     if (st == KOE_OK) st = read_input(&g, c->node, x, err);
     if (st == KOE_OK) st = check_operands(c, &g, x, w, bias, err);
     if (st == KOE_OK) st = read_activation(&ep, c->node, err);
-    if (st == KOE_OK) st = make_output(c, &g, x, sum, &y, &residual, err);
+    if (st == KOE_OK) st = make_output(c, &g, x, sum, &y, &fused, err);
     if (st != KOE_OK || koe_tensor_count(y) == 0) return st;
-    const koe_f32_epilogue whole = ep;
-    if (sum && !residual) ep = (koe_f32_epilogue){ .scale = 1 };
+    const koe_f32_epilogue whole = ep, none = { .scale = 1 };
+    if (!fused) ep = none;
     flatten(&g);
     if (x->dtype == KOE_DTYPE_F64) {
-        if (sum || ep.act != KOE_ACT_NONE) return koe_type_error(c, x->dtype, err);
+        if (sum[0] || sum[1] || whole.act != KOE_ACT_NONE) return koe_type_error(c, x->dtype, err);
         run_f64(&g, x->data, w->data, bias ? bias->data : NULL, y->data);
         return KOE_OK;
     }
     ep.bias_row = bias ? bias->data : NULL;
-    ep.residual = residual ? sum->data : NULL;
+    ep.residual = fused && sum[0] ? sum[0]->data : NULL;
+    ep.addend = fused && sum[1] ? sum[1]->data : NULL;
     st = read_prologue(&pre, c, &g, err);
     conv_state *made = NULL;
     if (st == KOE_OK && !c->state) st = make_state(&made, &g, w, NULL, NULL, err);
     if (st == KOE_OK) st = run_f32(c, &g, made ? made : c->state, x, &pre, &ep, y, err);
     release_state(made);
-    if (st == KOE_OK && sum && !ep.residual) st = add_broadcast(c, y, sum, &whole, err);
+    for (int i = 0; i < 2 && st == KOE_OK && !fused; i++)
+        if (sum[i]) st = add_broadcast(c, &y, sum[i], i == 0 && sum[1] ? &none : &whole, err);
     return st;
 }
 

@@ -4,7 +4,8 @@
  *                                        act: Snake with a, r, LeakyRelu with attribute `leaky`, else none
  *     AdaINStyle(x, w, b, g, h)          scale and shift [N*C] such that g * InstanceNorm(x; w, b) + h = x * scale + shift: the norm of a
  *                                        convolution's input, which then needs no pass of its own
- *     Conv, ConvTranspose (conv.c)       x, w, b, addend, scale, shift, a, r, w_scale, w_zero: act(conv(pre(x)) + b + addend) * attribute `scale`;
+ *     Conv, ConvTranspose (conv.c)       x, w, b, addend, scale, shift, a, r, w_scale, w_zero, addend:
+ *                                        act(conv(pre(x)) + b + addends) * attribute `scale`;
  *                                        pre: x * scale + shift (one for each row), then Snake or LeakyRelu (attribute `leaky`);
  *                                        inputs 8, 9 of Conv: scale and zero point of w, constants, when w is one in 8 bits
  * All float32; half precision is widened by the executor. */

@@ -16,7 +16,7 @@ typedef struct koe_pass {
 } koe_pass;
 
 typedef koe_status koe_pass_fn(koe_pass *p, koe_error *err);
-koe_pass_fn koe_pass_dynamic, koe_pass_snake, koe_pass_adain, koe_pass_conv;
+koe_pass_fn koe_pass_dynamic, koe_pass_snake, koe_pass_adain, koe_pass_conv, koe_pass_chain;
 
 /* Passes over all plans of a graph, which look for no pattern; they count what they did into *n_done. */
 typedef koe_status koe_graph_fn(koe_session *s, int *n_done, koe_error *err);
@@ -51,6 +51,9 @@ bool koe_pass_is_scalar(const koe_pass *p, int slot, float x);
 koe_status koe_pass_replace(koe_pass *p, koe_node *node, const char *op, const int *in, int n_in, koe_error *err);
 /* Adds a float attribute to a node that koe_pass_replace() made. */
 koe_status koe_pass_set_float(koe_pass *p, koe_node *node, const char *name, float x, koe_error *err);
+/* Adds a list; x is copied. */
+koe_status koe_pass_set_ints(koe_pass *p, koe_node *node, const char *name, const int64_t *x, size_t n, koe_error *err);
+koe_status koe_pass_set_floats(koe_pass *p, koe_node *node, const char *name, const float *x, size_t n, koe_error *err);
 /* Adds FusedConv's attributes `activation` and `activation_params`. */
 koe_status koe_pass_set_activation(koe_pass *p, koe_node *node, const char *name, float alpha, koe_error *err);
 #endif

@@ -76,6 +76,22 @@ koe_status koe_pass_set_float(koe_pass *p, koe_node *node, const char *name, flo
     return add_attr(p, node, (koe_onnx_attr){ .name = koe_str_of(name), .type = KOE_ATTR_FLOAT, .f = x }, err);
 }
 
+koe_status koe_pass_set_ints(koe_pass *p, koe_node *node, const char *name, const int64_t *x, size_t n, koe_error *err)
+{
+    int64_t *list = koe_arena_array(&p->s->arena, n, sizeof *list);
+    if (!list) return koe_fail(err, KOE_E_NOMEM, "a fused node");
+    memcpy(list, x, n * sizeof *list);
+    return add_attr(p, node, (koe_onnx_attr){ .name = koe_str_of(name), .type = KOE_ATTR_INTS, .ints = list, .n = n }, err);
+}
+
+koe_status koe_pass_set_floats(koe_pass *p, koe_node *node, const char *name, const float *x, size_t n, koe_error *err)
+{
+    float *list = koe_arena_array(&p->s->arena, n, sizeof *list);
+    if (!list) return koe_fail(err, KOE_E_NOMEM, "a fused node");
+    memcpy(list, x, n * sizeof *list);
+    return add_attr(p, node, (koe_onnx_attr){ .name = koe_str_of(name), .type = KOE_ATTR_FLOATS, .floats = list, .n = n }, err);
+}
+
 koe_status koe_pass_set_activation(koe_pass *p, koe_node *node, const char *name, float alpha, koe_error *err)
 {
     float *params = koe_arena_alloc(&p->s->arena, sizeof *params);
@@ -139,6 +155,7 @@ static const struct pass {
     { "snake", "patterns replaced", NULL, koe_pass_snake },
     { "adain", "patterns replaced", NULL, koe_pass_adain },
     { "conv", "patterns replaced", NULL, koe_pass_conv },
+    { "chain", "patterns replaced", NULL, koe_pass_chain },
 };
 
 static koe_status run_one(koe_session *s, const struct pass *pass, bool dead, int *n_done, koe_error *err)

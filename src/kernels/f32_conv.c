@@ -152,7 +152,7 @@ void koe_conv_finish(const koe_f32_conv *v, float *y, size_t ldy, float *from, s
     if (part.bias_row) part.bias_row += row;
     if (part.bias_col) part.bias_col += t;
     if (part.residual) part.residual += row * part.ld_residual + t;
-    if (part.addend) part.addend += row * part.ld_residual + t;
+    if (part.addend) part.addend += row * part.ld_addend + t;
     y += row * ldy + t * v->y_step;
     if (v->y_step == 1) {
         v->set->finish(y, ldy, from, ld, m, n, &part);

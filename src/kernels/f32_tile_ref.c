@@ -52,7 +52,7 @@ void koe_f32_finish_ref(float *c, size_t ldc, const float *from, size_t ld_from,
             if (ep->bias_row) v += ep->bias_row[i];
             if (ep->bias_col) v += ep->bias_col[j];
             if (ep->residual) v += ep->residual[i * ep->ld_residual + j];
-            if (ep->addend) v += ep->addend[i * ep->ld_residual + j];
+            if (ep->addend) v += ep->addend[i * ep->ld_addend + j];
             c[i * ldc + j] = activate(v, ep->act, ep->alpha) * ep->scale;
         }
 }

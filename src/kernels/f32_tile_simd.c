@@ -89,7 +89,7 @@ VF_INLINE vf activate(vf v, koe_act act, vf alpha)
 VF_INLINE void finish(float *c, const float *from, size_t i, size_t j, size_t n, vf bias, vf scale, vf alpha, const koe_f32_epilogue *ep)
 {
     const float *residual = ep->residual ? ep->residual + i * ep->ld_residual + j : NULL;
-    const float *addend = ep->addend ? ep->addend + i * ep->ld_residual + j : NULL;
+    const float *addend = ep->addend ? ep->addend + i * ep->ld_addend + j : NULL;
     vf v = vf_add(n == VF_N ? vf_load(from) : vf_load_n(from, n), bias);
     if (ep->bias_col) v = vf_add(v, vf_load_n(ep->bias_col + j, n));
     if (residual) v = vf_add(v, n == VF_N ? vf_load(residual) : vf_load_n(residual, n));

@@ -6,48 +6,19 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "kernels/lp_conv.h"
+#include "ops/conv_state.h"
 #include "ops/ops.h"
 #include "ops/quant.h"
 #include "ops/tasks.h"
 
-enum { MAX_SPATIAL = KOE_MAX_DIM - 2, PHASES_MAX = 1 << 16 };
+enum { MAX_SPATIAL = KOE_CONV_SPATIAL_MAX, PHASES_MAX = 1 << 16 };
 enum { ADDEND = 3, ADDEND_2 = 10 }; /* inputs of koe's own Conv */
 /* Bound on each size, so that sums and products of two of them fit in int64. */
 #define SIZE_BOUND ((int64_t)1 << 30)
 
-/* What the shapes and attributes come to. */
-typedef struct geometry {
-    bool transposed, no_toom;
-    int n_spatial;
-    size_t batch, group, c_in, c_out; /* channels of one group */
-    size_t in[MAX_SPATIAL], out[MAX_SPATIAL], kernel[MAX_SPATIAL], stride[MAX_SPATIAL], dilation[MAX_SPATIAL];
-    int64_t pad[MAX_SPATIAL]; /* at the beginning */
-    size_t outer_in, outer_out, outer_kernel; /* products over all but the innermost dimension */
-} geometry;
-
-/* One phase of a transposed convolution: outputs o with (o + pad) % stride == phase; for a plain one there is one, with every tap. */
-typedef struct phase {
-    size_t first_tap, n_tap; /* in conv_state.tap */
-    size_t back; /* inputs from the first tap's to the one at the phase's base */
-} phase;
-
-/* Made by prepare() when the weights are constant, else by run(). */
-typedef struct conv_state {
-    koe_toom toom;
-    float *packed; /* [group][phase] */
-    size_t group_count, packed_count; /* of one group: the model's weights, and the packed ones */
-    size_t *tap; /* kernel taps by phase, earliest input first */
-    size_t *pos; /* input offset of each from its phase's first */
-    phase *phase;
-    size_t n_phase;
-    const koe_lp_set *lp; /* low precision; packed is then NULL */
-    uint32_t *words; /* [group][phase] */
-    int32_t *sum; /* int8: [group][phase][channel] */
-    float *scale;
-    size_t group_words;
-    bool owned; /* the weights are this state's, not the session's */
-} conv_state;
+typedef koe_conv_geometry geometry;
+typedef koe_conv_phase phase;
+typedef koe_conv_state conv_state;
 
 /* ---- shapes ------------------------------------------------------------------------------------------------------------ */
 
@@ -209,7 +180,7 @@ static void flatten(geometry *g)
 
 /* ---- weights ----------------------------------------------------------------------------------------------------------- */
 
-static void release_state(void *state)
+void koe_conv_release_state(void *state)
 {
     conv_state *s = state;
     if (!s) return;
@@ -295,9 +266,8 @@ static double saving(const koe_toom *t, size_t taps)
     return t->n ? (double)(taps * t->m) / (double)(pieces * t->n) : 1;
 }
 
-/* Whether a convolution gains by low precision, and loses little: many channels on both sides, along time. Weights that are bytes in the
- * model call for a product of bytes whatever the precision, if this machine has one that takes 8-bit inputs. */
-static const koe_lp_set *choose_lp(const koe_node *node, const geometry *g, bool bytes)
+/* Many channels on both sides, along time: that gains, and loses little. */
+const koe_lp_set *koe_conv_choose_lp(const koe_node *node, const koe_conv_geometry *g, bool bytes)
 {
     enum { CHANNELS_MIN = 32, OUT_MIN_BYTES = 16, REACH_MAX = 512, HELD_MAX = 1024 * 1024 };
     /* bf16 takes half the instructions of direct float32: float32 with a saving of 2.8 (7 taps) to 3.3 is faster, with 2.5 (5 taps) slower. */
@@ -314,21 +284,22 @@ static const koe_lp_set *choose_lp(const koe_node *node, const geometry *g, bool
     return saving(&t, g->kernel[0]) > bf16_max ? NULL : koe_lp_kernels(KOE_LP_BF16);
 }
 
-static koe_status make_rooms(conv_state *s, const geometry *g, koe_node *preparing, bool *ready, koe_error *err)
+static koe_status make_rooms(conv_state *s, const geometry *g, koe_node *preparing, int input, bool *ready, koe_error *err)
 {
     const size_t k = g->kernel[g->n_spatial - 1], n_sum = g->group * s->n_phase * g->c_out;
     bool all[3] = { true, true, true };
+    const unsigned part = (unsigned)(input - 1) / 2 * 3;
     koe_status st;
     s->owned = !preparing;
     if (s->lp) {
         s->group_words = lp_words(s, g, k);
-        st = koe_weights_room(preparing, 1, 0, s->group_words * g->group, (void **)&s->words, &all[0], err);
-        if (st == KOE_OK) st = koe_weights_room(preparing, 1, 1, n_sum, (void **)&s->sum, &all[1], err);
-        if (st == KOE_OK) st = koe_weights_room(preparing, 1, 2, n_sum, (void **)&s->scale, &all[2], err);
+        st = koe_weights_room(preparing, input, part, s->group_words * g->group, (void **)&s->words, &all[0], err);
+        if (st == KOE_OK) st = koe_weights_room(preparing, input, part + 1, n_sum, (void **)&s->sum, &all[1], err);
+        if (st == KOE_OK) st = koe_weights_room(preparing, input, part + 2, n_sum, (void **)&s->scale, &all[2], err);
     } else {
         choose_f32(&s->toom, g);
         s->packed_count = koe_f32_conv_count(&s->toom, g->c_out, g->c_in * g->outer_kernel, k);
-        st = koe_weights_room(preparing, 1, 0, s->packed_count * g->group, (void **)&s->packed, &all[0], err);
+        st = koe_weights_room(preparing, input, part, s->packed_count * g->group, (void **)&s->packed, &all[0], err);
     }
     *ready = all[0] && all[1] && all[2];
     return st;
@@ -369,9 +340,8 @@ static koe_status dequantise(koe_node *node, const geometry *g, const koe_tensor
     return KOE_OK;
 }
 
-/* Packs the weights w (type and shape: `of`). preparing: the node, in prepare(); NULL in run(), for weights that were computed. */
-static koe_status make_state(conv_state **out, const geometry *g, const koe_tensor *of, koe_node *preparing, const koe_lp_set *lp,
-                             koe_error *err)
+koe_status koe_conv_make_state(koe_conv_state **out, const koe_conv_geometry *g, const koe_tensor *of, koe_node *preparing, int input,
+                               const koe_lp_set *lp, koe_error *err)
 {
     const int last = g->n_spatial - 1;
     const size_t k = g->kernel[last], n_phase = g->transposed ? g->stride[last] : 1;
@@ -384,18 +354,18 @@ static koe_status make_state(conv_state **out, const geometry *g, const koe_tens
     s->tap = calloc(k, sizeof *s->tap);
     s->pos = calloc(k, sizeof *s->pos);
     s->phase = calloc(n_phase, sizeof *s->phase);
-    koe_status st = s->tap && s->pos && s->phase ? make_rooms(s, g, preparing, &ready, err) : koe_fail(err, KOE_E_NOMEM, "weights");
+    koe_status st = s->tap && s->pos && s->phase ? make_rooms(s, g, preparing, input, &ready, err) : koe_fail(err, KOE_E_NOMEM, "weights");
     if (st == KOE_OK) list_taps(s, g);
     if (st == KOE_OK && !ready) {
         float *own = NULL;
         const float *w = preparing ? NULL : of->data;
         if (preparing && koe_is_byte(of->dtype)) st = dequantise(preparing, g, of, &own, err);
-        else if (preparing && !(w = koe_node_data(preparing, 1))) st = koe_fail(err, KOE_E_NOMEM, "weights");
+        else if (preparing && !(w = koe_node_data(preparing, input))) st = koe_fail(err, KOE_E_NOMEM, "weights");
         if (st == KOE_OK) pack_weights(s, g, own ? own : w, own ? own + koe_tensor_count(of) : NULL);
         free(own);
     }
     if (st != KOE_OK) {
-        release_state(s);
+        koe_conv_release_state(s);
         return st;
     }
     *out = s;
@@ -409,7 +379,7 @@ static koe_status prepare(koe_node *node, void **state, bool transposed, koe_err
     const bool bytes = w && koe_is_byte(w->dtype) && koe_str_is(node->domain, "koe") && !transposed;
     if (!w || (w->dtype != KOE_DTYPE_F32 && !bytes) || koe_tensor_count(w) == 0) return KOE_OK;
     koe_status st = read_kernel(&g, node, w, transposed, err);
-    return st == KOE_OK ? make_state((conv_state **)state, &g, w, node, choose_lp(node, &g, bytes), err) : st;
+    return st == KOE_OK ? koe_conv_make_state((conv_state **)state, &g, w, node, 1, koe_conv_choose_lp(node, &g, bytes), err) : st;
 }
 
 static koe_status prepare_conv(koe_node *node, void **state, koe_error *err) { return prepare(node, state, false, err); }
@@ -475,7 +445,7 @@ static void run_task(void *arg, size_t task, void *scratch)
         const size_t at = block * g->c_out * plane + outer * g->out[last] + k->first[p];
         koe_f32_epilogue ep = k->ep;
         if (ep.bias_row) ep.bias_row += group * g->c_out;
-        ep.ld_residual = plane;
+        ep.ld_residual = ep.ld_addend = plane;
         if (ep.residual) ep.residual += at;
         if (ep.addend) ep.addend += at;
         koe_f32_prologue pre = k->pre;
@@ -710,9 +680,9 @@ static koe_status run(koe_op_ctx *c, bool transposed, koe_error *err)
     ep.addend = fused && sum[1] ? sum[1]->data : NULL;
     st = read_prologue(&pre, c, &g, err);
     conv_state *made = NULL;
-    if (st == KOE_OK && !c->state) st = make_state(&made, &g, w, NULL, NULL, err);
+    if (st == KOE_OK && !c->state) st = koe_conv_make_state(&made, &g, w, NULL, 1, NULL, err);
     if (st == KOE_OK) st = run_f32(c, &g, made ? made : c->state, x, &pre, &ep, y, err);
-    release_state(made);
+    koe_conv_release_state(made);
     for (int i = 0; i < 2 && st == KOE_OK && !fused; i++)
         if (sum[i]) st = add_broadcast(c, &y, sum[i], i == 0 && sum[1] ? &none : &whole, err);
     return st;
@@ -722,11 +692,11 @@ static koe_status run_conv(koe_op_ctx *c, koe_error *err) { return run(c, false,
 static koe_status run_transposed(koe_op_ctx *c, koe_error *err) { return run(c, true, err); }
 
 static const koe_op ops[] = {
-    { "Conv", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_conv, release_state, run_conv, NULL },
-    { "ConvTranspose", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_transposed, release_state, run_transposed, NULL },
-    { "FusedConv", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_conv, release_state, run_conv, "com.microsoft" },
-    { "Conv", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_conv, release_state, run_conv, "koe" },
-    { "ConvTranspose", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_transposed, release_state, run_transposed, "koe" },
+    { "Conv", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_conv, koe_conv_release_state, run_conv, NULL },
+    { "ConvTranspose", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_transposed, koe_conv_release_state, run_transposed, NULL },
+    { "FusedConv", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_conv, koe_conv_release_state, run_conv, "com.microsoft" },
+    { "Conv", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_conv, koe_conv_release_state, run_conv, "koe" },
+    { "ConvTranspose", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_transposed, koe_conv_release_state, run_transposed, "koe" },
 };
 
 koe_op_table koe_ops_conv(void) { return KOE_OP_TABLE(ops); }

@@ -43,6 +43,9 @@ typedef struct koe_f32_conv {
     const size_t *pos; /* [taps] input offset of each tap */
     size_t n_in, n_out;
     size_t y_step; /* output t is y[t * y_step]; only 1 goes with a residual or a bias of columns */
+    /* With phases > 1 the output channels are phases of fewer ones: channel c * phases + p has outputs t * phases + p - cut of y's row c, as
+     * far as they are in 0..y_length. Then y_step = phases, and no residual or bias of columns. */
+    size_t phases, cut, y_length;
     size_t rows_per_channel; /* of pre: row r is channel r / rows_per_channel */
     /* planned */
     const koe_kernel_set *set;

@@ -145,10 +145,50 @@ void koe_conv_expect(const koe_f32_conv *v, float *y, size_t ldy, size_t row, si
         }
 }
 
+/* koe_conv_finish() for m rows that are all phases of channels, interleaved again. */
+static void finish_phases(const koe_f32_conv *v, float *y, size_t ldy, const float *from, size_t ld, size_t row, size_t t, size_t m, size_t n,
+                          const koe_f32_epilogue *ep)
+{
+    enum { ROOM = 1024 };
+    float joined[ROOM];
+    const size_t p = v->phases, step = ROOM / p;
+    koe_f32_epilogue part = *ep;
+    for (size_t i = 0; i < m; i += p) {
+        const size_t channel = (row + i) / p;
+        if (ep->bias_row) part.bias_row = ep->bias_row + channel;
+        for (size_t j = 0; j < n; j += step) {
+            const size_t columns = n - j < step ? n - j : step, at = (t + j) * p;
+            const size_t skip = at < v->cut ? v->cut - at : 0, room = v->y_length + v->cut - at;
+            const size_t end = columns * p < room ? columns * p : room;
+            v->set->join(joined, from + i * ld + j, ld, columns, p);
+            if (skip < end) v->set->finish(y + channel * ldy + at + skip - v->cut, ldy, joined + skip, ROOM, 1, end - skip, &part);
+        }
+    }
+}
+
+/* The same when a block has some of the phases only. */
+static void finish_phase(const koe_f32_conv *v, float *y, size_t ldy, float *from, size_t row, size_t t, size_t n, const koe_f32_epilogue *ep)
+{
+    const size_t channel = row / v->phases;
+    koe_f32_epilogue part = *ep;
+    if (ep->bias_row) part.bias_row = ep->bias_row + channel;
+    v->set->finish(from, n, from, n, 1, n, &part);
+    for (size_t j = 0; j < n; j++) {
+        const size_t at = (t + j) * v->phases + row % v->phases;
+        if (at >= v->cut && at - v->cut < v->y_length) y[channel * ldy + at - v->cut] = from[j];
+    }
+}
+
 void koe_conv_finish(const koe_f32_conv *v, float *y, size_t ldy, float *from, size_t ld, size_t row, size_t t, size_t m, size_t n,
                      const koe_f32_epilogue *ep)
 {
     koe_f32_epilogue part = ep ? *ep : (koe_f32_epilogue){ .scale = 1 };
+    if (v->phases > 1) {
+        if (row % v->phases == 0 && m % v->phases == 0 && v->phases <= 16) finish_phases(v, y, ldy, from, ld, row, t, m, n, &part);
+        else
+            for (size_t i = 0; i < m; i++) finish_phase(v, y, ldy, from + i * ld, row + i, t, n, &part);
+        return;
+    }
     if (part.bias_row) part.bias_row += row;
     if (part.bias_col) part.bias_col += t;
     if (part.residual) part.residual += row * part.ld_residual + t;

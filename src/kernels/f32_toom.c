@@ -7,9 +7,9 @@
  * same tile kernel serves. With dilation d the d interleaved signals are transformed side by side: column c of a transformed row is tile
  * c / d of signal c % d, and piece j is a shift by j * d columns.
  *
- *     taps     3       4       5       6       7       8       9       10      11      12
- *     (m, r)   (4, 3)  (4, 4)  (4, 5)  (6, 6)  (4, 7)  (4, 4)  (5, 5)  (5, 5)  (6, 6)  (6, 6)
- *     saving   2.0     2.3     2.5     3.3     2.8     2.3     2.5     2.8     3.0     3.3 times
+ *     taps     2       3       4       5       6       7       8       9       10      11      12
+ *     (m, r)   (4, 2)  (4, 3)  (4, 4)  (4, 5)  (6, 6)  (4, 7)  (4, 4)  (5, 5)  (5, 5)  (6, 6)  (6, 6)
+ *     saving   1.6     2.0     2.3     2.5     3.3     2.8     2.3     2.5     2.8     3.0     3.3 times
  *
  * Rounding: values at the points cancel in `out`, the more the more points there are. The points are those that minimise the error predicted
  * from the sizes of the three matrices, found by descent from many starts; they come in pairs a, 1/a, as the sphere's symmetry suggests.
@@ -36,6 +36,7 @@ typedef struct scheme {
 } scheme;
 
 static const scheme schemes[] = {
+    { 4, 2, { 0, 1, -1, 1. / 2 } },
     { 4, 3, { 0, 2. / 3, -2. / 3, 3. / 2, -3. / 2 } },
     { 4, 4, { 0, 1, -3. / 4, -4. / 3, 3. / 7, 7. / 3 } },
     { 4, 5, { 0, 1, -1, 1. / 2, -1. / 2, 2, -2 } },
@@ -44,7 +45,7 @@ static const scheme schemes[] = {
     { 6, 6, { 0, -1, -7. / 24, -24. / 7, -2. / 3, -3. / 2, 1. / 2, 2, 5. / 6, 6. / 5 } },
 };
 /* By number of taps: index into schemes. */
-static const signed char scheme_of[] = { -1, -1, -1, 0, 1, 2, 5, 4, 1, 3, 3, 5, 5 };
+static const signed char scheme_of[] = { -1, -1, 0, 1, 2, 3, 6, 5, 2, 4, 4, 6, 6 };
 enum { TAPS_MAX = sizeof scheme_of - 1, PIECES_MAX = 2 };
 
 static void init(koe_toom *t, const scheme *s)
@@ -89,10 +90,10 @@ static void init(koe_toom *t, const scheme *s)
 bool koe_toom_choose(koe_toom *t, size_t co, size_t rows, size_t taps, size_t stride, size_t dilation)
 {
     size_t count;
-    if (stride != 1 || taps < 3 || taps > TAPS_MAX || dilation > 32 || rows > ROWS_MAX) return false;
+    if (stride != 1 || taps < 2 || taps > TAPS_MAX || dilation > 32 || rows > ROWS_MAX) return false;
     if (__builtin_mul_overflow(co, rows * taps, &count) || count > WEIGHTS_MAX) return false;
     /* Transforms cost by the channel, products by the pair of channels. */
-    const size_t least = taps == 3 ? 48 : 32;
+    const size_t least = taps <= 3 ? 48 : 32;
     if (co < least || rows < least) return false;
     init(t, &schemes[scheme_of[taps]]);
     return true;
@@ -133,6 +134,7 @@ typedef struct layout {
     size_t tile; /* columns of a tile */
     size_t n_strip, pitch; /* columns of a strip, with those that its last pieces read */
     size_t split_columns, split_pitch; /* of the input split by position in a tile: as far as the last strip reads */
+    size_t joined; /* floats of a finished row */
     size_t v, split, run, products, y; /* offsets */
     size_t end;
 } layout;
@@ -150,7 +152,8 @@ static layout lay_out(const koe_f32_conv *v)
     l.run = l.split + t->m * l.split_pitch + 16;
     l.products = l.run + round_up(l.split_columns * t->m + SLACK, 16);
     l.y = l.products + t->n * v->set->mr * l.tile;
-    l.end = l.y + t->m * l.tile + SLACK + v->tile + SLACK;
+    l.joined = round_up(v->tile + SLACK, 16);
+    l.end = l.y + t->m * l.tile + SLACK + v->set->mr * l.joined;
     return l;
 }
 
@@ -250,8 +253,8 @@ void koe_toom_task(const koe_f32_conv *v, size_t task, float *y, size_t ldy, con
                           whole - j < set->nr ? whole - j : set->nr, false);
         for (size_t i = 0; i < m; i++) {
             transform(set, out, l.tile, t->out, t->m, t->n, products + i * l.tile, off, whole);
-            join_run(set, joined, out, l.tile, columns, t->m, v->dilation);
-            koe_conv_finish(v, y, ldy, joined, 0, c + i, t0, 1, n, ep);
+            join_run(set, joined + i * l.joined, out, l.tile, columns, t->m, v->dilation);
         }
+        koe_conv_finish(v, y, ldy, joined, l.joined, c, t0, m, n, ep);
     }
 }

@@ -196,6 +196,25 @@ void koe_conv_release_state(void *state)
     free(s);
 }
 
+/* Phases that become channels: see koe_conv_phase. */
+static size_t merged_phases(const geometry *g)
+{
+    const size_t stride = g->stride[0];
+    return g->transposed && g->n_spatial == 1 && g->group == 1 && g->dilation[0] == 1 && stride > 1 && g->kernel[0] % stride == 0 ? stride : 1;
+}
+
+/* The weights [c_in][c_out][tap * stride + phase] as those of the plain convolution: [c_out][phase][c_in][tap], earliest input first. */
+static float *merge_weights(const geometry *g, const float *w)
+{
+    const size_t stride = g->stride[0], k = g->kernel[0], n_tap = k / stride, n_out = g->c_out * stride;
+    float *merged = koe_weights_alloc(n_out * g->c_in * n_tap);
+    for (size_t c = 0; merged && c < n_out; c++)
+        for (size_t ci = 0; ci < g->c_in; ci++)
+            for (size_t t = 0; t < n_tap; t++)
+                merged[(c * g->c_in + ci) * n_tap + t] = w[(ci * g->c_out + c / stride) * k + (n_tap - 1 - t) * stride + c % stride];
+    return merged;
+}
+
 /* The taps of each phase: output o takes x[i] for i * stride + tap * dilation == o + pad, so tap * dilation = phase + stride * q reaches
  * q inputs back from base = (o + pad) / stride. */
 static void list_taps(conv_state *s, const geometry *g)
@@ -203,9 +222,9 @@ static void list_taps(conv_state *s, const geometry *g)
     const int last = g->n_spatial - 1;
     const size_t k = g->kernel[last], d = g->dilation[last], stride = g->stride[last];
     size_t n = 0;
-    if (!g->transposed) {
-        for (n = 0; n < k; n++) s->tap[n] = n, s->pos[n] = n * d;
-        s->phase[0] = (phase){ .n_tap = k };
+    if (!g->transposed || s->merged > 1) {
+        for (n = 0; n < k / s->merged; n++) s->tap[n] = n, s->pos[n] = n * d;
+        s->phase[0] = (phase){ .n_tap = n };
         return;
     }
     for (size_t p = 0; p < s->n_phase; p++) {
@@ -225,37 +244,44 @@ static void list_taps(conv_state *s, const geometry *g)
 static size_t lp_words(const conv_state *s, const geometry *g, size_t n_tap)
 {
     const size_t rows = g->c_in * g->outer_kernel, per_word = koe_lp_group(s->lp->kind);
-    return (rows + per_word - 1) / per_word * g->c_out * n_tap;
+    return (rows + per_word - 1) / per_word * s->channels * n_tap;
 }
 
-/* step: koe_conv_weights.step of all channels, or NULL. */
-static void pack_weights(const conv_state *s, const geometry *g, const float *w, const float *step)
+/* step: koe_conv_weights.step of all channels, or NULL. False when out of memory. */
+static bool pack_weights(const conv_state *s, const geometry *g, const float *w, const float *step)
 {
-    const size_t k = g->kernel[g->n_spatial - 1], rows = g->c_in * g->outer_kernel;
-    koe_conv_weights v = { .n_inner = g->outer_kernel, .s_inner = k, .s_tap = 1 };
-    v.s_co = g->transposed ? g->outer_kernel * k : rows * k;
-    v.s_outer = g->transposed ? g->c_out * g->outer_kernel * k : g->outer_kernel * k;
+    const size_t k = g->kernel[g->n_spatial - 1], rows = g->c_in * g->outer_kernel, n_tap = k / s->merged;
+    koe_conv_weights v = { .n_inner = g->outer_kernel, .s_inner = n_tap, .s_tap = 1 };
+    float *merged = s->merged > 1 ? merge_weights(g, w) : NULL;
+    if (s->merged > 1 && !merged) return false;
+    v.s_co = g->transposed && !merged ? g->outer_kernel * k : rows * n_tap;
+    v.s_outer = g->transposed && !merged ? g->c_out * g->outer_kernel * k : g->outer_kernel * n_tap;
     for (size_t i = 0; i < g->group; i++)
         for (size_t p = 0; p < s->n_phase; p++) {
             const phase *ph = &s->phase[p];
-            const size_t channel = (i * s->n_phase + p) * g->c_out;
-            v.w = w + i * s->group_count;
-            v.step = step ? step + i * g->c_out : NULL;
+            const size_t channel = (i * s->n_phase + p) * s->channels;
+            v.w = merged ? merged : w + i * s->group_count;
+            v.step = step ? step + i * g->c_out : NULL; /* plain convolutions only */
             if (s->lp)
                 koe_lp_conv_pack(s->lp, s->words + i * s->group_words + lp_words(s, g, ph->first_tap), s->sum + channel, s->scale + channel, &v,
-                                 g->c_out, rows, s->tap + ph->first_tap, ph->n_tap);
+                                 s->channels, rows, s->tap + ph->first_tap, ph->n_tap);
             else
-                koe_f32_conv_pack(&s->toom, s->packed + i * s->packed_count + rows * g->c_out * ph->first_tap, &v, g->c_out, rows, s->tap + ph->first_tap,
-                                  ph->n_tap);
+                koe_f32_conv_pack(&s->toom, s->packed + i * s->packed_count + rows * s->channels * ph->first_tap, &v, s->channels, rows,
+                                  s->tap + ph->first_tap, ph->n_tap);
         }
+    free(merged);
+    return true;
 }
 
 /* How a convolution of this shape is evaluated in float32. */
 static void choose_f32(koe_toom *t, const geometry *g)
 {
     const int last = g->n_spatial - 1;
+    const size_t merged = merged_phases(g);
     t->n = 0;
-    if (!g->transposed && !g->no_toom)
+    if (g->no_toom) return;
+    if (merged > 1) koe_f32_conv_choose(t, g->c_out * merged, g->c_in, g->kernel[0] / merged, 1, 1);
+    else if (!g->transposed)
         koe_f32_conv_choose(t, g->c_out, g->c_in * g->outer_kernel, g->kernel[last], g->stride[last], g->dilation[last]);
 }
 
@@ -281,24 +307,24 @@ const koe_lp_set *koe_conv_choose_lp(const koe_node *node, const koe_conv_geomet
     if (node->precision == KOE_PRECISION_F32) return NULL;
     koe_toom t;
     choose_f32(&t, g);
-    return saving(&t, g->kernel[0]) > bf16_max ? NULL : koe_lp_kernels(KOE_LP_BF16);
+    return saving(&t, g->kernel[0] / merged_phases(g)) > bf16_max ? NULL : koe_lp_kernels(KOE_LP_BF16);
 }
 
 static koe_status make_rooms(conv_state *s, const geometry *g, koe_node *preparing, int input, bool *ready, koe_error *err)
 {
-    const size_t k = g->kernel[g->n_spatial - 1], n_sum = g->group * s->n_phase * g->c_out;
+    const size_t k = g->kernel[g->n_spatial - 1], n_sum = g->group * s->n_phase * s->channels, n_tap = k / s->merged;
     bool all[3] = { true, true, true };
     const unsigned part = (unsigned)(input - 1) / 2 * 3;
     koe_status st;
     s->owned = !preparing;
     if (s->lp) {
-        s->group_words = lp_words(s, g, k);
+        s->group_words = lp_words(s, g, n_tap);
         st = koe_weights_room(preparing, input, part, s->group_words * g->group, (void **)&s->words, &all[0], err);
         if (st == KOE_OK) st = koe_weights_room(preparing, input, part + 1, n_sum, (void **)&s->sum, &all[1], err);
         if (st == KOE_OK) st = koe_weights_room(preparing, input, part + 2, n_sum, (void **)&s->scale, &all[2], err);
     } else {
         choose_f32(&s->toom, g);
-        s->packed_count = koe_f32_conv_count(&s->toom, g->c_out, g->c_in * g->outer_kernel, k);
+        s->packed_count = koe_f32_conv_count(&s->toom, s->channels, g->c_in * g->outer_kernel, n_tap);
         st = koe_weights_room(preparing, input, part, s->packed_count * g->group, (void **)&s->packed, &all[0], err);
     }
     *ready = all[0] && all[1] && all[2];
@@ -344,11 +370,13 @@ koe_status koe_conv_make_state(koe_conv_state **out, const koe_conv_geometry *g,
                                const koe_lp_set *lp, koe_error *err)
 {
     const int last = g->n_spatial - 1;
-    const size_t k = g->kernel[last], n_phase = g->transposed ? g->stride[last] : 1;
+    const size_t k = g->kernel[last], merged = merged_phases(g), n_phase = g->transposed && merged == 1 ? g->stride[last] : 1;
     bool ready = false;
     conv_state *s = calloc(1, sizeof *s);
     if (!s) return koe_fail(err, KOE_E_NOMEM, "weights");
     s->n_phase = n_phase;
+    s->merged = merged;
+    s->channels = g->c_out * merged;
     s->group_count = koe_tensor_count(of) / g->group;
     s->lp = lp;
     s->tap = calloc(k, sizeof *s->tap);
@@ -360,8 +388,9 @@ koe_status koe_conv_make_state(koe_conv_state **out, const koe_conv_geometry *g,
         float *own = NULL;
         const float *w = preparing ? NULL : of->data;
         if (preparing && koe_is_byte(of->dtype)) st = dequantise(preparing, g, of, &own, err);
-        else if (preparing && !(w = koe_node_data(preparing, input))) st = koe_fail(err, KOE_E_NOMEM, "weights");
-        if (st == KOE_OK) pack_weights(s, g, own ? own : w, own ? own + koe_tensor_count(of) : NULL);
+        else if (preparing) w = koe_node_data(preparing, input);
+        if (st == KOE_OK && ((!own && !w) || !pack_weights(s, g, own ? own : w, own ? own + koe_tensor_count(of) : NULL)))
+            st = koe_fail(err, KOE_E_NOMEM, "weights");
         free(own);
     }
     if (st != KOE_OK) {
@@ -454,7 +483,7 @@ static void run_task(void *arg, size_t task, void *scratch)
         if (pre.alpha) pre.alpha += group * g->c_in, pre.r += group * g->c_in;
         const koe_f32_prologue *before = pre.kind || pre.scale ? &pre : NULL;
         if (k->s->lp) {
-            const size_t channel = (group * k->s->n_phase + p) * g->c_out;
+            const size_t channel = (group * k->s->n_phase + p) * k->s->channels;
             koe_lp_conv_task(k->s->lp, v, part, k->y + at, plane, k->s->words + group * k->s->group_words + lp_words(k->s, g, k->s->phase[p].first_tap),
                              k->s->sum + channel, k->s->scale + channel, find_row, &source, before, &ep, scratch);
             continue;
@@ -462,6 +491,20 @@ static void run_task(void *arg, size_t task, void *scratch)
         const float *packed = k->s->packed + group * k->s->packed_count + v->rows * v->co * k->s->phase[p].first_tap;
         koe_f32_conv_task(v, part, k->y + at, plane, packed, find_row, &source, before, &ep, scratch);
     }
+}
+
+/* All phases at once: output o = t * stride + phase - pad reads the inputs up to x[t]. */
+static void merge_plan(koe_f32_conv *v, const geometry *g)
+{
+    const int64_t stride = (int64_t)g->stride[0], pad = g->pad[0], end = (int64_t)g->out[0] - 1 + pad;
+    const int64_t first = pad < 0 ? (pad - stride + 1) / stride : pad / stride, last = end < 0 ? (end - stride + 1) / stride : end / stride;
+    v->stride = 1;
+    v->dilation = 1;
+    v->pad = (int64_t)v->taps - 1 - first;
+    v->n_out = (size_t)(last - first + 1);
+    v->phases = v->y_step = g->stride[0];
+    v->cut = (size_t)(pad - first * stride);
+    v->y_length = g->out[0];
 }
 
 /* One convolution for each phase; returns the floats of scratch a task needs, or SIZE_MAX. */
@@ -474,12 +517,13 @@ static size_t plan(call *k, size_t *off)
     for (size_t p = 0; p < k->s->n_phase; p++) {
         const phase *ph = &k->s->phase[p];
         koe_f32_conv *v = &k->conv[p];
-        *v = (koe_f32_conv){ .co = g->c_out, .rows = g->c_in * g->outer_kernel, .taps = ph->n_tap, .toom = &k->s->toom,
+        *v = (koe_f32_conv){ .co = k->s->channels, .rows = g->c_in * g->outer_kernel, .taps = ph->n_tap, .toom = &k->s->toom,
             .stride = g->stride[last], .dilation = g->dilation[last], .pad = pad,
             .pos = k->s->pos + ph->first_tap, .n_in = g->in[last], .n_out = g->out[last], .y_step = 1,
             .rows_per_channel = g->outer_kernel };
         k->first[p] = 0;
-        if (g->transposed) {
+        if (k->s->merged > 1) merge_plan(v, g);
+        else if (g->transposed) {
             int64_t first = ((int64_t)p - pad) % stride;
             if (first < 0) first += stride;
             v->n_out = v->n_out > (size_t)first ? (v->n_out - (size_t)first + g->stride[last] - 1) / g->stride[last] : 0;

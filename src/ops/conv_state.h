@@ -17,7 +17,9 @@ typedef struct koe_conv_geometry {
     size_t outer_in, outer_out, outer_kernel; /* products over all but the innermost dimension */
 } koe_conv_geometry;
 
-/* One phase of a transposed convolution: outputs o with (o + pad) % stride == phase; for a plain one there is one, with every tap. */
+/* One phase of a transposed convolution: outputs o with (o + pad) % stride == phase; for a plain one there is one, with every tap.
+ * When all phases have as many taps and read the same inputs, they are one plain convolution with stride times the output channels, of
+ * which channel co * stride + phase is phase `phase` of co: the input is then packed once. */
 typedef struct koe_conv_phase {
     size_t first_tap, n_tap; /* in koe_conv_state.tap */
     size_t back; /* inputs from the first tap's to the one at the phase's base */
@@ -32,6 +34,8 @@ typedef struct koe_conv_state {
     size_t *pos; /* input offset of each from its phase's first */
     koe_conv_phase *phase;
     size_t n_phase;
+    size_t merged; /* phases that are channels of the one convolution; 1: none */
+    size_t channels; /* outputs of each phase's convolution */
     const koe_lp_set *lp; /* low precision; packed is then NULL */
     uint32_t *words; /* [group][phase] */
     int32_t *sum; /* int8: [group][phase][channel] */

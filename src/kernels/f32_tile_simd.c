@@ -99,9 +99,42 @@ VF_INLINE void finish(float *c, const float *from, size_t i, size_t j, size_t n,
     else vf_store_n(c, v, n);
 }
 
+/* The commonest case, without an activation or a bias of columns. What is added is known to the compiler: it would otherwise look for it
+ * again after each store. */
+VF_INLINE void finish_plain(float *c, size_t ldc, const float *from, size_t ld_from, size_t m, size_t n, const koe_f32_epilogue *ep,
+                            const bool residual, const bool addend)
+{
+    const vf scale = vf_set(ep->scale);
+    for (size_t i = 0; i < m; i++) {
+        const vf bias = vf_set(ep->bias_row ? ep->bias_row[i] : 0);
+        const float *a = residual ? ep->residual + i * ep->ld_residual : NULL, *b = addend ? ep->addend + i * ep->ld_addend : NULL;
+        const float *row = from + i * ld_from;
+        float *to = c + i * ldc;
+        size_t j = 0;
+        for (; j + VF_N <= n; j += VF_N) {
+            vf v = vf_add(vf_load(row + j), bias);
+            if (residual) v = vf_add(v, vf_load(a + j));
+            if (addend) v = vf_add(v, vf_load(b + j));
+            vf_store(to + j, vf_mul(v, scale));
+        }
+        if (j < n) {
+            vf v = vf_add(vf_load_n(row + j, n - j), bias);
+            if (residual) v = vf_add(v, vf_load_n(a + j, n - j));
+            if (addend) v = vf_add(v, vf_load_n(b + j, n - j));
+            vf_store_n(to + j, vf_mul(v, scale), n - j);
+        }
+    }
+}
+
 void VARIANT(koe_f32_finish)(float *c, size_t ldc, const float *from, size_t ld_from, size_t m, size_t n, const koe_f32_epilogue *ep)
 {
     const vf scale = vf_set(ep->scale), alpha = vf_set(ep->alpha);
+    if (ep->act == KOE_ACT_NONE && !ep->bias_col) {
+        if (!ep->residual) finish_plain(c, ldc, from, ld_from, m, n, ep, false, false);
+        else if (!ep->addend) finish_plain(c, ldc, from, ld_from, m, n, ep, true, false);
+        else finish_plain(c, ldc, from, ld_from, m, n, ep, true, true);
+        return;
+    }
     for (size_t i = 0; i < m; i++) {
         const vf bias = vf_set(ep->bias_row ? ep->bias_row[i] : 0);
         size_t j = 0;

@@ -25,7 +25,7 @@
 enum {
     SCRATCH = 17 * 1024 + 512, /* floats of transformed x in a task for each row of the tile kernel: with 8 rows half a 1 MiB second-level
                              cache; fewer rows read them more often, and so need them nearer */
-    ROWS_MAX = 512, /* beyond, the transformed rows of even one tile leave the cache */
+    ROWS_MAX = 768, /* beyond, the transformed rows of even one tile leave the cache */
     SLACK = 8, /* floats that copy_runs() may go too far */
     WEIGHTS_MAX = 1 << 20, /* the transformed weights are up to twice as large: not for the few largest layers, which do little work */
 };
@@ -93,7 +93,7 @@ bool koe_toom_choose(koe_toom *t, size_t co, size_t rows, size_t taps, size_t st
     if (stride != 1 || taps < 2 || taps > TAPS_MAX || dilation > 32 || rows > ROWS_MAX) return false;
     if (__builtin_mul_overflow(co, rows * taps, &count) || count > WEIGHTS_MAX) return false;
     /* Transforms cost by the channel, products by the pair of channels. */
-    const size_t least = taps <= 3 ? 48 : 32;
+    const size_t least = taps < 3 ? 48 : 32;
     if (co < least || rows < least) return false;
     init(t, &schemes[scheme_of[taps]]);
     return true;

@@ -32,7 +32,7 @@ typedef struct koe_f32_epilogue {
     const float *bias_col; /* bias[j], or NULL */
     const float *residual; /* residual[i * ld_residual + j], or NULL; not c, unless the function says so */
     size_t ld_residual;
-    const float *addend; /* of convolutions only: addend[i * ld_addend + j], or NULL */
+    const float *addend; /* of convolutions only, and only beside a residual: addend[i * ld_addend + j], or NULL */
     size_t ld_addend;
     float scale;
     koe_act act;

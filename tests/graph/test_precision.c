@@ -137,7 +137,7 @@ static void test_passes_agree(void **state)
 {
     (void)state;
     compute(KOE_PRECISION_F32, NULL, 1, y_f32, z_f32);
-    compute(KOE_PRECISION_F32, "-conv,-adain,-snake", 1, y, z);
+    compute(KOE_PRECISION_F32, "-chain,-conv,-adain,-snake", 1, y, z);
     const double d = distance(y, y_f32);
     if (d > 1e-6) fail_msg("distance %g", d);
 }
@@ -159,7 +159,8 @@ static void test_in_place(void **state)
     static float kept[CHANNELS * LEN];
     (void)state;
     for (size_t i = 0; i < sizeof precisions / sizeof *precisions; i++) {
-        const size_t least = compute_tapped(precisions[i], NULL, 2, NULL, y, z), more = compute_tapped(precisions[i], NULL, 2, "h", kept, z);
+        const size_t least = compute_tapped(precisions[i], "-chain", 2, NULL, y, z);
+        const size_t more = compute_tapped(precisions[i], "-chain", 2, "h", kept, z);
         assert_memory_equal(y, kept, sizeof y);
         if (!(least + sizeof y <= more)) fail_msg("%zu bytes in place, %zu not", least, more);
     }

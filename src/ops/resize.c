@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "ops/bytes.h"
+#include "ops/elementwise.h"
 #include "ops/ops.h"
 
 typedef enum resize_mode { NEAREST, LINEAR, CUBIC } resize_mode;
@@ -315,6 +316,27 @@ static void fill_taps(const resize *r, const resize_axis *a, double at, double s
     for (size_t k = 0; k < n_tap && sum != 0; k++) weight[k] /= sum;
 }
 
+typedef struct table_job {
+    const resize *r;
+    const resize_axis *a;
+    tap_table *t;
+    double stretch;
+} table_job;
+
+enum { TABLE_CHUNK = 8192 };
+
+static void fill_range(void *arg, size_t from, size_t to)
+{
+    const table_job *j = arg;
+    const tap_table *t = j->t;
+    for (size_t i = from; i < to; i++) {
+        const double at = source_of(j->a, j->r->coord, (int64_t)i);
+        const size_t row = i * t->n_tap;
+        if (is_outside(j->a, j->r->coord, at)) t->index[row] = -1;
+        else fill_taps(j->r, j->a, at, j->stretch, t->n_tap, &t->index[row], &t->weight[row]);
+    }
+}
+
 static koe_status make_taps(koe_op_ctx *c, const resize *r, const resize_axis *a, tap_table *t, koe_error *err)
 {
     double radius = r->mode == CUBIC ? 2 : 1, stretch = r->antialias && a->scale < 1 ? a->scale : 1;
@@ -325,12 +347,8 @@ static koe_status make_taps(koe_op_ctx *c, const resize *r, const resize_axis *a
     t->index = koe_scratch_array(c, n, sizeof *t->index);
     t->weight = koe_scratch_array(c, n, sizeof *t->weight);
     if (!t->index || !t->weight) return koe_fail(err, KOE_E_NOMEM, "its tables");
-    for (int64_t i = 0; i < a->out; i++) {
-        double at = source_of(a, r->coord, i);
-        size_t row = (size_t)i * t->n_tap;
-        if (is_outside(a, r->coord, at)) t->index[row] = -1;
-        else fill_taps(r, a, at, stretch, t->n_tap, &t->index[row], &t->weight[row]);
-    }
+    table_job j = { r, a, t, stretch };
+    koe_for_ranges(c->pool, (size_t)a->out, TABLE_CHUNK, fill_range, &j);
     return KOE_OK;
 }
 
@@ -341,6 +359,7 @@ typedef struct tap_job {
     const tap_table *taps;
     size_t in, out, inner, n_row, n_task; /* n_row = outer * out */
     double extrapolation;
+    bool crops; /* some outputs are the extrapolation value */
 } tap_job;
 
 #define DEFINE_APPLY(T)                                                                                                          \
@@ -353,6 +372,14 @@ typedef struct tap_job {
             const double *weight = j->taps->weight + row % j->out * n_tap;                                                       \
             const T *src = (const T *)j->src + row / j->out * j->in * j->inner;                                                  \
             T *dst = (T *)j->dst + row * j->inner;                                                                               \
+            if (n_tap == 2 && j->inner == 1 && !j->crops) { /* a line in time: up to its end at once */                           \
+                const size_t left = j->out - row % j->out, mine = j->n_row * (task + 1) / j->n_task - row;                        \
+                const size_t n = left < mine ? left : mine;                                                                      \
+                for (size_t i = 0; i < n; i++)                                                                                   \
+                    dst[i] = (T)(weight[2 * i] * (double)src[index[2 * i]] + weight[2 * i + 1] * (double)src[index[2 * i + 1]]);   \
+                row += n - 1;                                                                                                    \
+                continue;                                                                                                        \
+            }                                                                                                                    \
             for (size_t i = 0; i < j->inner; i++) {                                                                              \
                 double sum = index[0] < 0 ? j->extrapolation : 0;                                                                \
                 for (size_t k = 0; k < n_tap && index[0] >= 0; k++)                                                              \
@@ -389,6 +416,7 @@ static koe_status resize_weighted(koe_op_ctx *c, const resize *r, int n_dim, con
                       .in = (size_t)axis[k].in,
                       .out = (size_t)axis[k].out,
                       .extrapolation = r->extrapolation,
+                      .crops = r->coord == TF_CROP_AND_RESIZE,
                       .inner = koe_dim_product(dim, k + 1, n_dim),
                       .n_row = koe_dim_product(dim, 0, k + 1) };
         j.dst = k == last ? out : koe_scratch_array(c, j.n_row * j.inner, size);

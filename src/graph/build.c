@@ -167,11 +167,19 @@ static koe_status inline_function(builder *b, koe_plan *plan, const koe_onnx_fun
     return st;
 }
 
+int *koe_graph_slots(koe_session *s, size_t n)
+{
+    const size_t cap = n < KOE_INPUTS_MIN ? KOE_INPUTS_MIN : n;
+    int *list = koe_arena_array(&s->arena, cap, sizeof *list);
+    for (size_t i = n; list && i < cap; i++) list[i] = -1;
+    return list;
+}
+
 static koe_status build_node(builder *b, koe_plan *plan, const koe_onnx_node *n, scope *sc, const call *c, koe_error *err)
 {
     koe_session *s = b->s;
     koe_node *node = koe_arena_alloc(&s->arena, sizeof *node);
-    int *in = koe_arena_array(&s->arena, n->n_in, sizeof *in), *out = koe_arena_array(&s->arena, n->n_out, sizeof *out);
+    int *in = koe_graph_slots(s, n->n_in), *out = koe_graph_slots(s, n->n_out);
     if (!node || !in || !out) return koe_fail(err, KOE_E_NOMEM, "the graph's nodes");
     for (size_t i = 0; i < n->n_in; i++) {
         in[i] = n->in[i].n ? find(sc, n->in[i]) : -1;

@@ -53,6 +53,7 @@ struct koe_session {
     int n_graph_out; /* outputs of the graph; taps follow */
     koe_pass_report *report; /* [n_report] */
     size_t n_report;
+    struct koe_shapes *shapes; /* while passes run: what is known, from the shape pass on */
     size_t n_folded_bytes; /* of constants that folding made */
     koe_weights *weights;
     int *n_reads; /* [n_slot] while nodes are prepared: readers that have not packed the value */
@@ -64,6 +65,10 @@ struct koe_session {
 koe_status koe_graph_build(koe_session *s, const koe_session_options *opt, koe_error *err);
 /* New slot; -1 when out of memory. */
 int koe_graph_add_slot(koe_session *s, koe_str name, int plan);
+/* A list of n inputs, to be filled. Passes may read node->in[i] for i < KOE_INPUTS_MIN of any node: what is absent is -1, and so are its
+ * outputs. NULL when out of memory. */
+enum { KOE_INPUTS_MIN = 12 };
+int *koe_graph_slots(koe_session *s, size_t n);
 /* passes.c */
 koe_status koe_graph_passes(koe_session *s, const char *passes, koe_error *err);
 /* precision.c: sets every node's precision from the session's. */

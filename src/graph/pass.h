@@ -3,7 +3,7 @@
  * Each pass is one file, pass_<name>.c, with a sketch of before and after at its top; passes.c lists them in their order. */
 #ifndef KOE_GRAPH_PASS_H
 #define KOE_GRAPH_PASS_H
-#include "graph/internal.h"
+#include "graph/shape.h"
 
 /* Who computes and who reads each value, for one plan; made anew for every pass. */
 typedef struct koe_pass {
@@ -13,10 +13,11 @@ typedef struct koe_pass {
     int *n_reads; /* [n_slot]; readers anywhere, outputs of plans included */
     int n_slot; /* slots at the time of the index */
     int n_done; /* patterns replaced */
+    const koe_shapes *shapes; /* of the slots that there were before the first pattern */
 } koe_pass;
 
 typedef koe_status koe_pass_fn(koe_pass *p, koe_error *err);
-koe_pass_fn koe_pass_dynamic, koe_pass_snake, koe_pass_adain, koe_pass_conv, koe_pass_chain;
+koe_pass_fn koe_pass_dynamic, koe_pass_snake, koe_pass_adain, koe_pass_conv, koe_pass_chain, koe_pass_norm, koe_pass_activation, koe_pass_pad, koe_pass_matmul;
 
 /* Passes over all plans of a graph, which look for no pattern; they count what they did into *n_done. */
 typedef koe_status koe_graph_fn(koe_session *s, int *n_done, koe_error *err);
@@ -47,6 +48,16 @@ koe_node *koe_pass_inner(const koe_pass *p, int slot, const char *op);
 const koe_tensor *koe_pass_constant(const koe_pass *p, int slot);
 /* True when the slot is a float32 constant with one element equal to x. */
 bool koe_pass_is_scalar(const koe_pass *p, int slot, float x);
+/* The same, but for rounding: exporters write sqrt(2) in many ways. */
+bool koe_pass_is_about(const koe_pass *p, int slot, double x);
+/* Sets *x to a float32 constant with one element. */
+bool koe_pass_scalar(const koe_pass *p, int slot, float *x);
+/* float32, or a half type, which is computed in float32. */
+bool koe_pass_is_float(const koe_pass *p, int slot);
+static inline bool koe_pass_is_op(const koe_node *n, const char *domain, const char *op)
+{
+    return n && koe_str_is(n->domain, domain) && koe_str_is(n->op_type, op);
+}
 /* Turns `node` into `op` of koe's own domain, with these inputs and the node's old outputs and name. Attributes are dropped. */
 koe_status koe_pass_replace(koe_pass *p, koe_node *node, const char *op, const int *in, int n_in, koe_error *err);
 /* Adds a float attribute to a node that koe_pass_replace() made. */
@@ -54,6 +65,7 @@ koe_status koe_pass_set_float(koe_pass *p, koe_node *node, const char *name, flo
 /* Adds a list; x is copied. */
 koe_status koe_pass_set_ints(koe_pass *p, koe_node *node, const char *name, const int64_t *x, size_t n, koe_error *err);
 koe_status koe_pass_set_floats(koe_pass *p, koe_node *node, const char *name, const float *x, size_t n, koe_error *err);
+koe_status koe_pass_set_str(koe_pass *p, koe_node *node, const char *name, const char *x, koe_error *err);
 /* Adds FusedConv's attributes `activation` and `activation_params`. */
 koe_status koe_pass_set_activation(koe_pass *p, koe_node *node, const char *name, float alpha, koe_error *err);
 #endif

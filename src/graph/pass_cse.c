@@ -125,7 +125,7 @@ static koe_status walk(cse *c, koe_plan *plan, koe_error *err)
     int n = 0;
     for (int i = 0; i < plan->n_node; i++) {
         koe_node *node = plan->node[i];
-        int *in = koe_arena_array(&c->s->arena, (size_t)node->n_in, sizeof *in);
+        int *in = koe_graph_slots(c->s, (size_t)node->n_in);
         if (!in && node->n_in) return koe_fail(err, KOE_E_NOMEM, "passes");
         for (int k = 0; k < node->n_in; k++) in[k] = node->in[k] >= 0 ? c->same[node->in[k]] : -1;
         node->in = in;

@@ -14,7 +14,7 @@
 
 typedef struct walk {
     koe_session *s;
-    koe_shapes shapes;
+    koe_shapes *shapes;
     koe_fold fold;
     int *same; /* [n_slot]: the slot to read instead */
     bool *fixed; /* [n_slot]: its own node must compute it: a tap, or an output of a graph */
@@ -105,7 +105,7 @@ static int find_values(walk *w, int slot, const koe_values *v)
     int *first = &w->bucket[hash(v, plan)], looked = 0;
     for (int k = *first; k >= 0 && looked < CHAIN_MAX; k = w->next[k], looked++) {
         koe_values other;
-        if (w->s->slot[k].plan == plan && koe_values_of(&w->shapes, k, &other) && same_values(v, &other)) return k;
+        if (w->s->slot[k].plan == plan && koe_values_of(w->shapes, k, &other) && same_values(v, &other)) return k;
     }
     w->next[slot] = *first;
     *first = slot;
@@ -119,9 +119,9 @@ static koe_status fix_reshape(walk *w, koe_node *node, koe_error *err)
 {
     koe_values to;
     koe_shape x;
-    if (!is_op(node, "Reshape") || node->n_in != 2 || !koe_values_of(&w->shapes, node->in[1], &to)) return KOE_OK;
+    if (!is_op(node, "Reshape") || node->n_in != 2 || !koe_values_of(w->shapes, node->in[1], &to)) return KOE_OK;
     if (to.dtype != KOE_DTYPE_I64 || to.n_dim != 1 || w->s->slot[node->in[1]].constant.kind != KOE_VALUE_NONE) return KOE_OK;
-    const bool has_x = koe_shape_of(&w->shapes, node->in[0], &x), zero_copies = koe_node_int(node, "allowzero", 0) == 0;
+    const bool has_x = koe_shape_of(w->shapes, node->in[0], &x), zero_copies = koe_node_int(node, "allowzero", 0) == 0;
     bool inferred = false;
     for (int i = 0; i < to.n; i++) inferred |= koe_dim_is(to.v[i], -1);
     for (int i = 0; i < to.n; i++) {
@@ -132,7 +132,7 @@ static koe_status fix_reshape(walk *w, koe_node *node, koe_error *err)
         to.v[i] = koe_number(copied ? 0 : -1);
     }
     const int slot = koe_graph_add_slot(w->s, KOE_STR(""), 0);
-    int *in = koe_arena_array(&w->s->arena, 2, sizeof *in);
+    int *in = koe_graph_slots(w->s, 2);
     if (slot < 0 || !in) return koe_fail(err, KOE_E_NOMEM, "passes");
     memcpy(in, (int[]){ node->in[0], slot }, 2 * sizeof *in);
     node->in = in;
@@ -146,7 +146,7 @@ static bool changes_nothing(const walk *w, const koe_node *node)
     if (node->n_out != 1 || node->n_in < 1 || node->in[0] < 0 || node->out[0] < 0) return false;
     if (is_op(node, "Identity")) return true;
     if (!is_op(node, "Reshape") && !is_op(node, "Expand")) return false;
-    if (!koe_shape_of(&w->shapes, node->in[0], &x) || !koe_shape_of(&w->shapes, node->out[0], &y) || x.n_dim != y.n_dim) return false;
+    if (!koe_shape_of(w->shapes, node->in[0], &x) || !koe_shape_of(w->shapes, node->out[0], &y) || x.n_dim != y.n_dim) return false;
     for (int i = 0; i < x.n_dim; i++)
         if (!koe_dim_same(x.dim[i], y.dim[i])) return false;
     return true;
@@ -199,7 +199,7 @@ static koe_status walk_node(walk *w, koe_node *node, node_list *out, koe_error *
 {
     koe_error why;
     koe_values v;
-    int *in = koe_arena_array(&w->s->arena, (size_t)node->n_in, sizeof *in);
+    int *in = koe_graph_slots(w->s, (size_t)node->n_in);
     if (!in && node->n_in) return koe_fail(err, KOE_E_NOMEM, "passes");
     for (int i = 0; i < node->n_in; i++) in[i] = resolve(w, node->in[i]);
     node->in = in;
@@ -215,10 +215,10 @@ static koe_status walk_node(walk *w, koe_node *node, node_list *out, koe_error *
         w->n_done++;
         return KOE_OK; /* a node that fails may still never run: it is kept */
     }
+    koe_shapes_learn(w->shapes, node);
     koe_status st = fix_reshape(w, node, err);
-    koe_shapes_learn(&w->shapes, node);
     const int slot = node->n_out == 1 ? node->out[0] : -1;
-    if (st == KOE_OK && slot >= 0 && !tapped && !node->n_body && koe_values_of(&w->shapes, slot, &v)) {
+    if (st == KOE_OK && slot >= 0 && !tapped && !node->n_body && koe_values_of(w->shapes, slot, &v)) {
         if (all_numbers(&v)) {
             w->n_done++;
             return make_constant(w, slot, &v, err);
@@ -251,14 +251,13 @@ static void fix_outputs(walk *w, const koe_plan *plan)
 
 koe_status koe_pass_shape(koe_session *s, int *n_done, koe_error *err)
 {
-    walk w = { .s = s, .n_slot = s->n_slot };
+    walk w = { .s = s, .shapes = s->shapes, .n_slot = s->n_slot };
     const size_t n = (size_t)s->n_slot + 1;
     w.same = calloc(n, sizeof *w.same);
     w.fixed = calloc(n, sizeof *w.fixed);
     w.next = calloc(n, sizeof *w.next);
     w.bucket = calloc((size_t)1 << N_BITS, sizeof *w.bucket);
     koe_status st = w.same && w.fixed && w.next && w.bucket ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "passes");
-    if (st == KOE_OK) st = koe_shapes_init(&w.shapes, s, err);
     if (st == KOE_OK) st = koe_fold_init(&w.fold, s, err);
     if (st == KOE_OK) {
         for (int i = 0; i < s->n_slot; i++) {
@@ -269,9 +268,9 @@ koe_status koe_pass_shape(koe_session *s, int *n_done, koe_error *err)
         fix_outputs(&w, s->plan);
         st = walk_plan(&w, s->plan, err);
     }
+    s->shapes->learnt = true;
     *n_done += w.n_done;
     koe_fold_deinit(&w.fold);
-    koe_shapes_deinit(&w.shapes);
     free(w.same);
     free(w.fixed);
     free(w.next);

@@ -1,6 +1,7 @@
 /* passes.c - nodes -> fewer nodes, before anything runs: the list of passes, and what the patterns are matched and replaced with. */
 #include "graph/pass.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -35,6 +36,29 @@ const koe_tensor *koe_pass_constant(const koe_pass *p, int slot)
     return v && v->kind == KOE_VALUE_TENSOR ? &v->t : NULL;
 }
 
+bool koe_pass_scalar(const koe_pass *p, int slot, float *x)
+{
+    const koe_tensor *t = koe_pass_constant(p, slot);
+    if (!t || koe_tensor_count(t) != 1) return false;
+    if (t->dtype == KOE_DTYPE_F32) memcpy(x, t->data, sizeof *x);
+    else if (koe_dtype_is_half(t->dtype)) koe_widen(x, t);
+    else return false;
+    return true;
+}
+
+bool koe_pass_is_about(const koe_pass *p, int slot, double x)
+{
+    float v;
+    const koe_tensor *t = koe_pass_constant(p, slot);
+    return koe_pass_scalar(p, slot, &v) && fabs((double)v - x) <= (koe_dtype_is_half(t->dtype) ? 4e-3 : 1e-6) * fabs(x);
+}
+
+bool koe_pass_is_float(const koe_pass *p, int slot)
+{
+    const koe_dtype d = koe_dtype_of(p->shapes, slot);
+    return d == KOE_DTYPE_F32 || koe_dtype_is_half(d);
+}
+
 bool koe_pass_is_scalar(const koe_pass *p, int slot, float x)
 {
     const koe_tensor *t = koe_pass_constant(p, slot);
@@ -43,7 +67,7 @@ bool koe_pass_is_scalar(const koe_pass *p, int slot, float x)
 
 koe_status koe_pass_replace(koe_pass *p, koe_node *node, const char *op, const int *in, int n_in, koe_error *err)
 {
-    int *list = koe_arena_array(&p->s->arena, (size_t)n_in, sizeof *list);
+    int *list = koe_graph_slots(p->s, (size_t)n_in);
     if (!list) return koe_fail(err, KOE_E_NOMEM, "a fused node");
     memcpy(list, in, (size_t)n_in * sizeof *list);
     node->op_type = koe_str_of(op);
@@ -90,6 +114,9 @@ koe_status koe_pass_set_floats(koe_pass *p, koe_node *node, const char *name, co
     if (!list) return koe_fail(err, KOE_E_NOMEM, "a fused node");
     memcpy(list, x, n * sizeof *list);
     return add_attr(p, node, (koe_onnx_attr){ .name = koe_str_of(name), .type = KOE_ATTR_FLOATS, .floats = list, .n = n }, err);
+koe_status koe_pass_set_str(koe_pass *p, koe_node *node, const char *name, const char *x, koe_error *err)
+{
+    return add_attr(p, node, (koe_onnx_attr){ .name = koe_str_of(name), .type = KOE_ATTR_STRING, .s = koe_str_of(x) }, err);
 }
 
 koe_status koe_pass_set_activation(koe_pass *p, koe_node *node, const char *name, float alpha, koe_error *err)
@@ -108,7 +135,7 @@ static void count_read(void *arg, int slot) { ((int *)arg)[slot]++; }
 /* Runs one pass over a plan and the plans inside it. n_reads is [n_slot]: a pass that adds slots leaves it as it is. */
 static koe_status run_pass(koe_session *s, koe_plan *plan, koe_pass_fn *fn, const int *n_reads, int n_slot, int *n_done, koe_error *err)
 {
-    koe_pass p = { .s = s, .plan = plan, .n_slot = n_slot };
+    koe_pass p = { .s = s, .plan = plan, .n_slot = n_slot, .shapes = s->shapes };
     p.producer = calloc((size_t)n_slot + 1, sizeof *p.producer);
     p.n_reads = calloc((size_t)n_slot + 1, sizeof *p.n_reads);
     koe_status st = KOE_OK;
@@ -152,10 +179,14 @@ static const struct pass {
     { "cse", "nodes shared", koe_pass_cse, NULL },
     { "dead", "nodes dropped", koe_pass_dead, NULL },
     { "dynamic", "patterns replaced", NULL, koe_pass_dynamic },
+    { "norm", "patterns replaced", NULL, koe_pass_norm },
+    { "activation", "patterns replaced", NULL, koe_pass_activation },
     { "snake", "patterns replaced", NULL, koe_pass_snake },
     { "adain", "patterns replaced", NULL, koe_pass_adain },
+    { "pad", "patterns replaced", NULL, koe_pass_pad },
     { "conv", "patterns replaced", NULL, koe_pass_conv },
     { "chain", "patterns replaced", NULL, koe_pass_chain },
+    { "matmul", "patterns replaced", NULL, koe_pass_matmul },
 };
 
 static koe_status run_one(koe_session *s, const struct pass *pass, bool dead, int *n_done, koe_error *err)
@@ -174,12 +205,18 @@ koe_status koe_graph_passes(koe_session *s, const char *list, koe_error *err)
     s->no_toom = !wanted(list, "toom"); /* not a change of the graph, but one of how it is computed */
     s->report = koe_arena_array(&s->arena, n, sizeof *s->report);
     if (!s->report) return koe_fail(err, KOE_E_NOMEM, "passes");
+    koe_shapes shapes;
+    st = koe_shapes_init(&shapes, s, err);
+    s->shapes = &shapes;
     for (size_t i = 0; st == KOE_OK && i < n; i++) {
         int n_done = 0;
+        if (passes[i].pattern && !shapes.learnt) koe_shapes_learn_all(&shapes, s->plan);
         const bool on = wanted(list, passes[i].name);
         if (on) st = run_one(s, &passes[i], dead, &n_done, err);
         koe_log(KOE_LOG_DEBUG, "pass %s: %d", passes[i].name, n_done);
         s->report[s->n_report++] = (koe_pass_report){ passes[i].name, on ? n_done : -1, passes[i].unit };
     }
+    koe_shapes_deinit(&shapes);
+    s->shapes = NULL;
     return st;
 }

@@ -7,6 +7,7 @@
 typedef struct koe_known {
     koe_shape *shape; /* NULL: nothing */
     koe_values *values;
+    koe_dtype dtype; /* KOE_DTYPE_NONE: not known */
 } koe_known;
 
 /* One node, while its rule runs. */
@@ -22,6 +23,7 @@ koe_status koe_shapes_init(koe_shapes *k, koe_session *s, koe_error *err)
     if (!k->known) return koe_fail(err, KOE_E_NOMEM, "shapes");
     for (int i = 0; i < s->n_in; i++) {
         const koe_onnx_value *in = s->in[i];
+        if (!s->in_optional[i] && in->kind != KOE_ONNX_SEQUENCE) k->known[s->in_slot[i]].dtype = in->dtype;
         if (s->in_optional[i] || in->kind == KOE_ONNX_SEQUENCE || in->n_dim < 0 || in->n_dim > KOE_MAX_DIM) continue;
         koe_shape *shape = koe_arena_alloc(&k->arena, sizeof *shape);
         if (!shape) return koe_fail(err, KOE_E_NOMEM, "shapes");
@@ -86,6 +88,13 @@ bool koe_values_of(const koe_shapes *k, int slot, koe_values *out)
     return true;
 }
 
+koe_dtype koe_dtype_of(const koe_shapes *k, int slot)
+{
+    const koe_tensor *t = constant(k, slot);
+    if (t) return t->dtype;
+    return slot >= 0 && slot < k->cap_slot ? k->known[slot].dtype : KOE_DTYPE_NONE;
+}
+
 static int in_slot(const rule *r, int i) { return i < r->node->n_in ? r->node->in[i] : -1; }
 static bool shape_in(const rule *r, int i, koe_shape *out) { return koe_shape_of(r->k, in_slot(r, i), out); }
 static bool values_in(const rule *r, int i, koe_values *out) { return koe_values_of(r->k, in_slot(r, i), out); }
@@ -103,10 +112,7 @@ static void set_shape(const rule *r, int i, const koe_shape *shape)
     koe_known *out = known_out(r, i);
     if (!out || shape->n_dim < 0 || shape->n_dim > KOE_MAX_DIM) return;
     koe_shape *copy = koe_arena_alloc(&r->k->arena, sizeof *copy);
-    if (!copy) {
-        r->k->failed = true;
-        return;
-    }
+    if (!copy) return; /* out of memory: less is known than could be */
     *copy = *shape;
     out->shape = copy;
 }
@@ -120,10 +126,7 @@ static void set_values(const rule *r, const koe_values *values)
     set_shape(r, 0, &shape);
     if (r->k->s->slot[r->node->out[0]].tap >= 0) return;
     koe_values *copy = koe_arena_alloc(&r->k->arena, sizeof *copy);
-    if (!copy) {
-        r->k->failed = true;
-        return;
-    }
+    if (!copy) return; /* out of memory: less is known than could be */
     *copy = *values;
     out->values = copy;
 }
@@ -812,6 +815,33 @@ static const struct {
     { recurrent, { "LSTM", "GRU", "RNN" } },
 };
 
+static bool is_one_of(koe_str op, const char *const *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (koe_str_is(op, names[i])) return true;
+    return false;
+}
+#define IS_ONE_OF(op, names) is_one_of(op, names, sizeof(names) / sizeof *(names))
+
+/* The type of output i of a node that has a rule: that of the first input as a rule. */
+static koe_dtype type_out(const rule *r, int i)
+{
+    static const char *const whole[] = { "Shape", "Size", "ArgMax", "ArgMin", "NonZero" };
+    static const char *const truth[] = { "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor", "Not", "IsNaN" };
+    const koe_str op = r->node->op_type;
+    const koe_onnx_attr *value = koe_node_attr(r->node, "value");
+    const koe_dtype first = koe_dtype_of(r->k, in_slot(r, 0));
+    if (IS_ONE_OF(op, whole)) return KOE_DTYPE_I64;
+    if (IS_ONE_OF(op, truth)) return KOE_DTYPE_BOOL;
+    if (koe_str_is(op, "Cast")) return (koe_dtype)koe_node_int(r->node, "to", 0);
+    if (koe_str_is(op, "ConstantOfShape")) return value && value->t ? value->t->dtype : KOE_DTYPE_F32;
+    if (koe_str_is(op, "RandomNormalLike") || koe_str_is(op, "RandomUniformLike")) return (koe_dtype)koe_node_int(r->node, "dtype", first);
+    if (koe_str_is(op, "MatMulInteger") || koe_str_is(op, "ConvInteger")) return KOE_DTYPE_I32;
+    if (koe_str_is(op, "QuantizeLinear")) return in_slot(r, 2) >= 0 ? koe_dtype_of(r->k, in_slot(r, 2)) : KOE_DTYPE_NONE;
+    if (koe_str_is(op, "DequantizeLinear") || koe_str_is(op, "Where")) return koe_dtype_of(r->k, in_slot(r, 1));
+    return i == 0 || koe_str_is(op, "Split") || r->node->n_out == 3 ? first : KOE_DTYPE_NONE; /* 3: LSTM and its kind */
+}
+
 void koe_shapes_learn(koe_shapes *k, const koe_node *node)
 {
     const rule r = { k, node };
@@ -820,6 +850,17 @@ void koe_shapes_learn(koe_shapes *k, const koe_node *node)
         for (size_t n = 0; n < sizeof rules->ops / sizeof *rules->ops && rules[i].ops[n]; n++)
             if (koe_str_is(node->op_type, rules[i].ops[n])) {
                 rules[i].rule(&r);
+                for (int o = 0; o < node->n_out; o++)
+                    if (known_out(&r, o)) known_out(&r, o)->dtype = type_out(&r, o);
                 return;
             }
+}
+
+void koe_shapes_learn_all(koe_shapes *k, const koe_plan *plan)
+{
+    for (int i = 0; i < plan->n_node; i++) {
+        for (int b = 0; b < plan->node[i]->n_body; b++) koe_shapes_learn_all(k, plan->node[i]->body[b]);
+        koe_shapes_learn(k, plan->node[i]);
+    }
+    k->learnt = true;
 }

@@ -33,13 +33,17 @@ typedef struct koe_shapes {
     int cap_slot;
     int n_symbol;
     koe_arena arena;
-    bool failed; /* out of memory: less is known than could be */
+    bool learnt; /* all nodes */
 } koe_shapes;
 
 koe_status koe_shapes_init(koe_shapes *k, koe_session *s, koe_error *err);
 void koe_shapes_deinit(koe_shapes *k);
 /* Learns the outputs of a node whose inputs have been learnt. */
 void koe_shapes_learn(koe_shapes *k, const koe_node *node);
+/* All nodes of a plan and of the plans inside, in their order. */
+void koe_shapes_learn_all(koe_shapes *k, const koe_plan *plan);
+/* KOE_DTYPE_NONE when it is not known. */
+koe_dtype koe_dtype_of(const koe_shapes *k, int slot);
 /* False when nothing is known. */
 bool koe_shape_of(const koe_shapes *k, int slot, koe_shape *out);
 bool koe_values_of(const koe_shapes *k, int slot, koe_values *out);

@@ -18,3 +18,15 @@ MAP(sin)
 MAP(cos)
 MAP(erf)
 MAP(log)
+MAP(gelu)
+MAP(gelu_tanh)
+MAP(silu)
+MAP(mish)
+
+void VARIANT(koe_f32_gate)(float *y, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i += VF_N) {
+        const size_t m = n - i < VF_N ? n - i : VF_N;
+        vf_store_n(y + i, vf_mul(v_tanh(vf_load_n(a + i, m)), v_sigmoid(vf_load_n(b + i, m))), m);
+    }
+}

@@ -149,6 +149,27 @@ VF_INLINE vf v_erf(vf x)
     return vf_select(vf_lt(vf_set(0.93f), a), vf_xor(far, vf_sign(x)), vf_fma(x, p, x));
 }
 
+VF_INLINE vf v_gelu(vf x)
+{
+    return vf_mul(vf_mul(vf_set(0.5f), x), vf_add(v_erf(vf_mul(x, vf_set(0.70710678f))), vf_set(1)));
+}
+
+/* x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) */
+VF_INLINE vf v_gelu_tanh(vf x)
+{
+    const vf cube = vf_mul(vf_mul(x, x), x), u = vf_mul(vf_set(0.79788456f), vf_fma(vf_set(0.044715f), cube, x));
+    return vf_mul(vf_mul(vf_set(0.5f), x), vf_add(v_tanh(u), vf_set(1)));
+}
+
+VF_INLINE vf v_silu(vf x) { return vf_mul(x, v_sigmoid(x)); }
+
+/* x * tanh(log(1 + e^x)) = x * n / (n + 2), n = e^x * (e^x + 2); from 20 on that is x. */
+VF_INLINE vf v_mish(vf x)
+{
+    const vf e = v_exp(vf_min(vf_set(20), x)), n = vf_mul(e, vf_add(e, vf_set(2)));
+    return vf_mul(x, vf_div(n, vf_add(n, vf_set(2))));
+}
+
 /* x = 2^e * m, sqrt(1/2) <= m < sqrt(2). */
 VF_INLINE vf v_log(vf x)
 {

@@ -39,6 +39,9 @@ static float activate(float x, koe_act act, float alpha)
     case KOE_ACT_LEAKY: return x < 0 ? alpha * x : x;
     case KOE_ACT_TANH: return tanhf(x);
     case KOE_ACT_SIGMOID: koe_f32_sigmoid_ref(&x, &x, 1); return x;
+    case KOE_ACT_GELU: koe_f32_gelu_ref(&x, &x, 1); return x;
+    case KOE_ACT_GELU_TANH: koe_f32_gelu_tanh_ref(&x, &x, 1); return x;
+    case KOE_ACT_SILU: koe_f32_silu_ref(&x, &x, 1); return x;
     case KOE_ACT_NONE: break;
     }
     return x;

@@ -80,6 +80,9 @@ VF_INLINE vf activate(vf v, koe_act act, vf alpha)
     case KOE_ACT_LEAKY: return vf_select(vf_lt(v, vf_zero()), vf_mul(v, alpha), v);
     case KOE_ACT_TANH: return v_tanh(v);
     case KOE_ACT_SIGMOID: return v_sigmoid(v);
+    case KOE_ACT_GELU: return v_gelu(v);
+    case KOE_ACT_GELU_TANH: return v_gelu_tanh(v);
+    case KOE_ACT_SILU: return v_silu(v);
     case KOE_ACT_NONE: break;
     }
     return v;

@@ -20,10 +20,18 @@
  *     exp 2   tanh 3   sigmoid 3   sin, cos 2 (sin and cos beyond 4e5 in magnitude are the C library's)   erf 2   log 2 */
 typedef void koe_f32_map_fn(float *y, const float *x, size_t n);
 koe_f32_map_fn koe_f32_exp, koe_f32_tanh, koe_f32_sigmoid, koe_f32_sin, koe_f32_cos, koe_f32_erf, koe_f32_log;
+/* Activations made of these: x / 2 * (1 + erf(x / sqrt(2))), its form with tanh, x * sigmoid(x), x * tanh(log(1 + e^x)). Their error is that of
+ * the function inside, a few units of the last place of x. */
+koe_f32_map_fn koe_f32_gelu, koe_f32_gelu_tanh, koe_f32_silu, koe_f32_mish;
+/* y = tanh(a) * sigmoid(b); y may be a or b. */
+typedef void koe_f32_gate_fn(float *y, const float *a, const float *b, size_t n);
+koe_f32_gate_fn koe_f32_gate;
 
 /* ---- matrix products --------------------------------------------------------------------------------------------------- */
 
-typedef enum koe_act { KOE_ACT_NONE, KOE_ACT_RELU, KOE_ACT_LEAKY, KOE_ACT_TANH, KOE_ACT_SIGMOID } koe_act;
+typedef enum koe_act {
+    KOE_ACT_NONE, KOE_ACT_RELU, KOE_ACT_LEAKY, KOE_ACT_TANH, KOE_ACT_SIGMOID, KOE_ACT_GELU, KOE_ACT_GELU_TANH, KOE_ACT_SILU
+} koe_act;
 
 /* What is done to a finished block of c while it is in cache: c = act(c + bias + residual + addend) * scale. Zero-initialise and set
  * scale = 1. Row i and column j are those of the call's c. */
@@ -127,7 +135,8 @@ typedef void koe_f32_finish_fn(float *c, size_t ldc, const float *from, size_t l
 typedef struct koe_kernel_set {
     const char *name;
     unsigned needs; /* KOE_CPU_* */
-    koe_f32_map_fn *exp, *tanh, *sigmoid, *sin, *cos, *erf, *log;
+    koe_f32_map_fn *exp, *tanh, *sigmoid, *sin, *cos, *erf, *log, *gelu, *gelu_tanh, *silu, *mish;
+    koe_f32_gate_fn *gate;
     size_t width; /* floats of a vector */
     size_t mr, nr; /* largest tile; nr is a multiple of width */
     koe_f32_tile_fn *tile;

@@ -66,8 +66,16 @@ PARAMETRIC(gelu_tanh_f64, double, 0.5 * a * (1 + tanh(0.79788456080286535588 * (
         }                                                                                                                        \
     }
 BLOCKWISE(swish_f32, koe_f32_sigmoid, alpha *a, a *b)
-BLOCKWISE(gelu_f32, koe_f32_erf, a * 0.70710678f, 0.5f * a * (1 + b))
-BLOCKWISE(gelu_tanh_f32, koe_f32_tanh, 0.79788456f * (a + 0.044715f * a * a * a), 0.5f * a * (1 + b))
+
+#define KERNEL(name)                                                                                                             \
+    static void name##_f32(void *y, const void *const *x, const int *step, size_t n, const void *arg)                            \
+    {                                                                                                                            \
+        (void)step, (void)arg;                                                                                                   \
+        koe_f32_##name(y, x[0], n);                                                                                              \
+    }
+KERNEL(gelu)
+KERNEL(gelu_tanh)
+KERNEL(silu)
 
 static koe_status parametric(koe_op_ctx *c, koe_loop_fn *const *table, params p, koe_error *err)
 {
@@ -100,6 +108,13 @@ static koe_status parametric(koe_op_ctx *c, koe_loop_fn *const *table, params p,
         return parametric(c, op##_table, p, err);                                                                                \
     }
 PARAMETRIC_OPS(DEFINE_RUN)
+
+/* The commonest alpha has a kernel of its own. */
+static koe_status run_silu(koe_op_ctx *c, koe_error *err)
+{
+    static koe_loop_fn *const table[KOE_DTYPES] = { [KOE_DTYPE_F32] = silu_f32, [KOE_DTYPE_F64] = swish_f64 };
+    return parametric(c, table, (params){ 1, 0 }, err);
+}
 
 static koe_status run_quick_gelu(koe_op_ctx *c, koe_error *err)
 {
@@ -305,6 +320,9 @@ static koe_status run_dropout(koe_op_ctx *c, koe_error *err)
 static const koe_op ops[] = {
     { .name = "Gelu", .since = 20, .flags = KOE_OP_WIDEN_HALF, .run = run_gelu },
     { .name = "Gelu", .since = 1, .flags = KOE_OP_WIDEN_HALF, .run = run_gelu, .domain = "com.microsoft" },
+    { .name = "Gelu", .since = 1, .flags = KOE_OP_WIDEN_HALF, .run = run_gelu, .domain = "koe" },
+    { .name = "Silu", .since = 1, .flags = KOE_OP_WIDEN_HALF, .run = run_silu, .domain = "koe" },
+    { .name = "QuickGelu", .since = 1, .flags = KOE_OP_WIDEN_HALF, .run = run_quick_gelu, .domain = "koe" },
     { .name = "BiasGelu", .since = 1, .flags = KOE_OP_WIDEN_HALF, .run = run_bias_gelu, .domain = "com.microsoft" },
     { .name = "FastGelu", .since = 1, .flags = KOE_OP_WIDEN_HALF, .run = run_fast_gelu, .domain = "com.microsoft" },
     { .name = "QuickGelu", .since = 1, .flags = KOE_OP_WIDEN_HALF, .run = run_quick_gelu, .domain = "com.microsoft" },

@@ -1,4 +1,6 @@
 /* fused.c - the operators of koe's own domain, which the passes of the graph room put in place of several of ONNX's.
+ *     ChannelNorm(x, g, b)               layer norm of x [N,C,T] over C; g, b [C]
+ *     Gate(a, b)                         tanh(a) * sigmoid(b); with one input [N,2C,T] its halves are a and b
  *     Snake(x, a, r)                     x + r * sin(a x)^2;                      a, r [1,C,1]
  *     AdaIN(x, w, b, g, h [, a, r])      act(g * InstanceNorm(x; w, b) + h);      w, b [C]; g, h broadcast to x, e.g. [1,C,1];
  *                                        act: Snake with a, r, LeakyRelu with attribute `leaky`, else none
@@ -168,7 +170,94 @@ static koe_status style_run(koe_op_ctx *c, koe_error *err)
     return KOE_OK;
 }
 
+typedef struct channel_job {
+    float *y;
+    const float *x, *g, *b;
+    size_t n_channels, n_inner, n_blocks;
+    float epsilon;
+} channel_job;
+
+enum { CHANNEL_BLOCK = 64 }; /* columns that a task walks down together */
+
+static void channel_block(void *arg, size_t task)
+{
+    const channel_job *j = arg;
+    const size_t from = task % j->n_blocks * CHANNEL_BLOCK, n = j->n_inner - from < CHANNEL_BLOCK ? j->n_inner - from : CHANNEL_BLOCK;
+    const size_t at = task / j->n_blocks * j->n_channels * j->n_inner + from;
+    const float *x = j->x + at, over = 1 / (float)j->n_channels;
+    float *y = j->y + at, mean[CHANNEL_BLOCK] = { 0 }, unit[CHANNEL_BLOCK] = { 0 };
+    for (size_t ch = 0; ch < j->n_channels; ch++)
+        for (size_t i = 0; i < n; i++) mean[i] += x[ch * j->n_inner + i];
+    for (size_t i = 0; i < n; i++) mean[i] *= over;
+    for (size_t ch = 0; ch < j->n_channels; ch++)
+        for (size_t i = 0; i < n; i++) {
+            const float d = x[ch * j->n_inner + i] - mean[i];
+            unit[i] += d * d;
+        }
+    for (size_t i = 0; i < n; i++) unit[i] = 1 / sqrtf(unit[i] * over + j->epsilon);
+    for (size_t ch = 0; ch < j->n_channels; ch++)
+        for (size_t i = 0; i < n; i++) y[ch * j->n_inner + i] = (x[ch * j->n_inner + i] - mean[i]) * unit[i] * j->g[ch] + j->b[ch];
+}
+
+static koe_status channel_norm_run(koe_op_ctx *c, koe_error *err)
+{
+    const koe_tensor *x;
+    koe_tensor *y;
+    rows r = { 0 };
+    koe_status st = koe_need(c, 0, &x, err);
+    if (st == KOE_OK) st = read_rows(x, &r, err);
+    if (st != KOE_OK) return st;
+    channel_job j = { .x = x->data, .n_channels = r.n_channels, .n_inner = r.n_inner, .epsilon = koe_node_float(c->node, "epsilon", 1e-5f) };
+    st = per_channel(c, 1, r.n_channels, &j.g, err);
+    if (st == KOE_OK) st = per_channel(c, 2, r.n_channels, &j.b, err);
+    if (st == KOE_OK && (!j.g || !j.b)) st = koe_fail(err, KOE_E_FORMAT, "ChannelNorm needs g and b");
+    if (st == KOE_OK) st = koe_out_inplace(c, 0, 0, KOE_DTYPE_F32, x->n_dim, x->dim, &y, err);
+    if (st != KOE_OK || koe_tensor_count(x) == 0) return st;
+    j.y = y->data;
+    j.n_blocks = (j.n_inner + CHANNEL_BLOCK - 1) / CHANNEL_BLOCK;
+    koe_pool_for(c->pool, (size_t)x->dim[0] * j.n_blocks, channel_block, &j);
+    return KOE_OK;
+}
+
+typedef struct gate_job {
+    float *y;
+    const float *a, *b;
+    size_t n, pitch, chunk, n_chunks; /* n elements of y in a row of `pitch` of a and of b */
+} gate_job;
+
+static void gate_task(void *arg, size_t task)
+{
+    const gate_job *j = arg;
+    const size_t row = task / j->n_chunks, from = task % j->n_chunks * j->chunk, n = j->n - from < j->chunk ? j->n - from : j->chunk;
+    koe_f32_gate(j->y + row * j->n + from, j->a + row * j->pitch + from, j->b + row * j->pitch + from, n);
+}
+
+static koe_status gate_run(koe_op_ctx *c, koe_error *err)
+{
+    const koe_tensor *a, *b = koe_in(c, 1);
+    koe_tensor *y;
+    koe_status st = koe_need(c, 0, &a, err);
+    if (st != KOE_OK) return st;
+    if (a->dtype != KOE_DTYPE_F32 || (b && b->dtype != KOE_DTYPE_F32)) return koe_type_error(c, a->dtype, err);
+    if (b ? koe_tensor_count(a) != koe_tensor_count(b) : a->n_dim < 2 || a->dim[1] % 2)
+        return koe_fail(err, KOE_E_FORMAT, "the gate does not fit");
+    int64_t dim[KOE_MAX_DIM];
+    memcpy(dim, a->dim, sizeof dim);
+    if (!b) dim[1] /= 2;
+    if (b) st = koe_out_inplace(c, 0, 0, KOE_DTYPE_F32, a->n_dim, dim, &y, err);
+    else st = koe_out(c, 0, KOE_DTYPE_F32, a->n_dim, dim, &y, err);
+    if (st != KOE_OK || koe_tensor_count(y) == 0) return st;
+    const size_t n_rows = b ? 1 : (size_t)a->dim[0];
+    gate_job j = { .y = y->data, .a = a->data, .n = koe_tensor_count(y) / n_rows, .pitch = koe_tensor_count(a) / n_rows, .chunk = 4096 };
+    j.b = b ? b->data : j.a + j.n;
+    j.n_chunks = (j.n + j.chunk - 1) / j.chunk;
+    koe_pool_for(c->pool, n_rows * j.n_chunks, gate_task, &j);
+    return KOE_OK;
+}
+
 static const koe_op table[] = {
+    { "ChannelNorm", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, channel_norm_run, "koe" },
+    { "Gate", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, gate_run, "koe" },
     { "Snake", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, snake_run, "koe" },
     { "AdaIN", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, adain_run, "koe" },
     { "AdaINStyle", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, style_run, "koe" },

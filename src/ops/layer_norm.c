@@ -194,6 +194,7 @@ static koe_status run_skip_simplified(koe_op_ctx *c, koe_error *err) { return sk
 #define MS "com.microsoft"
 static const koe_op ops[] = {
     { .name = "LayerNormalization", .since = 1, .run = run_layer },
+    { .name = "LayerNormalization", .since = 1, .run = run_layer, .domain = "koe" },
     { .name = "RMSNormalization", .since = 23, .run = run_rms },
     { .name = "SimplifiedLayerNormalization", .since = 1, .run = run_simplified },
     { .name = "SimplifiedLayerNormalization", .since = 1, .run = run_simplified, .domain = MS },

@@ -368,10 +368,41 @@ static koe_status run_gemm(koe_op_ctx *c, koe_error *err)
     return st;
 }
 
+/* ---- koe's MatMul: a, b [k,n] constant, bias [n], residual of the result's shape; activation(a b + bias + residual) * scale ------- */
+
+static koe_status run_fused(koe_op_ctx *c, koe_error *err)
+{
+    const koe_tensor *a, *b, *bias = koe_in(c, 2), *residual = koe_in(c, 3);
+    koe_tensor *y;
+    product p = { 0 };
+    koe_f32_epilogue ep = { .scale = koe_node_float(c->node, "scale", 1) };
+    int n_dim;
+    int64_t dim[KOE_MAX_DIM + 2];
+    koe_status st = koe_need(c, 0, &a, err);
+    if (st == KOE_OK) st = koe_need(c, 1, &b, err);
+    if (st == KOE_OK) st = read_activation(&ep, c->node, err);
+    if (st != KOE_OK) return st;
+    if (a->dtype != KOE_DTYPE_F32 || b->dtype != KOE_DTYPE_F32) return koe_type_error(c, a->dtype, err);
+    st = match(&p, view_operand(a, false, false), view_operand(b, false, false), &n_dim, dim, c->node, err);
+    if (st == KOE_OK) st = koe_out(c, 0, KOE_DTYPE_F32, n_dim, dim, &y, err);
+    if (st != KOE_OK || koe_tensor_count(y) == 0) return st;
+    if (bias && (bias->dtype != KOE_DTYPE_F32 || koe_tensor_count(bias) != p.n)) return bad(c->node, err, "the bias does not fit");
+    if (residual && (residual->dtype != KOE_DTYPE_F32 || koe_tensor_count(residual) != koe_tensor_count(y)))
+        return bad(c->node, err, "the residual does not fit");
+    fold_batch(&p);
+    p.n_product = koe_dim_product(p.batch, 0, p.n_batch);
+    if (p.n_product != 1) return bad(c->node, err, "the weights must have two dimensions");
+    if (bias) ep.bias_col = bias->data;
+    if (residual) ep.residual = residual->data, ep.ld_residual = p.n;
+    run_f32(c, &p, a->data, b->data, y->data, &ep);
+    return KOE_OK;
+}
+
 static const koe_op ops[] = {
     { "MatMul", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_matmul, free, run_matmul, NULL },
     { "Gemm", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_gemm, free, run_gemm, NULL },
     { "FusedMatMul", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_matmul, free, run_matmul, "com.microsoft" },
+    { "MatMul", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_matmul, free, run_fused, "koe" },
     { "FusedGemm", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_gemm, free, run_gemm, "com.microsoft" },
 };
 

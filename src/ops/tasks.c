@@ -65,7 +65,7 @@ koe_status koe_read_activation(koe_act *out, const koe_node *node, koe_error *er
         const char *name;
         koe_act act;
     } known[] = { { "", KOE_ACT_NONE }, { "Relu", KOE_ACT_RELU }, { "LeakyRelu", KOE_ACT_LEAKY }, { "Tanh", KOE_ACT_TANH },
-                  { "Sigmoid", KOE_ACT_SIGMOID } };
+                  { "Sigmoid", KOE_ACT_SIGMOID }, { "Gelu", KOE_ACT_GELU }, { "GeluTanh", KOE_ACT_GELU_TANH }, { "Silu", KOE_ACT_SILU } };
     const koe_str s = koe_node_str(node, "activation", "");
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (koe_str_is(s, known[i].name)) return *out = known[i].act, KOE_OK;

@@ -34,6 +34,8 @@ static koe_status unary(koe_op_ctx *c, koe_loop_fn *const *table, koe_error *err
 
 static double sigmoid_of(double a) { return a >= 0 ? 1 / (1 + exp(-a)) : exp(a) / (1 + exp(a)); }
 
+static double mish_of(double a) { return a * tanh((a > 0 ? a : 0) + log1p(exp(-fabs(a)))); }
+
 KERNEL(exp, exp)
 KERNEL(tanh, tanh)
 KERNEL(sigmoid, sigmoid_of)
@@ -66,8 +68,7 @@ KOE_FLOATS(FLOAT_OPS, )
 
 KOE_UNARY(softplus_f32, float, float, (a > 0 ? a : 0) + log1pf(expf(-fabsf(a))))
 KOE_UNARY(softplus_f64, double, double, (a > 0 ? a : 0) + log1p(exp(-fabs(a))))
-KOE_UNARY(mish_f32, float, float, a *tanhf((a > 0 ? a : 0) + log1pf(expf(-fabsf(a)))))
-KOE_UNARY(mish_f64, double, double, a *tanh((a > 0 ? a : 0) + log1p(exp(-fabs(a)))))
+KERNEL(mish, mish_of)
 KOE_UNARY(hardswish_f32, float, float, a *fminf(fmaxf(a / 6 + 0.5f, 0), 1))
 KOE_UNARY(hardswish_f64, double, double, a *fmin(fmax(a / 6 + 0.5, 0), 1))
 
@@ -129,6 +130,6 @@ KOE_UNARY(not_boolean, uint8_t, uint8_t, !a)
 UNARY_OPS(DEFINE_RUN)
 
 #define OP_ROW(name_, op_, since_, types) { .name = name_, .since = since_, .flags = KOE_OP_WIDEN_HALF, .run = run_##op_ },
-static const koe_op ops[] = { UNARY_OPS(OP_ROW) };
+static const koe_op ops[] = { UNARY_OPS(OP_ROW){ .name = "Mish", .since = 1, .flags = KOE_OP_WIDEN_HALF, .run = run_mish, .domain = "koe" } };
 
 koe_op_table koe_ops_unary(void) { return KOE_OP_TABLE(ops); }

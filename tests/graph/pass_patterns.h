@@ -31,3 +31,42 @@
 { "chain", 0, "an inner value that others read, a stride, and channels that change",
   "in x 1 16 300\nout y\nout z\nrandom a 16 16 3\nrandom b 16 16 4\nrandom c 8 16 3\nConv x a -> p pads=1,1\nRelu p -> z\n"
   "Conv p b -> q pads=1,1 strides=[2]\nConv q c -> y pads=1,1\n" },
+{ "norm", 1, "layer norm written out",
+  "in x 2 ? 8\nout y\nscalar two 2\nscalar eps 0.00001\nrandom g 8\nrandom b 8\nReduceMean x -> m axes=[-1]\nSub x m -> d\nPow d two -> q\n"
+  "ReduceMean q -> v axes=[-1]\nAdd v eps -> ve\nSqrt ve -> s\nDiv d s -> n\nMul n g -> ng\nAdd ng b -> y\n" },
+{ "norm", 2, "layer norm over channels",
+  "in x 2 70 ?\nout y\nscalar two 2\nscalar eps 0.001\nrandom g 70\nrandom b 70\nTranspose x -> t perm=0,2,1\nReduceMean t -> m axes=[-1]\nSub t m -> d\n"
+  "Mul d d -> q\nReduceMean q -> v axes=[-1]\nAdd eps v -> ve\nSqrt ve -> s\nDiv d s -> n\nMul g n -> ng\nAdd b ng -> l\nTranspose l -> y perm=0,2,1\n" },
+{ "norm", 0, "no layer norm: the mean is of something else",
+  "in x 2 ? 8\nin z 2 ? 8\nout y\nscalar two 2\nscalar eps 0.00001\nrandom g 8\nrandom b 8\nReduceMean z -> m axes=[-1]\nSub x m -> d\nPow d two -> q\n"
+  "ReduceMean q -> v axes=[-1]\nAdd v eps -> ve\nSqrt ve -> s\nDiv d s -> n\nMul n g -> ng\nAdd ng b -> y\n" },
+{ "norm", 1, "instance norm in reshapes",
+  "in x 1 6 4 ?\nout y\nints rows 0 6 -1\nrandom w 6\nrandom b 6\nShape x -> s\nReshape x rows -> r\nInstanceNormalization r w b -> n epsilon=0.001\n"
+  "Reshape n s -> y\n" },
+{ "activation", 1, "gelu by erf",
+  "in x 3 7\nout y\nscalar root 1.41421356\nscalar one 1\nscalar half 0.5\nDiv x root -> u\nErf u -> e\nAdd e one -> p\nMul x p -> q\nMul q half -> y\n" },
+{ "activation", 1, "gelu by tanh",
+  "in x 300 70\nout y\nscalar c 0.7978845608\nscalar k 0.044715\nscalar three 3\nscalar one 1\nscalar half 0.5\nMul x half -> h\nPow x three -> x3\n"
+  "Mul x3 k -> kx\nAdd x kx -> a\nMul a c -> u\nTanh u -> t\nAdd t one -> p\nMul h p -> y\n" },
+{ "activation", 1, "gelu by tanh, the other way",
+  "in x 30 7\nout y\nscalar c 0.7978845608\nscalar k 0.044715\nscalar one 1\nscalar half 0.5\nMul x half -> h\nMul x c -> cx\nMul k x -> kx\nMul kx x -> kxx\n"
+  "Add one kxx -> a\nMul cx a -> u\nTanh u -> t\nAdd t one -> p\nMul h p -> y\n" },
+{ "activation", 3, "silu, quick gelu, mish",
+  "in x 30 7\nout y\nout z\nout w\nscalar k 1.702\nSigmoid x -> s\nMul x s -> y\nMul x k -> kx\nSigmoid kx -> t\nMul t x -> z\nSoftplus x -> p\n"
+  "Tanh p -> q\nMul x q -> w\n" },
+{ "activation", 2, "gates",
+  "in x 2 6 ?\nout y\nout z\nints at 1\nints zero 0\nints half 3\nints all 6\nSlice x zero half at -> a\nSlice x half all at -> b\nTanh a -> ta\n"
+  "Sigmoid b -> sb\nMul ta sb -> y\nTanh x -> tx\nSin x -> sx\nSigmoid sx -> ss\nMul ss tx -> z\n" },
+{ "activation", 0, "an inner value that is read elsewhere",
+  "in x 3 7\nout y\nout s\nSigmoid x -> s\nMul x s -> y\n" },
+{ "pad", 1, "zeros around a convolution",
+  "in x 1 4 ?\nout y\nints pads 0 0 2 0 0 1\nrandom w 5 4 3\nrandom b 5\nPad x pads - -> p mode=constant\nConv p w b -> y pads=1,1 strides=[2] kernel_shape=[3]\n" },
+{ "pad", 0, "edges are no zeros",
+  "in x 1 4 ?\nout y\nints pads 0 0 2 0 0 1\nrandom w 5 4 3\nPad x pads - -> p mode=edge\nConv p w -> y kernel_shape=[3]\n" },
+{ "matmul", 3, "product, bias, residual, activation",
+  "in x 2 ? 70\nout y\nrandom w 70 100\nrandom v 70 100\nrandom b 100\nMatMul x v -> z\nMatMul x w -> p\nAdd b p -> q\nAdd z q -> r\nRelu r -> y\n" },
+{ "matmul", 3, "product, bias, gelu, scale",
+  "in x 2 ? 70\nout y\nrandom w 70 100\nrandom b 100\nscalar root 1.41421356\nscalar one 1\nscalar half 0.5\nscalar k 3\nMatMul x w -> p\nAdd p b -> v\nDiv v root -> u\n"
+  "Erf u -> e\nAdd e one -> f\nMul v f -> g\nMul g half -> a\nDiv a k -> y\n" },
+{ "matmul", 1, "a sum that broadcasts is no residual",
+  "in x 2 ? 70\nin z 1 1 100\nout y\nrandom w 70 100\nrandom b 100\nMatMul x w -> p\nAdd b p -> q\nAdd z q -> y\n" },

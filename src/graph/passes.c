@@ -114,6 +114,8 @@ koe_status koe_pass_set_floats(koe_pass *p, koe_node *node, const char *name, co
     if (!list) return koe_fail(err, KOE_E_NOMEM, "a fused node");
     memcpy(list, x, n * sizeof *list);
     return add_attr(p, node, (koe_onnx_attr){ .name = koe_str_of(name), .type = KOE_ATTR_FLOATS, .floats = list, .n = n }, err);
+}
+
 koe_status koe_pass_set_str(koe_pass *p, koe_node *node, const char *name, const char *x, koe_error *err)
 {
     return add_attr(p, node, (koe_onnx_attr){ .name = koe_str_of(name), .type = KOE_ATTR_STRING, .s = koe_str_of(x) }, err);

@@ -28,6 +28,8 @@ typedef struct koe_engine_options {
                             * could hear (docs/speed.md) */
     size_t memory_limit_mb; /* what the process should stay under: segments become shorter, fewer are made at a time, and what does not fit is
                              * KOE_E_LIMIT; 0: $KOE_MEMORY_LIMIT, else nine tenths of the cgroup's memory.max, if it has one */
+    const char *lexicon; /* the writer's own words for all requests: files and folders of JSON or PLS, ':' between; NULL: only those of home
+                          * (docs/text.md) */
     const char *helper; /* path of the koe binary, for the espeak-ng helper process; NULL: $KOE_BIN, else this executable */
 } koe_engine_options;
 
@@ -36,6 +38,18 @@ typedef struct koe_engine_options {
 koe_status koe_engine_open(koe_engine **out, const koe_engine_options *opt, koe_error *err);
 /* No call may be running. NULL is fine. */
 void koe_engine_close(koe_engine *e);
+
+/* Groups of normalisation rules that a request may switch off. */
+enum {
+    KOE_RULES_MARKUP = 1 << 0, /* HTML and Markdown remains */
+    KOE_RULES_URL = 1 << 1, /* addresses and file names */
+    KOE_RULES_EMAIL = 1 << 2,
+    KOE_RULES_PHONE = 1 << 3,
+    KOE_RULES_UNIT = 1 << 4,
+    KOE_RULES_PLURAL = 1 << 5, /* "file(s)" */
+    KOE_RULES_SYMBOL = 1 << 6, /* remaining symbols by name */
+    KOE_RULES_EMOJI = 1 << 7, /* off: emoji are silent */
+};
 
 typedef struct koe_request {
     const char *text; /* UTF-8 */
@@ -47,8 +61,13 @@ typedef struct koe_request {
     bool zero_noise; /* no randomness at all, for comparisons */
     bool ssml; /* text is an SSML 1.1 document */
     bool no_tags; /* brackets are text; else [pause:1.5s], [word](/phonemes/), [voice:NAME], [rate:1.2] ... direct the speaker */
+    bool no_voice_tags; /* the text must not choose who speaks: [voice:NAME] and <voice name> are passed over */
     bool phonemes; /* text is phonemes */
     bool no_normalize;
+    unsigned rules_off; /* set of KOE_RULES_*: what is not rewritten before it is read */
+    const char *lexicon; /* the request's own words: JSON, or PLS, or the name of an installed one; NULL: none */
+    size_t lexicon_n; /* bytes; 0: NUL-terminated */
+    double pitch_st; /* semitones by which all is higher; 0: as the voice is */
     double pause_scale; /* of the pauses between sentences and clauses, up to 10; 0: 1.0 */
     size_t first_segment_phonemes; /* shorter first segment for streaming; 0: off */
     double first_piece_s; /* for streaming: of the first segment about so many seconds are made first, to the end of a word, and the rest
@@ -61,6 +80,13 @@ typedef struct koe_timed_word {
     double start_s, end_s; /* from the start of the whole audio */
 } koe_timed_word;
 
+/* A place with a name: <mark name="..."/>, [mark:...]. */
+typedef struct koe_timed_mark {
+    const char *name;
+    size_t text_at; /* byte of the request's text */
+    double time_s; /* from the start of the whole audio */
+} koe_timed_mark;
+
 /* One segment's audio, the pause after it included. Valid during the callback. */
 typedef struct koe_audio {
     const float *samples; /* mono, |x| < 1 */
@@ -68,7 +94,10 @@ typedef struct koe_audio {
     int rate_hz; /* the same for the whole request */
     const koe_timed_word *words;
     size_t n_words;
-    size_t segment, n_segments; /* this one, counted from 0, and how many there are */
+    const koe_timed_mark *marks;
+    size_t n_marks;
+    size_t segment, n_segments; /* this one, counted from 0, and how many there are; of a long text, which is read part by part, at least
+                                 * segment + 2 until the last one is reached */
     size_t text_at, text_n; /* bytes of the text it covers */
     const char *engine; /* "kokoro", "piper" or "builtin": who spoke */
     const char *voice; /* the voice as resolved */
@@ -88,7 +117,7 @@ koe_status koe_speak(koe_engine *e, const koe_request *q, koe_audio_fn *on_audio
 typedef struct koe_speaking koe_speaking;
 /* Finds the voice and reads the text; errors as koe_speak(). Borrows q, its strings and e until koe_speaking_close(). */
 koe_status koe_speaking_open(koe_speaking **out, koe_engine *e, const koe_request *q, koe_error *err);
-/* Who will speak, in how many segments and at what rate; samples and words are empty. */
+/* Who will speak, in how many segments (of a long text: at least so many) and at what rate; samples and words are empty. */
 void koe_speaking_about(const koe_speaking *s, koe_audio *out);
 /* Speaks the next segment into *out, which is valid until the next call. */
 koe_status koe_speaking_next(koe_speaking *s, koe_audio *out, koe_error *err);
@@ -104,6 +133,9 @@ typedef struct koe_voice_info {
 
 /* The voices that can speak now. The array lives as long as the engine; *n is its length. */
 const koe_voice_info *koe_engine_voices(koe_engine *e, size_t *n);
+
+/* A digest of the lexicons that are installed now, for the keys of caches: "" when there are none. */
+void koe_engine_lexicon_key(koe_engine *e, char out[65]);
 
 /* Phonemes of a text as the voice's engine would get them, one malloc()ed UTF-8 string with '\n' between segments. */
 koe_status koe_phonemes(koe_engine *e, const koe_request *q, char **out, koe_error *err);

@@ -10,7 +10,7 @@
 #include "text/text.h"
 
 typedef struct phoneme_options {
-    const char *lang, *alphabet, *home;
+    const char *lang, *alphabet, *home, *lexicon;
     bool normalize_only, explain, json, no_normalize, ssml, no_tags;
 } phoneme_options;
 
@@ -124,7 +124,7 @@ static koe_status phonemes(const phoneme_options *o, koe_text_options *how, koe_
     how->espeak_voice = koe_lang_canonical(how->lang);
     char *home = o->home ? strdup(o->home) : koe_path_home();
     char *lexicon = home ? koe_path_join(home, "lexicon") : NULL;
-    const koe_text_setup setup = { .lexicon_dir = lexicon };
+    const koe_text_setup setup = { .lexicon_dir = lexicon, .user_lexicon = o->lexicon };
     koe_status st = koe_text_open(&t, &setup, err);
     if (st == KOE_OK) st = o->ssml ? read_line(t, text, how, o, err) : read_lines(t, text, how, o, err);
     koe_text_close(t);
@@ -150,6 +150,7 @@ int koe_cmd_phonemes(int argc, char **argv)
         { .name = "ssml", .help = "the text is one SSML document", .on = &o.ssml },
         { .name = "no-tags", .help = "brackets are text: no [word](/phonemes/), [pause:1s], ...", .on = &o.no_tags },
         { .name = "no-normalize", .help = "read the text as it is written", .on = &o.no_normalize },
+        { .name = "lexicon", .value = "FILE", .help = "how words are spoken: JSON or PLS, or a folder of them", .text = &o.lexicon },
         { .name = "home", .value = "DIR", .help = "folder of models and dictionaries", .text = &o.home },
     };
     const koe_command_line line = { "koe phonemes", "--lang L [options] [TEXT | FILE.txt | -]",

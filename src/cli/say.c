@@ -33,7 +33,7 @@ static void catch_signals(void)
 
 /* The options as given. */
 typedef struct say_options {
-    const char *voice, *speed, *output, *format, *lang, *seed, *timings, *model, *home, *threads, *precision, *noise, *memory_limit;
+    const char *voice, *speed, *output, *format, *lang, *seed, *timings, *model, *home, *threads, *precision, *noise, *memory_limit, *lexicon, *pitch;
     bool ssml, no_tags, phonemes, no_normalize;
 } say_options;
 
@@ -49,7 +49,7 @@ typedef struct speech {
     int rate_hz;
     char voice[256], engine[32];
     bool wants_timings;
-    koe_buf words; /* of the timings file, JSON */
+    koe_buf words, marks; /* of the timings file, JSON */
     koe_error err; /* of on_audio() */
 } speech;
 
@@ -76,6 +76,15 @@ static void add_words(speech *s, const koe_audio *a)
     }
 }
 
+static void add_marks(speech *s, const koe_audio *a)
+{
+    for (size_t i = 0; i < a->n_marks; i++) {
+        koe_buf_adds(&s->marks, s->marks.n ? ",\n  {\"name\": " : "\n  {\"name\": ");
+        add_json_string(&s->marks, a->marks[i].name, strlen(a->marks[i].name));
+        koe_buf_printf(&s->marks, ", \"time\": %.4f, \"at\": %zu}", a->marks[i].time_s, a->marks[i].text_at);
+    }
+}
+
 static koe_status write_timings(const speech *s, const char *path, koe_error *err)
 {
     koe_buf b = { 0 };
@@ -84,8 +93,10 @@ static koe_status write_timings(const speech *s, const char *path, koe_error *er
     koe_buf_printf(&b, ", \"engine\": \"%s\", \"sample_rate\": %d, \"samples\": %llu, \"duration\": %.6f, \"words\": [",
                    s->engine, s->rate_hz, (unsigned long long)s->n_samples, s->rate_hz ? (double)s->n_samples / s->rate_hz : 0);
     koe_buf_add_str(&b, koe_buf_str(&s->words));
-    koe_buf_adds(&b, "\n]}\n");
-    koe_status st = b.failed || s->words.failed ? koe_fail(err, KOE_E_NOMEM, "%s", path) : KOE_OK;
+    koe_buf_adds(&b, "\n]");
+    if (s->marks.n) koe_buf_printf(&b, ", \"marks\": [%s\n]", s->marks.data);
+    koe_buf_adds(&b, "}\n");
+    koe_status st = b.failed || s->words.failed || s->marks.failed ? koe_fail(err, KOE_E_NOMEM, "%s", path) : KOE_OK;
     if (st == KOE_OK) st = koe_file_write_atomic(path, b.data, b.n, err);
     koe_buf_free(&b);
     return st;
@@ -112,7 +123,7 @@ static bool on_audio(void *user, const koe_audio *a)
     }
     if (koe_sink_write(s->sink, a->samples, a->n_samples, &s->err) != KOE_OK) return false;
     s->n_samples += a->n_samples;
-    if (s->wants_timings) add_words(s, a);
+    if (s->wants_timings) add_words(s, a), add_marks(s, a);
     show_progress(s, a);
     return true;
 }
@@ -189,8 +200,9 @@ static koe_status read_options(koe_request *q, koe_engine_options *eo, const say
     *q = (koe_request){
         .voice = o->voice, .lang = o->lang, .ssml = o->ssml, .no_tags = o->no_tags, .phonemes = o->phonemes, .no_normalize = o->no_normalize
     };
-    *eo = (koe_engine_options){ .home = o->home, .model = o->model, .precision = o->precision };
+    *eo = (koe_engine_options){ .home = o->home, .model = o->model, .precision = o->precision, .lexicon = o->lexicon };
     koe_status st = koe_args_number(&q->speed, o->speed, "--speed", 0.25, 4.0, err);
+    if (st == KOE_OK) st = koe_args_number(&q->pitch_st, o->pitch, "--pitch", -24, 24, err);
     if (st == KOE_OK) st = koe_args_int(&seed, o->seed, "--seed", 0, INT64_MAX, err);
     if (st == KOE_OK) st = koe_args_int(&threads, o->threads, "--threads", 0, 4096, err);
     if (st == KOE_OK && o->noise && strcmp(o->noise, "zero") != 0)
@@ -232,6 +244,7 @@ static int say(const koe_command_line *line, const say_options *o, const koe_arg
         st = timing_err.status, err = timing_err;
     say_what_was_done(&s);
     koe_buf_free(&s.words);
+    koe_buf_free(&s.marks);
     koe_buf_free(&text);
     return st == KOE_OK ? 0 : koe_args_failed(line, &err);
 }
@@ -252,6 +265,8 @@ int koe_cmd_say(int argc, char **argv)
         { "seed", 0, "N", "of the model's random numbers (default: 0)", &o.seed, NULL, NULL },
         { "noise", 0, "zero", "no random numbers at all", &o.noise, NULL, NULL },
         { "phonemes", 0, NULL, "the text is phonemes", NULL, &o.phonemes, NULL },
+        { "pitch", 0, "N", "semitones higher, or lower with a minus (Kokoro's voices)", &o.pitch, NULL, NULL },
+        { "lexicon", 0, "FILE", "how words are spoken: JSON or PLS, or a folder of them", &o.lexicon, NULL, NULL },
         { "no-normalize", 0, NULL, "read the text as it is written", NULL, &o.no_normalize, NULL },
         { "timings", 0, "FILE", "write when each word is spoken, as JSON", &o.timings, NULL, NULL },
         { "model", 0, "FILE", "a .onnx file to speak with instead of the installed one", &o.model, NULL, NULL },

@@ -37,6 +37,7 @@ static const koe_setting table[] = {
     NUMBER_ALSO("max-jobs", "requests in work or waiting; more are refused", max_jobs, "256", 1, 100000, "MAX_CONCURRENT_JOBS"),
     NUMBER("memory-limit", "MB that the program should stay under; 0: what the cgroup allows", memory_limit_mb, "0", 0, 1 << 30),
     SWITCH("preload", "load the default voice's model at the start, not at its first use", preload, "on"),
+    TEXT("lexicon", "PATH", "how words are spoken, besides lexicon/user* of home: files or folders of JSON and PLS, : between", lexicon, ""),
     TEXT("warm", "FILE", "phrases to make and cache at the start: a line is a text, or a JSON body of /v1/audio/speech", warm, ""),
     NUMBER("max-body", "bytes of a request's body", max_body, "4194304", 1024, 1 << 30),
     NUMBER("max-text", "characters of a request's text", max_text, "1000000", 1, 16 << 20),

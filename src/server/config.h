@@ -16,7 +16,7 @@ typedef struct koe_config {
     const char *host, *config;
     int64_t port;
     /* speech */
-    const char *home, *model, *precision, *voice, *provider, *warm;
+    const char *home, *model, *precision, *voice, *provider, *warm, *lexicon;
     bool preload;
     int64_t threads, workers, first_piece_ms, memory_limit_mb;
     /* limits */

@@ -255,10 +255,10 @@ static koe_status open_piece(koe_live *l, koe_error *err)
     for (size_t i = 0; i < u->input.n; i++) l->n_chars += ((unsigned char)u->input.p[i] & 0xC0) != 0x80;
     l->wrap.at_bytes = l->wrap.at_chars = 0;
     if (!has_words(u->input)) return KOE_OK;
-    l->request = (koe_request){ .text = u->input.p, .text_n = u->input.n, .voice = u->voice, .lang = u->lang, .speed = u->speed, .seed = u->seed,
-                                .no_normalize = u->no_normalize, .pause_scale = u->pause,
-                                .first_segment_phonemes = l->audio_s == 0 ? FIRST_SEGMENT_PHONEMES : 0,
-                                .first_piece_s = l->audio_s == 0 ? u->first_piece_s : 0, .cancel = &l->cancel };
+    l->request = koe_utterance_request(u, &l->cancel);
+    l->request.ssml = l->request.phonemes = false; /* the text comes in pieces */
+    l->request.first_segment_phonemes = l->audio_s == 0 ? FIRST_SEGMENT_PHONEMES : 0;
+    l->request.first_piece_s = l->audio_s == 0 ? u->first_piece_s : 0;
     return koe_speaking_open(&l->speaking, l->server->engine, &l->request, err);
 }
 
@@ -285,6 +285,11 @@ static koe_status speak_segment(koe_live *l, double *audio_s, koe_error *err)
         koe_metrics_spoke(l->server->metrics, *audio_s);
         koe_outbox_put_json(l->outbox, json_pack("{s:s, s:o}", "type", "timestamps", "timestamps",
                                                  koe_wrap_words(&l->wrap, &audio, l->piece_at_s, l->piece_at_chars)));
+        if (audio.n_marks) {
+            json_t *marks = koe_wrap_marks(&l->wrap, &audio, l->piece_at_s, l->piece_at_chars);
+            for (size_t i = 0; i < json_array_size(marks); i++) koe_outbox_put_json(l->outbox, json_incref(json_array_get(marks, i)));
+            json_decref(marks);
+        }
         if (audio.segment + 1 == audio.n_segments) {
             koe_speaking_close(l->speaking);
             l->speaking = NULL;

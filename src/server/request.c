@@ -3,10 +3,12 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "audio/encode.h"
 #include "base/digest.h"
 #include "text/lang.h"
+#include "text/user_lexicon.h"
 
 enum { MAX_NAME_BYTES = 1024, MAX_ALIASES = 64 };
 
@@ -154,31 +156,58 @@ static bool read_latency(koe_utterance *r, const koe_server *s, const json_t *bo
     return true;
 }
 
+/* Kokoro-FastAPI's switches, each of which leaves a group of rules out; they are on unless the request says false. */
+static const struct {
+    const char *name;
+    unsigned group;
+} normalization_options[] = {
+    { "unit_normalization", KOE_RULES_UNIT }, { "url_normalization", KOE_RULES_URL }, { "email_normalization", KOE_RULES_EMAIL },
+    { "optional_pluralization_normalization", KOE_RULES_PLURAL }, { "phone_normalization", KOE_RULES_PHONE },
+    { "replace_remaining_symbols", KOE_RULES_SYMBOL },
+};
+
 static bool read_normalization(koe_utterance *r, const json_t *body, koe_problem *p)
 {
-    bool normalize = true;
+    bool normalize = true, voice_tags = true;
     const json_t *options = field(body, "normalization_options");
     if (options && !json_is_object(options)) return wrong(p, "normalization_options", "an object");
     if (options && !read_bool(&normalize, options, "normalize", p)) return false;
-    if (!read_bool(&normalize, body, "normalize", p)) return false;
+    for (size_t i = 0; options && i < sizeof normalization_options / sizeof *normalization_options; i++) {
+        bool on = true;
+        if (!read_bool(&on, options, normalization_options[i].name, p)) return false;
+        if (!on) r->rules_off |= normalization_options[i].group;
+    }
+    if (!read_bool(&normalize, body, "normalize", p) || !read_bool(&voice_tags, body, "allow_voice_tags", p)) return false;
     r->no_normalize = !normalize;
+    r->no_voice_tags = !voice_tags;
     return true;
 }
 
-/* What koe has no means for yet is said, not ignored: the sound would be another than asked for. */
-static bool check_unsupported(const json_t *body, koe_problem *p)
+/* "lexicon": an object or a list of words, a PLS document, or the name of an installed one. It is read here once, so that what is wrong
+ * with it is the request's error and not the speech's. */
+static bool read_lexicon(koe_utterance *r, const json_t *body, koe_problem *p)
 {
-    double pitch = 0;
-    if (!read_number(&pitch, body, "pitch", -24, 24, p)) return false;
-    if (pitch != 0) return koe_problem_set(p, 400, "unsupported", "pitch", "pitch cannot be changed yet");
-    if (field(body, "lexicon")) return koe_problem_set(p, 400, "unsupported", "lexicon", "a lexicon of the request's own cannot be used yet");
-    return true;
+    const json_t *j = field(body, "lexicon");
+    if (!j) return true;
+    if (!json_is_string(j) && !json_is_object(j) && !json_is_array(j)) return wrong(p, "lexicon", "an object of words, or the name of an installed one");
+    char *text = json_is_string(j) ? NULL : json_dumps(j, JSON_COMPACT | JSON_SORT_KEYS);
+    const koe_str given = text ? koe_str_of(text) : koe_str_trim((koe_str){ json_string_value(j), json_string_length(j) });
+    r->lexicon = koe_arena_str(&r->arena, given);
+    free(text);
+    if (!r->lexicon.p) return koe_problem_set(p, 503, "overloaded", NULL, "the server has no memory for this now");
+    if (!r->lexicon.n || !strchr("{[<", r->lexicon.p[0])) return true; /* a name */
+    koe_error err = { 0 };
+    koe_user_lexicon *lexicon = NULL;
+    const koe_status st = koe_user_lexicon_read(&lexicon, r->lexicon, "lexicon", &err);
+    koe_user_lexicon_unref(lexicon);
+    return st == KOE_OK || koe_problem_set(p, 400, "invalid_value", "lexicon", "%s", err.message);
 }
 
 static bool read_prosody(koe_utterance *r, const json_t *body, koe_problem *p)
 {
     double seed = 0;
     r->speed = r->volume = r->pause = 1;
+    if (!read_number(&r->pitch, body, "pitch", -24, 24, p)) return false;
     if (!read_number(&r->speed, body, "speed", 0.25, 4, p) || !read_number(&r->volume, body, "volume_multiplier", 0, 4, p) ||
         !read_number(&r->volume, body, "volume", 0, 4, p) || !read_number(&r->pause, body, "pause", 0, 10, p) ||
         !read_number(&seed, body, "seed", 0, 9007199254740992.0, p))
@@ -196,10 +225,18 @@ bool koe_utterance_read(koe_utterance *out, const koe_server *s, const json_t *b
     return (!input || read_input(out, s, body, input, p)) && read_voice(out, s, body, model, p) && read_lang(out, body, p) &&
            read_format(out, body, p) && read_shape(out, body, p) && read_latency(out, s, body, p) && read_normalization(out, body, p) && read_prosody(out, body, p) &&
            read_bool(&out->ssml, body, "ssml", p) && read_bool(&out->timestamps, body, "return_timing", p) &&
-           read_bool(&out->timestamps, body, "timestamps", p) && check_unsupported(body, p);
+           read_bool(&out->timestamps, body, "timestamps", p) && read_lexicon(out, body, p);
 }
 
 void koe_utterance_deinit(koe_utterance *r) { koe_arena_free(&r->arena); }
+
+koe_request koe_utterance_request(const koe_utterance *r, const atomic_bool *cancel)
+{
+    return (koe_request){ .text = r->input.p, .text_n = r->input.n, .voice = r->voice, .lang = r->lang, .speed = r->speed, .seed = r->seed,
+                          .ssml = r->ssml, .phonemes = r->phonemes, .no_normalize = r->no_normalize, .rules_off = r->rules_off,
+                          .no_voice_tags = r->no_voice_tags, .lexicon = r->lexicon.n ? r->lexicon.p : NULL, .lexicon_n = r->lexicon.n,
+                          .pitch_st = r->pitch, .pause_scale = r->pause, .cancel = cancel };
+}
 
 static void add_field(koe_digest *d, const char *text, size_t n)
 {
@@ -218,8 +255,13 @@ void koe_utterance_key(const koe_utterance *r, const koe_server *s, char *out)
     add_field(&d, r->voice ? r->voice : "", r->voice ? strlen(r->voice) : 0);
     add_field(&d, r->lang ? r->lang : "", r->lang ? strlen(r->lang) : 0);
     add_field(&d, r->format, strlen(r->format));
-    const int n = snprintf(numbers, sizeof numbers, "%d %d %d %d %d %d %.17g %.17g %.17g %.17g %llu %d %d", (int)r->shape, r->whole, r->ssml, r->phonemes,
-                           r->no_normalize, r->timestamps, r->speed, r->volume, r->pause, r->first_piece_s, (unsigned long long)r->seed, r->sample_rate, r->bitrate);
+    char installed[65];
+    koe_engine_lexicon_key(s->engine, installed);
+    add_field(&d, installed, strlen(installed));
+    add_field(&d, r->lexicon.p, r->lexicon.n);
+    const int n = snprintf(numbers, sizeof numbers, "%d %u %.17g %d %d %d %d %d %d %.17g %.17g %.17g %.17g %llu %d %d", r->no_voice_tags, r->rules_off,
+                           r->pitch, (int)r->shape, r->whole, r->ssml, r->phonemes, r->no_normalize, r->timestamps, r->speed, r->volume, r->pause,
+                           r->first_piece_s, (unsigned long long)r->seed, r->sample_rate, r->bitrate);
     add_field(&d, numbers, (size_t)n);
     koe_digest_text(&d, out);
 }

@@ -21,8 +21,10 @@ typedef struct koe_utterance {
     const char *warning; /* NULL: none */
     koe_shape shape;
     bool whole; /* leaves when all of it is there */
-    bool ssml, phonemes, no_normalize, timestamps;
-    double speed, volume, pause;
+    bool ssml, phonemes, no_normalize, no_voice_tags, timestamps;
+    unsigned rules_off; /* set of KOE_RULES_* */
+    koe_str lexicon; /* inline, or a name; n == 0: none */
+    double speed, volume, pause, pitch;
     double first_piece_s; /* of a stream; 0: whole clauses */
     uint64_t seed;
     int sample_rate, bitrate; /* 0: the format's */
@@ -34,6 +36,8 @@ typedef struct koe_utterance {
  * "phonemes" says what it is; NULL: the text comes later. */
 bool koe_utterance_read(koe_utterance *out, const koe_server *s, const json_t *body, const char *input, koe_problem *p);
 void koe_utterance_deinit(koe_utterance *r);
+/* The request to the engine, which borrows the utterance's texts. */
+koe_request koe_utterance_request(const koe_utterance *r, const atomic_bool *cancel);
 /* Digest of everything that decides about the answer's bytes; `out` has 65 bytes. */
 void koe_utterance_key(const koe_utterance *r, const koe_server *s, char *out);
 

@@ -111,7 +111,8 @@ static koe_status open_parts(koe_server *s, koe_error *err)
 {
     const koe_config *c = s->config;
     const koe_engine_options engine = { .home = *c->home ? c->home : NULL, .model = *c->model ? c->model : NULL, .threads = (int)c->threads,
-                                        .precision = c->precision, .memory_limit_mb = (size_t)c->memory_limit_mb };
+                                        .precision = c->precision, .memory_limit_mb = (size_t)c->memory_limit_mb,
+                                        .lexicon = *c->lexicon ? c->lexicon : NULL };
     const koe_cache_setup cache = { .memory_bytes = (size_t)c->cache_memory_mb << 20, .dir = c->cache_dir,
                                     .disk_bytes = (uint64_t)c->cache_disk_mb << 20, .age_s = c->cache_age_h * 3600 };
     const int cores = c->threads ? (int)c->threads : koe_cpu_count(), workers = c->workers ? (int)c->workers : cores;

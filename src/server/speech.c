@@ -121,9 +121,9 @@ static koe_status open_speech(speech_job *j, koe_error *err)
     koe_audio about;
     j->about.queue_ms = start_ms - j->start_ms;
     koe_metrics_observe(j->server->metrics, KOE_HISTOGRAM_QUEUE, j->about.queue_ms / 1000);
-    j->request = (koe_request){ .text = u->input.p, .text_n = u->input.n, .voice = u->voice, .lang = u->lang, .speed = u->speed, .seed = u->seed,
-                                .ssml = u->ssml, .phonemes = u->phonemes, .no_normalize = u->no_normalize, .pause_scale = u->pause,
-                                .first_segment_phonemes = u->whole ? 0 : FIRST_SEGMENT_PHONEMES, .first_piece_s = u->first_piece_s, .cancel = &j->answer->cancel };
+    j->request = koe_utterance_request(u, &j->answer->cancel);
+    j->request.first_segment_phonemes = u->whole ? 0 : FIRST_SEGMENT_PHONEMES;
+    j->request.first_piece_s = u->first_piece_s;
     koe_status st = koe_speaking_open(&j->speaking, j->server->engine, &j->request, err);
     if (st != KOE_OK) return st;
     koe_speaking_about(j->speaking, &about);
@@ -185,6 +185,7 @@ static koe_status speak_segment(speech_job *j, double *audio_s, koe_error *err)
     *audio_s = (double)audio.n_samples / audio.rate_hz;
     j->audio_s += *audio_s;
     j->next++;
+    j->n_segments = audio.n_segments; /* of a long text more become known */
     j->about.synthesis_ms += took_ms;
     koe_metrics_observe(m, KOE_HISTOGRAM_SYNTHESIS, took_ms / 1000);
     if (*audio_s > 0) koe_metrics_observe(m, KOE_HISTOGRAM_REALTIME, took_ms / 1000 / *audio_s);

@@ -23,14 +23,15 @@ void koe_base64(koe_buf *out, koe_str bytes)
 void koe_wrap_init(koe_wrap *w, const koe_utterance *u)
 {
     *w = (koe_wrap){ .u = u };
-    if (u->shape == KOE_SHAPE_JSON) w->words = json_array();
-    w->failed = u->shape == KOE_SHAPE_JSON && !w->words;
+    if (u->shape == KOE_SHAPE_JSON) w->words = json_array(), w->marks = json_array();
+    w->failed = u->shape == KOE_SHAPE_JSON && (!w->words || !w->marks);
 }
 
 void koe_wrap_deinit(koe_wrap *w)
 {
     koe_buf_free(&w->sound);
     json_decref(w->words);
+    json_decref(w->marks);
 }
 
 const char *koe_wrap_type(const koe_wrap *w)
@@ -68,6 +69,19 @@ json_t *koe_wrap_words(koe_wrap *w, const koe_audio *audio, double after_s, size
     return list;
 }
 
+json_t *koe_wrap_marks(koe_wrap *w, const koe_audio *audio, double after_s, size_t after_chars)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < audio->n_marks; i++) {
+        const koe_timed_mark *m = &audio->marks[i];
+        json_t *j = json_pack("{s:s, s:s, s:f, s:I}", "type", "speech.audio.mark", "name", m->name, "time", rounded(after_s + m->time_s), "offset",
+                              (json_int_t)(after_chars + chars_before(w, m->text_at)));
+        if (!j || json_array_append_new(list, j) != 0) w->failed = true;
+    }
+    if (!list) w->failed = true;
+    return list;
+}
+
 static void add_json(koe_wrap *w, koe_buf *out, json_t *j)
 {
     char *text = j ? json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
@@ -84,13 +98,25 @@ static void add_event(koe_wrap *w, koe_buf *out, json_t *j)
     koe_buf_adds(out, "\n\n");
 }
 
-static void add_captioned(koe_wrap *w, koe_buf *out, koe_str sound, json_t *words)
+/* Takes words and marks. */
+static void add_captioned(koe_wrap *w, koe_buf *out, koe_str sound, json_t *words, json_t *marks)
 {
     koe_buf_adds(out, "{\"audio\":\"");
     koe_base64(out, sound);
     koe_buf_printf(out, "\",\"audio_format\":\"%s\",\"timestamps\":", koe_encode_content_type(koe_str_of(w->u->format)));
     add_json(w, out, words);
+    if (json_array_size(marks)) {
+        koe_buf_adds(out, ",\"marks\":");
+        add_json(w, out, json_incref(marks));
+    }
+    json_decref(marks);
     koe_buf_adds(out, "}\n");
+}
+
+static void add_marks(koe_wrap *w, koe_buf *out, json_t *marks)
+{
+    for (size_t i = 0; i < json_array_size(marks); i++) add_event(w, out, json_incref(json_array_get(marks, i)));
+    json_decref(marks);
 }
 
 void koe_wrap_add(koe_wrap *w, koe_buf *out, koe_str sound, const koe_audio *audio)
@@ -103,13 +129,17 @@ void koe_wrap_add(koe_wrap *w, koe_buf *out, koe_str sound, const koe_audio *aud
             koe_buf_adds(out, "\"}\n\n");
         }
         if (w->u->timestamps) add_event(w, out, json_pack("{s:s, s:o}", "type", "speech.audio.timestamps", "timestamps", koe_wrap_words(w, audio, 0, 0)));
+        if (audio->n_marks) add_marks(w, out, koe_wrap_marks(w, audio, 0, 0));
         break;
-    case KOE_SHAPE_LINES: add_captioned(w, out, sound, koe_wrap_words(w, audio, 0, 0)); break;
+    case KOE_SHAPE_LINES: add_captioned(w, out, sound, koe_wrap_words(w, audio, 0, 0), koe_wrap_marks(w, audio, 0, 0)); break;
     case KOE_SHAPE_JSON: {
         json_t *words = koe_wrap_words(w, audio, 0, 0);
         koe_buf_add_str(&w->sound, sound);
         if (!words || json_array_extend(w->words, words) != 0) w->failed = true;
         json_decref(words);
+        json_t *marks = koe_wrap_marks(w, audio, 0, 0);
+        if (!marks || json_array_extend(w->marks, marks) != 0) w->failed = true;
+        json_decref(marks);
         break;
     }
     default: koe_buf_add_str(out, sound); break;
@@ -123,8 +153,8 @@ void koe_wrap_end(koe_wrap *w, koe_buf *out, double audio_s)
         add_event(w, out, json_pack("{s:s, s:{s:I, s:I, s:I}}", "type", "speech.audio.done", "usage", "input_tokens", input, "output_tokens",
                                     output, "total_tokens", input + output));
     if (w->u->shape == KOE_SHAPE_JSON) {
-        add_captioned(w, out, koe_buf_str(&w->sound), w->words);
-        w->words = NULL;
+        add_captioned(w, out, koe_buf_str(&w->sound), w->words, w->marks);
+        w->words = w->marks = NULL;
     }
     if (w->sound.failed) w->failed = true;
 }

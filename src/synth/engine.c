@@ -26,7 +26,7 @@ static koe_status open_rooms(koe_engine *e, const koe_engine_options *opt, const
     if (st != KOE_OK) return st;
     char *lexicon = koe_path_join(home, "lexicon");
     if (!lexicon) return koe_fail(err, KOE_E_NOMEM, "engine");
-    st = koe_text_open(&e->text, &(koe_text_setup){ .lexicon_dir = lexicon, .helper = opt->helper }, err);
+    st = koe_text_open(&e->text, &(koe_text_setup){ .lexicon_dir = lexicon, .user_lexicon = opt->lexicon, .helper = opt->helper }, err);
     free(lexicon);
     if (st != KOE_OK) return st;
     const koe_voices_setup setup = {

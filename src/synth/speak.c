@@ -12,6 +12,7 @@
 #include "base/process.h"
 #include "synth/engine.h"
 #include "text/lang.h"
+#include "text/utf8.h"
 
 enum {
     MAX_TEXT_BYTES = 64 << 20,
@@ -39,7 +40,7 @@ struct koe_speaking {
     const koe_request *q;
     koe_engine *engine;
     double start_ms;
-    size_t next; /* segment */
+    size_t next; /* segment of all */
     size_t n_handed; /* pieces that koe_speaking_next() gave */
     size_t said, seam; /* of a segment that was begun: words and samples of its speech that were handed over */
     float *tail; /* what the first piece had beyond its seam, n_tail samples */
@@ -51,12 +52,17 @@ struct koe_speaking {
     other_voice *other;
     size_t n_other;
     koe_buf warnings;
-    koe_segments segments;
+    koe_passage *passage;
+    koe_segments segments; /* the part of the text in hand */
+    size_t first; /* of them, counted from the text's start */
+    bool is_last; /* there are no more behind them */
     koe_speech speech;
     float *audio; /* a segment as it is handed over */
     size_t cap_audio;
     koe_timed_word *word;
     size_t cap_word;
+    koe_timed_mark *mark;
+    size_t n_mark, cap_mark;
     uint64_t n_done; /* samples handed over */
     int rate_hz; /* 0 until something was spoken */
     size_t n_bad; /* samples that were no numbers */
@@ -66,6 +72,7 @@ void koe_speaking_close(koe_speaking *s)
 {
     if (!s) return;
     koe_segments_free(&s->segments);
+    koe_passage_close(s->passage);
     koe_speech_free(&s->speech);
     for (size_t i = 0; i < s->n_other; i++) free(s->other[i].name);
     free(s->other);
@@ -73,6 +80,7 @@ void koe_speaking_close(koe_speaking *s)
     free(s->audio);
     free(s->tail);
     free(s->word);
+    free(s->mark);
     free(s);
 }
 
@@ -135,7 +143,7 @@ static koe_status describe_voice(koe_text_options *opt, const koe_voice *v, koe_
 
 static const koe_voice *known_voice(const koe_speaking *s, koe_str name)
 {
-    if (!name.n) return &s->voice;
+    if (!name.n || s->q->no_voice_tags) return &s->voice;
     for (size_t i = 0; i < s->n_other; i++)
         if (koe_str_is(name, s->other[i].name)) return &s->other[i].voice;
     return NULL;
@@ -163,6 +171,7 @@ static koe_status add_voice(koe_speaking *s, koe_str name, koe_error *err)
 static koe_status change_voice(void *user, koe_str name, koe_str lang, koe_text_options *opt, koe_error *err)
 {
     koe_speaking *s = user;
+    if (name.n && s->q->no_voice_tags) warn(s, "the request does not allow the text to choose the voice");
     koe_status st = known_voice(s, name) ? KOE_OK : add_voice(s, name, err);
     if (st != KOE_OK) return st;
     const koe_voice *v = known_voice(s, name);
@@ -170,34 +179,73 @@ static koe_status change_voice(void *user, koe_str name, koe_str lang, koe_text_
     return describe_voice(opt, v, lang, err);
 }
 
-static koe_status make_segments(koe_speaking *s, koe_engine *e, koe_error *err)
+/* koe_text_warn_fn */
+static void warn_of_text(void *user, const char *message) { warn(user, "%s", message); }
+
+static koe_status open_text(koe_speaking *s, koe_engine *e, koe_error *err)
 {
     const koe_request *q = s->q;
     koe_text_options opt = {
         .first_max_phonemes = q->first_segment_phonemes,
         .no_normalize = q->no_normalize,
+        .rules_off = q->rules_off,
         .pause_scale = q->pause_scale,
         .phonemes = q->phonemes,
         .markup = q->ssml ? KOE_MARKUP_SSML : q->no_tags ? KOE_MARKUP_NONE : KOE_MARKUP_TAGS,
         .for_voice = change_voice,
+        .warn = warn_of_text,
         .user = s,
+        .lexicon = { q->lexicon, q->lexicon_n ? q->lexicon_n : q->lexicon ? strlen(q->lexicon) : 0 },
+        .pitch_st = q->pitch_st,
     };
     koe_status st = describe_voice(&opt, &s->voice, koe_str_of(q->lang), err);
-    return st == KOE_OK ? koe_text_segments(&s->segments, e->text, s->text, &opt, err) : st;
+    return st == KOE_OK ? koe_passage_open(&s->passage, e->text, s->text, &opt, err) : st;
 }
 
 /* Says what of the text's prosody the voices cannot do. */
-static void check_prosody(koe_speaking *s)
+static void check_prosody(koe_speaking *s, const koe_segment *g, const koe_voice *v)
 {
-    for (size_t i = 0; i < s->segments.n; i++) {
-        const koe_segment *g = &s->segments.segment[i];
-        const koe_voice *v = known_voice(s, g->voice);
-        bool pitch = false;
-        for (size_t k = 0; g->prosody && k < g->n_word && !pitch; k++)
-            pitch = g->prosody[k].pitch_st != 0 || g->prosody[k].pitch_hz != 0 || g->prosody[k].pitch_to_hz != 0;
-        if (pitch && !v->has_pitch) warn(s, "the pitch of voice '%s' cannot be changed: its engine, %s, has no control of it", v->name, v->engine);
+    bool pitch = false;
+    for (size_t k = 0; g->prosody && k < g->n_word && !pitch; k++)
+        pitch = g->prosody[k].pitch_st != 0 || g->prosody[k].pitch_hz != 0 || g->prosody[k].pitch_to_hz != 0;
+    if (pitch && !v->has_pitch) warn(s, "the pitch of voice '%s' cannot be changed: its engine, %s, has no control of it", v->name, v->engine);
+}
+
+/* Says which of the phonemes that the writer gave the voice has no sound for. */
+static void check_phonemes(koe_speaking *s, const koe_segment *g, const koe_voice *v)
+{
+    for (size_t k = 0; k < g->n_word; k++) {
+        const char *rule = g->word_rule ? g->word_rule[k] : NULL;
+        if (!s->q->phonemes && !(rule && (strcmp(rule, "lexicon") == 0 || strcmp(rule, "phonemes") == 0))) continue;
+        const koe_word *w = &g->word[k];
+        size_t at = koe_utf8_offset(g->phonemes, w->phoneme_at);
+        for (size_t i = 0; i < w->phoneme_n && at < g->phonemes.n; i++) {
+            const size_t start = at;
+            const uint32_t cp = koe_utf8_next(g->phonemes, &at);
+            if (koe_voice_knows(v, cp)) continue;
+            warn(s, "voice '%s' has no sound for '%.*s' in the phonemes given for '%.*s'", v->name, (int)(at - start), g->phonemes.p + start,
+                 KOE_STR_ARG(koe_str_sub(s->text, w->text_at, w->text_n < 60 ? w->text_n : 60)));
+        }
     }
 }
+
+/* The next part of the text. */
+static koe_status read_part(koe_speaking *s, koe_error *err)
+{
+    s->first += s->segments.n;
+    koe_segments_free(&s->segments);
+    const koe_status st = koe_passage_next(s->passage, &s->segments, &s->is_last, err);
+    for (size_t i = 0; st == KOE_OK && i < s->segments.n; i++) {
+        const koe_segment *g = &s->segments.segment[i];
+        const koe_voice *v = known_voice(s, g->voice);
+        check_prosody(s, g, v);
+        check_phonemes(s, g, v);
+    }
+    return st;
+}
+
+/* How many pieces there are; while the text is not read to its end, one more than are known. */
+static size_t count_pieces(const koe_speaking *s) { return s->first + s->segments.n + !s->is_last + s->has_piece; }
 
 /* Whether the first segment is long enough, and spoken by a voice, to come in two pieces. */
 static bool comes_in_pieces(const koe_speaking *s)
@@ -211,15 +259,15 @@ static koe_status prepare(koe_speaking *s, koe_engine *e, const koe_request *q, 
 {
     koe_status st = check_request(s, q, err);
     if (st == KOE_OK) st = koe_voice_find(&s->voice, e->voices, koe_str_of(q->voice), err);
-    if (st == KOE_OK) st = make_segments(s, e, err);
+    if (st == KOE_OK) st = open_text(s, e, err);
+    if (st == KOE_OK) st = read_part(s, err);
     if (st == KOE_OK && s->segments.n == 0) st = koe_fail(err, KOE_E_ARGUMENT, "the text has nothing to say");
     if (st != KOE_OK) return st;
-    check_prosody(s);
     s->has_piece = comes_in_pieces(s);
     return KOE_OK;
 }
 
-static koe_status reserve(koe_speaking *s, size_t n_audio, size_t n_words, koe_error *err)
+static koe_status reserve(koe_speaking *s, size_t n_audio, size_t n_words, size_t n_marks, koe_error *err)
 {
     if (n_audio > s->cap_audio) {
         float *audio = n_audio <= SIZE_MAX / sizeof *audio ? realloc(s->audio, n_audio * sizeof *audio) : NULL;
@@ -232,6 +280,12 @@ static koe_status reserve(koe_speaking *s, size_t n_audio, size_t n_words, koe_e
         if (!word) return koe_fail(err, KOE_E_NOMEM, "%zu words", n_words);
         s->word = word;
         s->cap_word = n_words;
+    }
+    if (n_marks > s->cap_mark) {
+        koe_timed_mark *mark = realloc(s->mark, n_marks * sizeof *mark);
+        if (!mark) return koe_fail(err, KOE_E_NOMEM, "%zu marks", n_marks);
+        s->mark = mark;
+        s->cap_mark = n_marks;
     }
     return KOE_OK;
 }
@@ -312,6 +366,21 @@ static koe_status keep_tail(koe_speaking *s, koe_audio_span span, koe_error *err
     return KOE_OK;
 }
 
+/* Times the marks of a piece, whose words are timed and which has n samples with its pause; behind its last word only when it `ends` the
+ * segment. */
+static void time_marks(koe_speaking *s, const koe_segment *segment, bool ends, size_t n)
+{
+    s->n_mark = 0;
+    for (size_t i = 0; i < segment->n_mark; i++) {
+        const koe_mark *m = &segment->mark[i];
+        const bool at_word = m->word < segment->n_word;
+        if (at_word ? m->word < s->said || m->word >= s->speech.n_said : !ends) continue;
+        double time_s = (double)(s->n_done + (m->after_pause ? n : 0)) / s->rate_hz;
+        if (at_word) time_s = m->is_behind ? s->word[m->word - s->said].end_s : s->word[m->word - s->said].start_s;
+        s->mark[s->n_mark++] = (koe_timed_mark){ .name = m->name.p, .text_at = m->text_at, .time_s = time_s };
+    }
+}
+
 /* What the model said -> what the listener gets: s->audio, *n samples with the pause, and s->word. */
 static koe_status finish_segment(koe_speaking *s, const koe_segment *segment, size_t *n, koe_error *err)
 {
@@ -325,7 +394,7 @@ static koe_status finish_segment(koe_speaking *s, const koe_segment *segment, si
     *n = span.n + n_pause;
     apply_gain(speech, segment);
     st = koe_audio_limit(speech->samples + span.at, begins && ends ? span.n : speech->n_samples - span.at, s->rate_hz, err);
-    if (st == KOE_OK) st = reserve(s, *n, segment->n_word, err);
+    if (st == KOE_OK) st = reserve(s, *n, segment->n_word, segment->n_mark, err);
     if (st == KOE_OK && !ends) st = keep_tail(s, span, err);
     if (st != KOE_OK) return st;
     if (begins) koe_audio_fade_in(speech->samples + span.at, span.n, s->rate_hz, fade_ms);
@@ -338,6 +407,7 @@ static koe_status finish_segment(koe_speaking *s, const koe_segment *segment, si
                                                  .text_n = segment->word[i].text_n,
                                                  .start_s = place(s, span, speech->word[i].from),
                                                  .end_s = place(s, span, speech->word[i].to) };
+    time_marks(s, segment, ends, *n);
     return KOE_OK;
 }
 
@@ -350,7 +420,7 @@ static void say_who(const koe_speaking *s)
 static void log_result(const koe_speaking *s)
 {
     double took_s = (koe_clock_ms() - s->start_ms) / 1000, spoken_s = s->rate_hz ? (double)s->n_done / s->rate_hz : 0;
-    koe_log(KOE_LOG_INFO, "%s, voice %s: %zu segments, %.2f s of audio in %.2f s", s->voice.engine, s->voice.name, s->segments.n,
+    koe_log(KOE_LOG_INFO, "%s, voice %s: %zu segments, %.2f s of audio in %.2f s", s->voice.engine, s->voice.name, s->next,
             spoken_s, took_s);
     if (s->n_bad)
         koe_log(KOE_LOG_WARN, "the model of voice %s gave %zu samples that are no numbers; they are silent", s->voice.name,
@@ -377,7 +447,7 @@ void koe_speaking_about(const koe_speaking *s, koe_audio *out)
 {
     *out = (koe_audio){ .rate_hz = s->rate_hz ? s->rate_hz : s->voice.rate_hz,
                         .segment = s->n_handed,
-                        .n_segments = s->segments.n + s->has_piece,
+                        .n_segments = count_pieces(s),
                         .engine = s->voice.engine,
                         .voice = s->voice.name,
                         .warnings = warnings_of(s) };
@@ -414,11 +484,13 @@ static void hand_over_nothing(koe_speaking *s, koe_audio *out)
 
 koe_status koe_speaking_next(koe_speaking *s, koe_audio *out, koe_error *err)
 {
-    assert(s->next < s->segments.n);
-    const koe_segment *segment = &s->segments.segment[s->next];
+    assert(!s->is_last || s->next < s->first + s->segments.n);
+    koe_status st = s->next == s->first + s->segments.n ? read_part(s, err) : KOE_OK;
+    if (st != KOE_OK) return st;
+    assert(s->next < s->first + s->segments.n);
+    const koe_segment *segment = &s->segments.segment[s->next - s->first];
     const koe_voice *voice = known_voice(s, segment->voice);
     size_t n = 0;
-    koe_status st = KOE_OK;
     if (s->has_piece && s->n_handed == 1 && s->said == segment->n_word) {
         hand_over_nothing(s, out);
     } else {
@@ -432,8 +504,10 @@ koe_status koe_speaking_next(koe_speaking *s, koe_audio *out, koe_error *err)
             .rate_hz = s->rate_hz,
             .words = s->word,
             .n_words = s->speech.n_said - s->said,
+            .marks = s->mark,
+            .n_marks = s->n_mark,
             .segment = s->n_handed,
-            .n_segments = s->segments.n + s->has_piece,
+            .n_segments = count_pieces(s),
             .text_at = begin_of(segment, s->said),
             .text_n = end_of(segment, s->speech.n_said) - begin_of(segment, s->said),
             .engine = voice->engine,
@@ -447,7 +521,7 @@ koe_status koe_speaking_next(koe_speaking *s, koe_audio *out, koe_error *err)
     s->n_handed++;
     if (s->has_piece && s->n_handed == 1) return KOE_OK;
     s->said = s->seam = 0;
-    if (++s->next == s->segments.n) log_result(s);
+    if (++s->next == s->first + s->segments.n && s->is_last) log_result(s);
     return KOE_OK;
 }
 
@@ -470,9 +544,13 @@ koe_status koe_phonemes(koe_engine *e, const koe_request *q, char **out, koe_err
     koe_speaking *s = NULL;
     koe_buf b = { 0 };
     koe_status st = koe_speaking_open(&s, e, q, err);
-    for (size_t i = 0; st == KOE_OK && i < s->segments.n; i++) {
-        if (i) koe_buf_addc(&b, '\n');
-        koe_buf_add_str(&b, s->segments.segment[i].phonemes);
+    while (st == KOE_OK && s->segments.n) {
+        for (size_t i = 0; i < s->segments.n; i++) {
+            if (s->first + i) koe_buf_addc(&b, '\n');
+            koe_buf_add_str(&b, s->segments.segment[i].phonemes);
+        }
+        if (s->is_last) break;
+        st = read_part(s, err);
     }
     if (st == KOE_OK && (b.failed || !koe_buf_reserve(&b, 1))) st = koe_fail(err, KOE_E_NOMEM, "phonemes");
     if (st == KOE_OK) {
@@ -482,3 +560,5 @@ koe_status koe_phonemes(koe_engine *e, const koe_request *q, char **out, koe_err
     koe_speaking_close(s);
     return st;
 }
+
+void koe_engine_lexicon_key(koe_engine *e, char out[65]) { koe_text_user_key(e->text, out); }

@@ -7,9 +7,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <unicode/uchar.h>
-#include <unicode/uscript.h>
 
 #include "text/rules.h"
+#include "text/script.h"
 #include "text/utf8.h"
 
 enum { MAX_PHONEMES = 510, MIN_PHONEMES = 20 }; /* of a segment; a sentence below MIN joins its neighbour */
@@ -33,16 +33,6 @@ typedef struct layout {
 
 static koe_str normal_text(const koe_block *b) { return koe_buf_str(&b->normal.text); }
 static koe_str piece_text(const koe_block *b, const koe_piece *p) { return koe_str_sub(normal_text(b), p->at, p->n); }
-
-/* Scripts that are written without spaces between words. */
-static bool is_unspaced(uint32_t c)
-{
-    if (c < 0xe00) return false;
-    UErrorCode e = U_ZERO_ERROR;
-    UScriptCode s = uscript_getScript((UChar32)c, &e);
-    return s == USCRIPT_HAN || s == USCRIPT_HIRAGANA || s == USCRIPT_KATAKANA || s == USCRIPT_THAI || s == USCRIPT_LAO || s == USCRIPT_KHMER ||
-           s == USCRIPT_MYANMAR || s == USCRIPT_BOPOMOFO || c == 0x30fc;
-}
 
 /* ---- breaks ---- */
 
@@ -71,7 +61,7 @@ static void set_breaks(koe_block *b)
         if (s < n_sentence && sentence[s] <= next->at) p->brk = KOE_BREAK_SENTENCE;
         else if (p->at + p->n < next->at || p->space) p->brk = level;
         else if (!next->voiced) p->brk = KOE_BREAK_NONE; /* marks stay together and with their word */
-        else if (koe_utf8_first(piece_text(b, p)) == 0x2014 || is_unspaced(koe_utf8_first(piece_text(b, next)))) p->brk = level;
+        else if (koe_utf8_first(piece_text(b, p)) == 0x2014 || koe_script_unspaced(koe_utf8_first(piece_text(b, next)))) p->brk = level;
         else p->brk = KOE_BREAK_NONE;
     }
 }
@@ -99,7 +89,7 @@ static bool starts_word(const koe_block *b, size_t i, const input_word *w, size_
     if (source <= w->at || !b->piece[i].voiced || w->end == w->first) return false;
     koe_str before = piece_text(b, &b->piece[i - 1]);
     if (!b->piece[i - 1].voiced && koe_utf8_in(koe_utf8_first(before), "—―…")) return true;
-    return is_unspaced(koe_utf8_first(piece_text(b, &b->piece[i]))) || is_unspaced(koe_utf8_last(before));
+    return koe_script_unspaced(koe_utf8_first(piece_text(b, &b->piece[i]))) || koe_script_unspaced(koe_utf8_last(before));
 }
 
 /* Lays the run of non-spaces input[at, end) over the pieces from *i on. */
@@ -320,7 +310,7 @@ static koe_status emit(koe_assembly *a, layout *l, size_t from, size_t to, koe_e
         koe_buf_add(&a->silent, words.data, words.n);
         goto done;
     }
-    koe_arena *arena = &a->out->arena;
+    koe_arena *arena = &a->arena;
     size_t n_silent = a->silent.n / sizeof(koe_word), n_own = words.n / sizeof(koe_word);
     koe_word *word = koe_arena_array(arena, n_silent + n_own, sizeof *word);
     const char **rule = koe_arena_array(arena, n_silent + n_own, sizeof *rule); /* zeroed */
@@ -342,6 +332,7 @@ static koe_status emit(koe_assembly *a, layout *l, size_t from, size_t to, koe_e
     a->silent.n = 0;
     a->covered = s.text_at + s.text_n;
     koe_buf_add(&a->segments, &s, sizeof s);
+    a->n_emitted++;
 done:
     koe_buf_free(&sound);
     koe_buf_free(&words);
@@ -353,7 +344,7 @@ static koe_status emit_cut(koe_assembly *a, layout *l, size_t from, size_t to, k
 {
     koe_status st = KOE_OK;
     while (from < to && st == KOE_OK) {
-        bool early = a->segments.n == 0 && l->first_max < l->max;
+        bool early = a->n_emitted == 0 && l->first_max < l->max;
         size_t limit = early ? l->first_max : l->max;
         size_t end = count_phonemes(l->b, from, to) <= limit ? to : choose_cut(l->b, from, to, limit, l->max, early);
         st = emit(a, l, from, end, err);
@@ -407,33 +398,69 @@ koe_status koe_assemble(koe_assembly *a, koe_block *b, koe_error *err)
     return st;
 }
 
+koe_segment *koe_assemble_waiting(koe_assembly *a, size_t *n)
+{
+    *n = a->segments.n / sizeof(koe_segment);
+    return (koe_segment *)(void *)a->segments.data;
+}
+
+/* Words with their rules, moved to an array with n_more at its end. */
+static bool extend_words(koe_arena *arena, koe_segment *s, const koe_word *more, size_t n_more)
+{
+    koe_word *word = koe_arena_array(arena, s->n_word + n_more, sizeof *word);
+    const char **rule = koe_arena_array(arena, s->n_word + n_more, sizeof *rule);
+    if ((!word || !rule) && s->n_word + n_more) return false;
+    if (s->n_word) memcpy(word, s->word, s->n_word * sizeof *word), memcpy(rule, s->word_rule, s->n_word * sizeof *rule);
+    if (n_more) memcpy(word + s->n_word, more, n_more * sizeof *word);
+    s->word = word;
+    s->word_rule = rule;
+    s->n_word += n_more;
+    return true;
+}
+
 koe_status koe_assemble_end(koe_assembly *a, koe_str input, koe_error *err)
 {
-    koe_segments *out = a->out;
-    size_t n = a->segments.n / sizeof(koe_segment), n_silent = a->silent.n / sizeof(koe_word);
-    koe_segment *s = koe_arena_array(&out->arena, n ? n : 1, sizeof *s);
-    if (!s) return koe_fail(err, KOE_E_NOMEM, "segments");
-    out->segment = s;
-    out->n = n;
+    size_t n, n_silent = a->silent.n / sizeof(koe_word);
+    koe_segment *s = koe_assemble_waiting(a, &n);
     if (!n) return KOE_OK;
-    memcpy(s, a->segments.data, a->segments.n);
     koe_segment *last = &s[n - 1];
     last->text_n = input.n - last->text_at;
     if (!last->pause_exact) last->pause_s = 0;
     if (!n_silent) return KOE_OK;
-    koe_word *word = koe_arena_array(&out->arena, last->n_word + n_silent, sizeof *word);
-    const char **rule = koe_arena_array(&out->arena, last->n_word + n_silent, sizeof *rule);
-    if (!word || !rule) return koe_fail(err, KOE_E_NOMEM, "segments");
-    memcpy(word, last->word, last->n_word * sizeof *word);
-    memcpy(rule, last->word_rule, last->n_word * sizeof *rule);
-    size_t end = koe_utf8_count(last->phonemes);
-    for (size_t i = 0; i < n_silent; i++) {
-        memcpy(&word[last->n_word + i], a->silent.data + i * sizeof *word, sizeof *word);
-        word[last->n_word + i].phoneme_at = end;
+    koe_word *silent = (koe_word *)(void *)a->silent.data;
+    const size_t end = koe_utf8_count(last->phonemes);
+    for (size_t i = 0; i < n_silent; i++) silent[i].phoneme_at = end;
+    if (!extend_words(&a->arena, last, silent, n_silent)) return koe_fail(err, KOE_E_NOMEM, "segments");
+    a->silent.n = 0;
+    return KOE_OK;
+}
+
+/* The segment with memory of its own. */
+static bool copy_segment(koe_arena *arena, koe_segment *s)
+{
+    s->phonemes = koe_arena_str(arena, s->phonemes);
+    s->text = koe_arena_str(arena, s->text);
+    if (s->voice.n) s->voice = koe_arena_str(arena, s->voice);
+    return s->phonemes.p && s->text.p && (!s->voice.n || s->voice.p) && extend_words(arena, s, NULL, 0);
+}
+
+koe_status koe_assemble_take(koe_assembly *a, size_t n, koe_segments *out, koe_error *err)
+{
+    size_t n_all;
+    koe_segment *s = koe_assemble_waiting(a, &n_all);
+    koe_arena kept = { 0 };
+    koe_segment *taken = koe_arena_array(&a->arena, n ? n : 1, sizeof *taken);
+    bool ok = taken != NULL;
+    if (ok && n) memcpy(taken, s, n * sizeof *s);
+    for (size_t i = n; i < n_all && ok; i++) ok = copy_segment(&kept, &s[i]);
+    if (!ok) {
+        koe_arena_free(&kept);
+        return koe_fail(err, KOE_E_NOMEM, "segments");
     }
-    last->word = word;
-    last->word_rule = rule;
-    last->n_word += n_silent;
+    *out = (koe_segments){ taken, n, a->arena };
+    a->arena = kept;
+    if (n_all > n) memmove(s, s + n, (n_all - n) * sizeof *s);
+    a->segments.n = (n_all - n) * sizeof *s;
     return KOE_OK;
 }
 
@@ -441,4 +468,5 @@ void koe_assembly_free(koe_assembly *a)
 {
     koe_buf_free(&a->segments);
     koe_buf_free(&a->silent);
+    koe_arena_free(&a->arena);
 }

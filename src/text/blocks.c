@@ -7,7 +7,7 @@
 #include "text/front.h"
 #include "text/utf8.h"
 
-enum { BLOCK_SOFT = 4096, BLOCK_HARD = 8192 }; /* bytes: a block ends at the first sentence after SOFT, anywhere at HARD */
+enum { BLOCK_HARD = 8192 }; /* bytes: a block ends anywhere here */
 
 static bool is_newline(uint32_t c) { return c == '\n' || c == '\r' || c == '\f' || c == '\v' || c == 0x85 || c == 0x2028 || c == 0x2029; }
 static bool is_space(uint32_t c) { return c == ' ' || c == '\t' || is_newline(c) || u_isUWhiteSpace((UChar32)c); }
@@ -40,7 +40,7 @@ static koe_break newline_break(koe_str input, size_t line_at, size_t at, size_t 
     return is_soft_wrap(koe_str_sub(input, line_at, at - line_at), koe_str_sub(input, here, 8)) ? KOE_BREAK_NONE : KOE_BREAK_LINE;
 }
 
-size_t koe_block_end(koe_str input, size_t at, koe_break *end)
+size_t koe_block_end(koe_str input, size_t at, size_t soft, koe_break *end)
 {
     size_t start = at, line_at = at, last_space = 0;
     bool leading = true; /* white space before the first word ends nothing */
@@ -56,7 +56,7 @@ size_t koe_block_end(koe_str input, size_t at, koe_break *end)
             last_space = at;
         } else if (is_space(c)) {
             last_space = at;
-            if (at - start > BLOCK_SOFT && koe_utf8_in(before, ".!?。！？।")) return *end = KOE_BREAK_SENTENCE, at;
+            if (at - start > soft && koe_utf8_in(before, ".!?。！？।")) return *end = KOE_BREAK_SENTENCE, at;
             if (leading) line_at = at;
         } else leading = false;
         if (at - start >= BLOCK_HARD) {

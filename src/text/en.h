@@ -83,6 +83,8 @@ koe_str koe_en_lookup(koe_english *e, const koe_en_query *q, koe_en_context ctx)
 koe_str koe_en_dictionary(koe_english *e, koe_str word, koe_en_tag_id tag, double stress, const koe_en_context *ctx);
 /* The same by word endings only: "-s". */
 koe_str koe_en_stem_s(koe_english *e, koe_str word, koe_en_tag_id tag, double stress, const koe_en_context *ctx);
+/* A tag as the dictionaries' keys: the very form and the part of speech; KOE_N_POS: none. */
+void koe_en_pos(koe_en_tag_id tag, koe_pos *exact, koe_pos *parent);
 /* The names of a word's letters; p NULL when one has none. */
 koe_str koe_en_spell(koe_english *e, koe_str word);
 /* Whether the word (ASCII digits) is a number, and its phonemes. */

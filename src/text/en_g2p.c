@@ -52,9 +52,51 @@ static koe_str misaki_of(koe_english *e, koe_str ipa)
     return s;
 }
 
+/* Tokens end where links do that say how they sound: "v[2](/tu/)". */
+static void split_at_links(koe_en_tokens *t, size_t base, const koe_link *link, size_t n_link)
+{
+    koe_en_tokens out = { 0 };
+    size_t k = 0;
+    for (size_t i = 0; i < t->n; i++) {
+        koe_en_token one = t->token[i];
+        while (k < n_link && link[k].at + link[k].n <= base + one.at) k++;
+        for (size_t edge = k; edge < n_link && link[edge].at < base + one.at + one.text.n; edge++) {
+            const size_t edges[] = { link[edge].at, link[edge].at + link[edge].n };
+            for (size_t j = 0; j < 2 && link[edge].n && koe_link_phonemes(&link[edge]).n; j++) {
+                if (edges[j] <= base + one.at || edges[j] >= base + one.at + one.text.n) continue;
+                const size_t n = edges[j] - base - one.at;
+                koe_en_token head = one;
+                head.text.n = n;
+                head.space = false;
+                koe_en_add_token(&out, head);
+                one.at += n;
+                one.text = koe_str_sub(one.text, n, one.text.n);
+            }
+        }
+        koe_en_add_token(&out, one);
+    }
+    free(t->token);
+    out.failed |= t->failed;
+    *t = out;
+}
+
+/* What a link says for a word that is read as `tag`, in misaki's symbols. */
+static koe_str link_sound(koe_english *e, const koe_link *l, koe_en_tag_id tag)
+{
+    koe_link chosen = *l;
+    if (l->word) {
+        koe_pos exact, parent;
+        koe_en_pos(tag, &exact, &parent);
+        chosen.value = koe_user_word_phonemes(l->word, exact, parent);
+    }
+    const koe_str v = koe_link_phonemes(&chosen), sound = l->is_ipa ? misaki_of(e, v) : v;
+    return l->has_s ? koe_en_add_s(e, sound) : sound;
+}
+
 static void apply_links(koe_english *e, koe_en_tokens *t, size_t base, const koe_link *link, size_t n_link)
 {
     size_t out = 0, k = 0;
+    split_at_links(t, base, link, n_link);
     for (size_t i = 0; i < t->n;) {
         while (k < n_link && link[k].at + link[k].n <= base + t->token[i].at) k++;
         size_t end = i;
@@ -72,7 +114,7 @@ static void apply_links(koe_english *e, koe_en_tokens *t, size_t base, const koe
             head->text.n = last->at + last->text.n - head->at;
             head->space = last->space;
             head->done = true;
-            head->phonemes = link[k].is_ipa ? misaki_of(e, v) : v;
+            head->phonemes = link_sound(e, &link[k], head->tag);
             head->tag = KOE_TAG_NNP;
         }
         for (size_t j = i; j < (spoken ? i + 1 : end); j++) t->token[out++] = t->token[j];

@@ -114,6 +114,12 @@ static koe_pos parent_pos(koe_en_tag_id t)
     return KOE_N_POS;
 }
 
+void koe_en_pos(koe_en_tag_id tag, koe_pos *exact, koe_pos *parent)
+{
+    *exact = exact_pos(tag);
+    *parent = parent_pos(tag);
+}
+
 /* An entry's reading for a part of speech; n == 0 with p: spell it. */
 static koe_str by_pos(const koe_entry *entry, koe_en_tag_id tag, const koe_en_context *ctx)
 {

@@ -15,6 +15,7 @@
 #include "text/reading.h"
 #include "text/spell.h"
 #include "text/text.h"
+#include "text/user_lexicon.h"
 
 typedef struct koe_zh koe_zh;
 typedef struct koe_ja koe_ja;
@@ -27,6 +28,7 @@ struct koe_text {
     koe_zh *zh;
     koe_ja *ja;
     koe_speller *speller[KOE_READING_COUNT]; /* by row of the readings */
+    koe_user_files *user_files;
     bool tried[2], tried_zh, tried_ja;
 };
 
@@ -81,11 +83,14 @@ typedef struct koe_piece {
     koe_break brk;
 } koe_piece;
 
-/* The writer says how a word is spoken (markup.h). Offsets of the normal text. */
+/* The writer says how a word is spoken, where it stands (markup.h) or in a lexicon (user_lexicon.h). Offsets of the normal text. */
 typedef struct koe_link {
-    size_t at, n;
-    koe_str value; /* "/phonemes/", "+1", "#a#"; borrowed from the markup */
+    size_t at, n; /* n == 0: a rule has taken it apart */
+    koe_str value; /* "/phonemes/", "+1", "#a#"; borrowed from the markup or the lexicon */
     bool is_ipa; /* of phonemes */
+    const koe_user_word *word; /* of a lexicon, whose phonemes depend on the part of speech; NULL: none */
+    bool is_alias; /* of a lexicon: what stands here is read as it stands */
+    bool has_s; /* -s is spoken after it */
 } koe_link;
 
 typedef struct koe_block {
@@ -100,6 +105,8 @@ typedef struct koe_block {
     koe_normal normal;
     koe_buf sentences; /* size_t: where sentences start in the normal text, but the first */
     koe_buf applied; /* koe_applied: the rules that rewrote something, in order */
+    koe_user_lexicon *const *lexicon; /* of the writer, the first first */
+    size_t n_lexicon;
     koe_link *link; /* in order */
     size_t n_link;
     koe_buf sound; /* phonemes of all pieces, UTF-8 */
@@ -119,8 +126,8 @@ void koe_block_add(koe_block *b, size_t at, size_t n, koe_str phonemes, bool voi
 
 /* ---- stages ---- */
 
-/* From input[at]: where the next block ends and how. */
-size_t koe_block_end(koe_str input, size_t at, koe_break *end);
+/* From input[at]: where the next block ends and how: with the paragraph, the first sentence after `soft` bytes, or after 8 KB. */
+size_t koe_block_end(koe_str input, size_t at, size_t soft, koe_break *end);
 /* Fills b->normal. */
 koe_status koe_normalise_block(koe_block *b, koe_error *err);
 /* Offsets of sentence starts in `text` (but the first), ascending, appended to `out` as size_t. */
@@ -151,6 +158,8 @@ void koe_misaki_of_ipa(koe_buf *out, koe_str ipa, const koe_lang *lang);
 void koe_misaki_to_ipa(koe_buf *out, koe_str misaki);
 /* What stands between the slashes of "/phonemes/"; n == 0: the link says something else. */
 koe_str koe_link_phonemes(const koe_link *l);
+/* English -s by the last sound of misaki's symbols or IPA, appended to `out`, which ends with it. */
+void koe_add_english_s(koe_buf *out, bool british, koe_alphabet alphabet);
 /* For each code point of `b` the piece of `a` it belongs to: owner_b[j] = owner_a[i], along a cheapest alignment. False: out of memory. */
 bool koe_align(const uint32_t *a, const uint32_t *owner_a, size_t n_a, const uint32_t *b, uint32_t *owner_b, size_t n_b);
 #endif

@@ -1,6 +1,6 @@
 /* markup.c - tags in plain text, and what both kinds of markup share.
  *     [word](/phonemes/)  [word](+1)  [2024](#a#)  [text](anything else): the text alone
- *     [pause:1.5s]
+ *     [pause:1.5s]   [mark:NAME]
  *     [voice:NAME] [lang:fr] [rate:1.2] [pitch:+2st] [volume:+6dB] [emphasis:strong]: from here on, until [/voice] ..., or the next one
  * Brackets that are none of these are text. */
 #include "text/markup.h"
@@ -15,6 +15,8 @@ void koe_marked_free(koe_marked *m)
 {
     koe_normal_free(&m->plain);
     koe_buf_free(&m->spans);
+    koe_buf_free(&m->lexicons);
+    koe_buf_free(&m->warnings);
     koe_arena_free(&m->arena);
 }
 
@@ -307,15 +309,17 @@ static size_t read_tag(tag_reader *r, size_t at)
     }
     koe_marked_style before = r->style;
     const bool is_pause = inside.n > 6 && is_word(koe_str_sub(inside, 0, 6), "pause:") && koe_pause_parse(&like.pause_s, koe_str_sub(inside, 6, inside.n));
-    if (!is_pause && !read_style(r, inside)) return 0;
+    const bool is_mark = inside.n > 5 && is_word(koe_str_sub(inside, 0, 5), "mark:");
+    if (!is_pause && !is_mark && !read_style(r, inside)) return 0;
     const koe_marked_style after = r->style;
     r->style = before; /* of the text before the tag */
     keep_until(r, at);
     r->style = after;
-    like.kind = KOE_MARKED_PAUSE;
+    like.kind = is_mark ? KOE_MARKED_MARK : KOE_MARKED_PAUSE;
+    like.value = is_mark ? koe_str_trim(koe_str_sub(inside, 5, inside.n)) : (koe_str){ 0 };
     like.text_at = at;
     like.text_n = inside.n + 2;
-    if (is_pause) koe_marked_add(r->m, &like);
+    if (is_pause || is_mark) koe_marked_add(r->m, &like);
     return inside.n + 2;
 }
 

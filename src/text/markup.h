@@ -29,12 +29,15 @@ typedef struct koe_marked_span {
     koe_str value;
     bool is_ipa; /* of phonemes: IPA; false: misaki's symbols, or the voice's own */
     double pause_s;
+    bool before_pause; /* of a mark: a pause follows it before any text (passage.c) */
 } koe_marked_span;
 
 typedef struct koe_marked {
     koe_normal plain;
     koe_buf spans; /* koe_marked_span, in order, without gaps in the plain text */
     koe_arena arena; /* of the strings that are not the input's */
+    koe_buf lexicons; /* koe_str: names of lexicons that the text asks for */
+    koe_buf warnings; /* what is not done as the text asks, "; " between */
 } koe_marked;
 
 /* Reads `input`, which must be UTF-8 and outlive *out. lang: of the request, for numbers and dates in say-as. KOE_E_FORMAT, KOE_E_LIMIT:

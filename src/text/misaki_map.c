@@ -10,8 +10,8 @@ typedef struct rule {
 static const rule english[] = { { "ʔˌn̩", "ʔn" }, { "ʔn̩", "ʔn" }, { "a^ɪ", "I" }, { "a^ʊ", "W" }, { "d^ʒ", "ʤ" }, { "e^ɪ", "A" },
     { "t^ʃ", "ʧ" }, { "ɔ^ɪ", "Y" }, { "ə^l", "ᵊl" }, { "ʲo", "jo" }, { "ʲə", "jə" }, { "e", "A" }, { "ʲ", "" }, { "ɚ", "əɹ" }, { "r", "ɹ" },
     { "x", "k" }, { "ç", "k" }, { "ɐ", "ə" }, { "ɬ", "l" }, { "\u0303", "" } };
-static const rule american[] = { { "o^ʊ", "O" }, { "ɜːɹ", "ɜɹ" }, { "ɜː", "ɜɹ" }, { "ɪə", "iə" }, { "ː", "" } };
-static const rule british[] = { { "e^ə", "ɛː" }, { "iə", "ɪə" }, { "ə^ʊ", "Q" } };
+static const rule american[] = { { "o^ʊ", "O" }, { "ə^ʊ", "O" }, { "ɜːɹ", "ɜɹ" }, { "ɜː", "ɜɹ" }, { "ɪə", "iə" }, { "ː", "" } };
+static const rule british[] = { { "e^ə", "ɛː" }, { "iə", "ɪə" }, { "ə^ʊ", "Q" }, { "o^ʊ", "Q" } };
 static const rule either[] = { { "o", "ɔ" }, { "ɾ", "T" }, { "ʔ", "t" }, { "^", "" } };
 /* By code point, as misaki sorts them. */
 static const rule other[] = { { "a^ɪ", "I" }, { "a^ʊ", "W" }, { "d^z", "ʣ" }, { "d^ʒ", "ʤ" }, { "e^ɪ", "A" }, { "o^ʊ", "O" }, { "ə^ʊ", "Q" },
@@ -90,4 +90,12 @@ void koe_misaki_to_ipa(koe_buf *out, koe_str misaki)
     static const rule letters[] = { { "A", "eɪ" }, { "I", "aɪ" }, { "O", "oʊ" }, { "Q", "əʊ" }, { "W", "aʊ" }, { "Y", "ɔɪ" }, { "ʤ", "dʒ" }, { "ʧ", "tʃ" },
         { "ʣ", "dz" }, { "ʦ", "ts" }, { "T", "ɾ" }, { "ᵊ", "ə" } };
     APPLY(out, misaki, letters);
+}
+
+void koe_add_english_s(koe_buf *out, bool is_british, koe_alphabet alphabet)
+{
+    const uint32_t last = koe_utf8_last(koe_buf_str(out));
+    if (koe_utf8_in(last, "ptkfθ")) koe_buf_adds(out, "s");
+    else if (koe_utf8_in(last, "szʃʒʧʤ")) koe_buf_adds(out, is_british || alphabet == KOE_ALPHABET_ESPEAK ? "ɪz" : "ᵻz");
+    else koe_buf_adds(out, "z");
 }

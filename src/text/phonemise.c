@@ -88,6 +88,7 @@ static void put_phonemes(koe_buf *out, const koe_block *b, const koe_link *l)
     if (b->opt->alphabet == KOE_ALPHABET_ESPEAK) koe_misaki_to_ipa(out, v);
     else if (l->is_ipa) koe_misaki_of_ipa(out, v, b->lang);
     else koe_buf_add_str(out, v);
+    if (l->has_s) koe_add_english_s(out, strcmp(b->lang->tag, "en-gb") == 0, b->opt->alphabet);
 }
 
 /* [word](/phonemes/): the first piece of the word takes them, the others fall silent. */
@@ -116,17 +117,18 @@ static bool reads_links(const koe_block *b)
     return b->lang->way == KOE_LANG_ENGLISH && b->opt->alphabet == KOE_ALPHABET_MISAKI && koe_text_lexicon(b->t, strcmp(b->lang->tag, "en-gb") == 0);
 }
 
-static koe_status phonemise_text(koe_block *b, koe_str text, koe_error *err)
+/* One stretch of the normal text, which starts at `base`, by script. */
+static koe_status phonemise_text(koe_block *b, koe_str text, size_t base, koe_error *err)
 {
-    if (koe_script_is_plain(text, b->lang)) return phonemise_run(b, b->lang, text, 0, err);
+    if (koe_script_is_plain(text, b->lang)) return phonemise_run(b, b->lang, text, base, err);
     koe_status st = KOE_OK;
-    bool kana = koe_script_has_kana(text);
+    bool kana = koe_script_has_kana(koe_buf_str(&b->normal.text));
     for (size_t at = 0; at < text.n && st == KOE_OK;) {
         size_t start = at;
         const koe_lang *lang;
         koe_str run = koe_script_run(text, &at, b->lang, kana, &lang);
         size_t before = b->n;
-        st = phonemise_run(b, lang, run, start, err);
+        st = phonemise_run(b, lang, run, base + start, err);
         /* a space, or a change of language, separates words */
         if (before && (run.p[0] == ' ' || (lang != b->lang && b->n > before && b->piece[before].voiced))) b->piece[before - 1].space = true;
         if (b->n > before && at < text.n && (text.p[at - 1] == ' ' || lang != b->lang)) b->piece[b->n - 1].space = true;
@@ -134,11 +136,50 @@ static koe_status phonemise_text(koe_block *b, koe_str text, koe_error *err)
     return st;
 }
 
+/* ---- links in the middle of something ---- */
+
+/* Whether pieces end between these two characters, of which one belongs to a link. */
+static bool is_apart(uint32_t c) { return !c || c == ' ' || koe_utf8_in(c, ".,;:!?¡¿…—\"«»“”()[]{}。、，！？；："); }
+
+static bool stands_alone(koe_str text, const koe_link *l)
+{
+    size_t at = l->at;
+    return is_apart(koe_utf8_prev(text, &at)) && is_apart(koe_utf8_first(koe_str_sub(text, l->at + l->n, 4)));
+}
+
+/* A link that is a piece of its own, wherever it stands. */
+static void add_link_piece(koe_block *b, koe_str text, const koe_link *l)
+{
+    koe_buf sound = { 0 };
+    put_phonemes(&sound, b, l);
+    if (b->n && l->at && text.p[l->at - 1] == ' ') b->piece[b->n - 1].space = true;
+    koe_block_add(b, l->at, l->n, koe_buf_str(&sound), true, l->at + l->n < text.n && text.p[l->at + l->n] == ' ');
+    b->failed |= sound.failed;
+    koe_buf_free(&sound);
+}
+
+/* Reads around the links that do not stand alone ("l'[ami](/ami/)", a word among Chinese characters): whatever reads the text would not make
+ * a piece of them. Those that do stand alone are read in their clause, and spoken as they say afterwards. */
+static koe_status phonemise_around_links(koe_block *b, koe_str text, koe_error *err)
+{
+    koe_status st = KOE_OK;
+    size_t at = 0;
+    for (size_t k = 0; k < b->n_link && st == KOE_OK; k++) {
+        const koe_link *l = &b->link[k];
+        if (!l->n || l->at < at || !koe_link_phonemes(l).n || stands_alone(text, l)) continue;
+        if (l->at > at) st = phonemise_text(b, koe_str_sub(text, at, l->at - at), at, err);
+        if (st == KOE_OK) add_link_piece(b, text, l);
+        at = l->at + l->n;
+    }
+    if (st == KOE_OK && at < text.n) st = phonemise_text(b, koe_str_sub(text, at, text.n), at, err);
+    if (st == KOE_OK) speak_links(b);
+    return st;
+}
+
 koe_status koe_phonemise_block(koe_block *b, koe_error *err)
 {
     koe_str text = koe_buf_str(&b->normal.text);
     if (b->opt->phonemes || b->opt->alphabet == KOE_ALPHABET_TEXT || b->opt->alphabet == KOE_ALPHABET_NONE) return phonemise_written(b, err);
-    koe_status st = phonemise_text(b, text, err);
-    if (st == KOE_OK && b->n_link && !reads_links(b)) speak_links(b);
+    const koe_status st = b->n_link && !reads_links(b) ? phonemise_around_links(b, text, err) : phonemise_text(b, text, 0, err);
     return st == KOE_OK && b->failed ? koe_fail(err, KOE_E_NOMEM, "phonemes") : st;
 }

@@ -96,15 +96,38 @@ static size_t apply_one(const koe_scan *c, const koe_rule *rule, size_t n_rule, 
     return 0;
 }
 
-static void walk(koe_normal *out, koe_buf *log, koe_scan c, const koe_rule *rule, size_t n_rule, unsigned off)
+bool koe_link_is_fixed(const koe_link *l) { return l->n && !l->is_alias && (koe_link_phonemes(l).n || (l->value.n && l->value.p[0] == '#')); }
+
+/* Links that the rules leave alone, in order. */
+typedef struct fixed {
+    const koe_link *link;
+    size_t n;
+} fixed;
+
+/* Where the next one begins, at or behind `at`, or where the one ends that holds it. */
+static size_t next_fixed(fixed *f, size_t at, size_t *end)
+{
+    while (f->n && (!koe_link_is_fixed(f->link) || f->link->at + f->link->n <= at)) f->link++, f->n--;
+    *end = f->n ? f->link->at + f->link->n : SIZE_MAX;
+    return f->n ? f->link->at : SIZE_MAX;
+}
+
+static void walk(koe_normal *out, koe_buf *log, koe_scan c, const koe_rule *rule, size_t n_rule, unsigned off, fixed f)
 {
     koe_str s = c.s;
     koe_buf by = { 0 };
-    size_t kept = 0;
+    size_t kept = 0, end;
     while (c.at < s.n) {
+        const size_t fixed_at = next_fixed(&f, c.at, &end);
+        if (c.at >= fixed_at) {
+            c.at = end;
+            c.fresh = false;
+            continue;
+        }
         bool inside = !c.fresh && c.at && koe_is_alnum(s.p[c.at]) && (koe_is_alnum(s.p[c.at - 1]) || (unsigned char)s.p[c.at - 1] >= 0x80);
         const char *name = NULL;
         size_t n = s.p[c.at] == ' ' || inside ? 0 : apply_one(&c, rule, n_rule, off, &by, &name);
+        if (n > fixed_at - c.at) n = 0;
         c.fresh = n > 0;
         if (!n) {
             size_t len;
@@ -128,21 +151,22 @@ static void walk(koe_normal *out, koe_buf *log, koe_scan c, const koe_rule *rule
     koe_buf_free(&by);
 }
 
-void koe_rules_apply(koe_normal *out, koe_buf *log, koe_str s, const koe_rules *by, unsigned off)
+void koe_rules_apply(koe_normal *out, koe_buf *log, koe_str s, const koe_rules *by, unsigned off, const koe_link *link, size_t n_link)
 {
     size_t n_rule;
     const koe_rule *rule = by->reading ? koe_rules_world(&n_rule) : koe_rules_english(&n_rule);
-    walk(out, log, (koe_scan){ .s = s, .british = by->british, .reading = by->reading, .speller = by->speller }, rule, n_rule, off);
+    const koe_scan scan = { .s = s, .british = by->british, .reading = by->reading, .speller = by->speller };
+    walk(out, log, scan, rule, n_rule, off, (fixed){ link, n_link });
 }
 
-void koe_rules_spell_numbers(koe_normal *out, koe_str s)
+void koe_rules_spell_numbers(koe_normal *out, koe_str s, const koe_link *link, size_t n_link)
 {
     static const koe_rule rules[] = { { "number", "0-.", 0, koe_rule_number }, { "mister", "a", 0, koe_rule_mister } };
-    walk(out, NULL, (koe_scan){ .s = s }, rules, 2, 0);
+    walk(out, NULL, (koe_scan){ .s = s }, rules, 2, 0, (fixed){ link, n_link });
 }
 
 void koe_rules_plain_digits(koe_normal *out, koe_str s)
 {
     static const koe_rule rules[] = { { "digits", "8", 0, koe_rule_digits } };
-    walk(out, NULL, (koe_scan){ .s = s }, rules, 1, 0);
+    walk(out, NULL, (koe_scan){ .s = s }, rules, 1, 0, (fixed){ NULL, 0 });
 }

@@ -47,12 +47,15 @@ typedef struct koe_applied {
     const char *name;
 } koe_applied;
 
-/* Appends s with the rules applied to `out`; koe_applied structs to `log`. off: set of KOE_RULES_* to leave out. */
-void koe_rules_apply(koe_normal *out, koe_buf *log, koe_str s, const koe_rules *by, unsigned off);
+/* Appends s with the rules applied to `out`; koe_applied structs to `log`. off: set of KOE_RULES_* to leave out. What links hold that say
+ * how it sounds stays as it is: rules see it, none rewrites it. */
+void koe_rules_apply(koe_normal *out, koe_buf *log, koe_str s, const koe_rules *by, unsigned off, const koe_link *link, size_t n_link);
 /* Appends s with its numbers in words, for voices that know no better. */
-void koe_rules_spell_numbers(koe_normal *out, koe_str s);
+void koe_rules_spell_numbers(koe_normal *out, koe_str s, const koe_link *link, size_t n_link);
 /* Appends s with Devanagari digits as the ones that the rules know. */
 void koe_rules_plain_digits(koe_normal *out, koe_str s);
+/* Whether a rule must not touch it. */
+bool koe_link_is_fixed(const koe_link *l);
 
 /* ---- for the rules ---- */
 

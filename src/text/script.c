@@ -87,3 +87,12 @@ koe_str koe_script_run(koe_str text, size_t *at, const koe_lang *lang, bool kana
     *run_lang = current ? current : lang;
     return koe_str_sub(text, start, end - start);
 }
+
+bool koe_script_unspaced(uint32_t c)
+{
+    if (c < 0xe00) return false;
+    UErrorCode e = U_ZERO_ERROR;
+    UScriptCode s = uscript_getScript((UChar32)c, &e);
+    return s == USCRIPT_HAN || s == USCRIPT_HIRAGANA || s == USCRIPT_KATAKANA || s == USCRIPT_THAI || s == USCRIPT_LAO || s == USCRIPT_KHMER ||
+           s == USCRIPT_MYANMAR || s == USCRIPT_BOPOMOFO || c == 0x30fc;
+}

@@ -3,11 +3,12 @@
  * depth is limited, and the declared encoding is ignored (the text is UTF-8 by then). Vendors' extras (mstts:*, amazon:*) are unknown
  * elements like any other; those that carry prosody are listed below. */
 #include <expat.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "text/markup.h"
 
-enum { MAX_DEPTH = 64, MAX_BYTES = 16 << 20 };
+enum { MAX_DEPTH = 64, MAX_BYTES = 16 << 20, MAX_WARNING_BYTES = 1000 };
 
 typedef enum element_kind { PLAIN, CAPTURE, SKIP, SENTENCE, PARAGRAPH } element_kind;
 
@@ -43,6 +44,19 @@ static void stop(ssml_reader *r, koe_status st, const char *what, koe_str which)
     r->st = koe_fail(r->err, st, "SSML line %lu, column %lu: %s%.*s", (unsigned long)XML_GetCurrentLineNumber(r->parser),
                      (unsigned long)XML_GetCurrentColumnNumber(r->parser) + 1, what, KOE_STR_ARG(which));
     XML_StopParser(r->parser, XML_FALSE);
+}
+
+static void warn(ssml_reader *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What is not done as the document asks. */
+static void warn(ssml_reader *r, const char *format, ...)
+{
+    char what[300];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    if (r->m->warnings.n < MAX_WARNING_BYTES)
+        koe_buf_printf(&r->m->warnings, "%sSSML line %lu: %s", r->m->warnings.n ? "; " : "", (unsigned long)XML_GetCurrentLineNumber(r->parser), what);
 }
 
 /* Value of an attribute, prefix and case of its name ignored; n == 0, p NULL: there is none. Copied. */
@@ -136,14 +150,17 @@ static void start_phoneme(ssml_reader *r, element *e, const char **atts)
 {
     koe_str ph = attribute(r, atts, "ph"), alphabet = attribute(r, atts, "alphabet");
     const bool ours = koe_str_is(alphabet, "x-misaki") || koe_str_is(alphabet, "misaki");
+    const bool sampa = koe_str_is(alphabet, "x-sampa") || koe_str_is(alphabet, "X-SAMPA");
     if (!ph.n) return;
-    if (alphabet.n && !ours && !koe_str_is(alphabet, "ipa")) { /* Arpabet, SAPI, X-SAMPA: the text itself is read */
-        koe_log(KOE_LOG_WARN, "SSML line %lu: phonemes in the alphabet \"%.*s\" are not read, ipa and x-misaki are",
-                (unsigned long)XML_GetCurrentLineNumber(r->parser), KOE_STR_ARG(alphabet));
+    if (alphabet.n && !ours && !sampa && !koe_str_is(alphabet, "ipa")) { /* Arpabet, SAPI: the text itself is read */
+        warn(r, "phonemes in the alphabet \"%.*s\" are not read; ipa, x-sampa and x-misaki are", KOE_STR_ARG(koe_str_sub(alphabet, 0, 40)));
         return;
     }
     koe_buf slashed = { 0 };
-    koe_buf_printf(&slashed, "/%s/", ph.p);
+    koe_buf_addc(&slashed, '/');
+    if (sampa) koe_ipa_of_xsampa(&slashed, ph);
+    else koe_buf_add_str(&slashed, ph);
+    koe_buf_addc(&slashed, '/');
     e->value = koe_arena_str(&r->m->arena, koe_buf_str(&slashed));
     koe_buf_free(&slashed);
     if (!e->value.p) stop(r, KOE_E_NOMEM, "out of memory", KOE_STR(""));
@@ -166,8 +183,7 @@ static void set_prosody(ssml_reader *r, const char **atts, const char *name, pro
 {
     koe_str v = attribute(r, atts, name);
     if (v.n && !set(&r->style.prosody, v))
-        koe_log(KOE_LOG_WARN, "SSML line %lu: %s \"%.*s\" is not understood and changes nothing", (unsigned long)XML_GetCurrentLineNumber(r->parser),
-                name, KOE_STR_ARG(v));
+        warn(r, "%s \"%.*s\" is not understood and changes nothing", name, KOE_STR_ARG(koe_str_sub(v, 0, 60)));
 }
 
 static void start_prosody(ssml_reader *r, element *e, const char **atts)
@@ -190,13 +206,29 @@ static void start_mark(ssml_reader *r, element *e, const char **atts)
     add_span(r, KOE_MARKED_MARK, 0, attribute(r, atts, "name"));
 }
 
+/* By the name of an installed one; nothing is fetched. */
+static void start_lexicon(ssml_reader *r, element *e, const char **atts)
+{
+    (void)e;
+    const koe_str uri = attribute(r, atts, "uri");
+    if (uri.n) koe_buf_add(&r->m->lexicons, &uri, sizeof uri);
+    if (r->m->lexicons.failed) stop(r, KOE_E_NOMEM, "out of memory", KOE_STR(""));
+}
+
+static void start_audio(ssml_reader *r, element *e, const char **atts)
+{
+    (void)e;
+    const koe_str src = attribute(r, atts, "src");
+    if (src.n) warn(r, "sound from \"%.*s\" is not played: the text of its <audio> is spoken", KOE_STR_ARG(koe_str_sub(src, 0, 60)));
+}
+
 static void start_skipped(ssml_reader *r, element *e, const char **atts)
 {
     (void)r, (void)atts;
     e->kind = SKIP;
 }
 
-/* Prefixes (mstts:, amazon:, google:) are ignored. Not listed, audio and `w` among them: they speak their text. */
+/* Prefixes (mstts:, amazon:, google:) are ignored. Not listed, `w` among them: they speak their text. */
 static const struct {
     const char *name;
     start_fn *start;
@@ -205,7 +237,7 @@ static const struct {
     { "sentence", start_sentence }, { "break", start_break }, { "say-as", start_say_as }, { "sub", start_sub },
     { "phoneme", start_phoneme }, { "voice", start_voice }, { "lang", start_lang }, { "prosody", start_prosody },
     { "emphasis", start_emphasis }, { "mark", start_mark }, { "bookmark", start_mark }, { "desc", start_skipped },
-    { "metadata", start_skipped },
+    { "metadata", start_skipped }, { "lexicon", start_lexicon }, { "audio", start_audio },
 };
 
 static void XMLCALL on_start(void *user, const char *name, const char **atts)

@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "base/str.h"
+#include "koe.h" /* KOE_RULES_* */
 
 /* What the voice was trained on. */
 typedef enum koe_alphabet {
@@ -22,23 +23,12 @@ typedef struct koe_text koe_text;
 
 typedef struct koe_text_setup {
     const char *lexicon_dir; /* laid out as $KOE_HOME/lexicon; NULL or missing: espeak-ng alone, said once in the log */
+    const char *user_lexicon; /* the writer's own words: files and folders, ':' between (user_lexicon.h); NULL: only those of lexicon_dir */
     const char *helper; /* path of the koe binary, run as `koe espeak-helper`; NULL: $KOE_BIN, else this executable */
 } koe_text_setup;
 
 koe_status koe_text_open(koe_text **out, const koe_text_setup *setup, koe_error *err);
 void koe_text_close(koe_text *t);
-
-/* Groups of normalisation rules that a request may switch off. */
-enum {
-    KOE_RULES_MARKUP = 1 << 0, /* HTML and Markdown remains */
-    KOE_RULES_URL = 1 << 1, /* addresses and file names */
-    KOE_RULES_EMAIL = 1 << 2,
-    KOE_RULES_PHONE = 1 << 3,
-    KOE_RULES_UNIT = 1 << 4,
-    KOE_RULES_PLURAL = 1 << 5, /* "file(s)" */
-    KOE_RULES_SYMBOL = 1 << 6, /* remaining symbols by name */
-    KOE_RULES_EMOJI = 1 << 7, /* off: emoji are silent */
-};
 
 /* How the writer directs the speaker inside the text (markup.h). */
 typedef enum koe_markup {
@@ -52,6 +42,9 @@ typedef struct koe_text_options koe_text_options;
  * n == 0: not asked for. */
 typedef koe_status koe_text_voice_fn(void *user, koe_str voice, koe_str lang, koe_text_options *opt, koe_error *err);
 
+/* Called with what could not be done as the text asks. */
+typedef void koe_text_warn_fn(void *user, const char *message);
+
 struct koe_text_options {
     koe_str lang; /* language tag or Kokoro letter: en-us en-gb es fr hi it ja pt-br zh, a b e f h i j p z, de, ... */
     koe_alphabet alphabet;
@@ -64,7 +57,10 @@ struct koe_text_options {
     double pause_scale; /* of the pauses between sentences and clauses; 0: 1.0 */
     koe_markup markup;
     koe_text_voice_fn *for_voice; /* NULL: another language is read in the same alphabet, another voice changes nothing */
-    void *user; /* of for_voice */
+    koe_text_warn_fn *warn; /* NULL: the log */
+    void *user; /* of for_voice and warn */
+    koe_str lexicon; /* the request's own: JSON or PLS, or the name of an installed one; borrowed; n == 0: none */
+    double pitch_st; /* semitones by which all is higher */
 };
 
 /* How a word is to be spoken, against how it would be. */
@@ -85,6 +81,15 @@ typedef struct koe_word {
     size_t phoneme_at, phoneme_n; /* code points of the segment's phonemes; phoneme_n 0: silent (a lone symbol) */
 } koe_word;
 
+/* A place that the writer gave a name. */
+typedef struct koe_mark {
+    koe_str name;
+    size_t text_at; /* of the input */
+    size_t word; /* it is where this word of the segment starts; is_behind: ends; no such word: at the start of the segment */
+    bool is_behind;
+    bool after_pause; /* it is where the segment's pause ends */
+} koe_mark;
+
 typedef struct koe_segment {
     koe_str phonemes; /* UTF-8; at most max_phonemes code points; none: only a pause, before the first words */
     koe_str text; /* the normalised words of this segment, what the built-in voice speaks */
@@ -97,6 +102,8 @@ typedef struct koe_segment {
     bool pause_exact; /* the writer gave its length: it does not change with the speed */
     koe_str lang; /* canonical tag */
     koe_str voice; /* that the writer asked for; n == 0: none, the request's */
+    const koe_mark *mark;
+    size_t n_mark;
 } koe_segment;
 
 typedef struct koe_segments {
@@ -109,6 +116,18 @@ typedef struct koe_segments {
  * Text without anything to say gives n == 0 and KOE_OK. Copies: `input` may be freed after the call. */
 koe_status koe_text_segments(koe_segments *out, koe_text *t, koe_str input, const koe_text_options *opt, koe_error *err);
 void koe_segments_free(koe_segments *s);
+
+/* The same part by part, for a text of any length. Threads: one at a time, any. */
+typedef struct koe_passage koe_passage;
+/* Errors as koe_text_segments(); those of a later part come later. Borrows t, input and opt's strings until koe_passage_close(). */
+koe_status koe_passage_open(koe_passage **out, koe_text *t, koe_str input, const koe_text_options *opt, koe_error *err);
+/* The next segments, at least one unless nothing is left to say; *last: there are no more. Free them with koe_segments_free(). */
+koe_status koe_passage_next(koe_passage *r, koe_segments *out, bool *last, koe_error *err);
+/* NULL is fine. */
+void koe_passage_close(koe_passage *r);
+
+/* A digest of the writer's words that are installed now, for the keys of caches; "" when there are none. */
+void koe_text_user_key(koe_text *t, char out[65]);
 
 /* Canonical tag ("en-us") for a tag, a Kokoro letter or a loose spelling ("EN", "en_US", "english"); n == 0 when unknown. Static memory. */
 koe_str koe_lang_canonical(koe_str lang);

@@ -515,6 +515,12 @@ static koe_status kokoro_speak(koe_speech *out, const koe_voice *voice, const ko
     return st;
 }
 
+static bool kokoro_knows(void *state, size_t id, uint32_t phoneme)
+{
+    (void)id;
+    return koe_symbols_find(&((const kokoro *)state)->symbols, phoneme) != NULL;
+}
+
 const koe_provider koe_provider_kokoro = {
     .name = "kokoro",
     .can_blend = true,
@@ -523,5 +529,6 @@ const koe_provider koe_provider_kokoro = {
     .list = kokoro_list,
     .describe = kokoro_describe,
     .missing = kokoro_missing,
+    .knows = kokoro_knows,
     .speak = kokoro_speak,
 };

@@ -389,6 +389,12 @@ static koe_status piper_speak(koe_speech *out, const koe_voice *voice, const koe
     return st;
 }
 
+static bool piper_knows(void *state, size_t id, uint32_t phoneme)
+{
+    size_t speaker;
+    return koe_symbols_find(&model_of(state, id, &speaker)->config.symbols, phoneme) != NULL;
+}
+
 const koe_provider koe_provider_piper = {
     .name = "piper",
     .open = piper_open,
@@ -397,5 +403,6 @@ const koe_provider koe_provider_piper = {
     .describe = piper_describe,
     .find = piper_find,
     .missing = piper_missing,
+    .knows = piper_knows,
     .speak = piper_speak,
 };

@@ -31,6 +31,8 @@ typedef struct koe_provider {
     bool (*find)(void *state, size_t *id, koe_str spelling, koe_status *st, koe_error *err);
     /* Says why `name` cannot speak although this provider knows it; KOE_OK: it does not. May be NULL. */
     koe_status (*missing)(void *state, koe_str name, koe_error *err);
+    /* Whether voice `id` has a sound for a phoneme. NULL: it has one for all. */
+    bool (*knows)(void *state, size_t id, uint32_t phoneme);
     koe_status (*speak)(koe_speech *out, const koe_voice *voice, const koe_voice_job *job, koe_error *err);
 } koe_provider;
 

@@ -182,6 +182,11 @@ koe_status koe_voice_find(koe_voice *out, const koe_voices *v, koe_str spelling,
     return st == KOE_E_NOT_FOUND ? explain_parts(v, spelling, st, err) : st;
 }
 
+bool koe_voice_knows(const koe_voice *voice, uint32_t phoneme)
+{
+    return phoneme == ' ' || !voice->provider->knows || voice->provider->knows(voice->state, voice->id[0], phoneme);
+}
+
 koe_status koe_voice_speak(koe_speech *out, const koe_voice *voice, const koe_voice_job *job, koe_error *err)
 {
     if (job->cancel && atomic_load(job->cancel)) return koe_fail(err, KOE_E_CANCELLED, "cancelled");

@@ -52,6 +52,9 @@ typedef struct koe_voice {
  * builtin:LANGUAGE; empty: the default voice. KOE_E_NOT_FOUND names near matches, or says what to install. */
 koe_status koe_voice_find(koe_voice *out, const koe_voices *v, koe_str spelling, koe_error *err);
 
+/* Whether the voice has a sound for this code point of its alphabet. */
+bool koe_voice_knows(const koe_voice *voice, uint32_t phoneme);
+
 /* How to speak one segment. */
 typedef struct koe_voice_job {
     const koe_segment *segment; /* in the voice's alphabet */

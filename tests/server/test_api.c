@@ -133,7 +133,11 @@ static void test_wrong_requests(void **state)
         { "{\"input\": \"Hi\", \"stream\": \"yes\"}", 400, "invalid_type", "stream" },
         { "{\"input\": \"Hi\", \"lang\": \"klingon\"}", 400, "invalid_value", "lang" },
         { "{\"input\": \"Hi\", \"sample_rate\": 1}", 400, "invalid_value", "sample_rate" },
-        { "{\"input\": \"Hi\", \"pitch\": 3}", 400, "unsupported", "pitch" },
+        { "{\"input\": \"Hi\", \"pitch\": 30}", 400, "invalid_value", "pitch" },
+        { "{\"input\": \"Hi\", \"lexicon\": 5}", 400, "invalid_type", "lexicon" },
+        { "{\"input\": \"Hi\", \"lexicon\": {\"a\": 5}}", 400, "invalid_value", "lexicon" },
+        { "{\"input\": \"Hi\", \"normalization_options\": {\"unit_normalization\": 1}}", 400, "invalid_type", "unit_normalization" },
+        { "{\"input\": \"Hi\", \"allow_voice_tags\": \"no\"}", 400, "invalid_type", "allow_voice_tags" },
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) expect_problem(speak(&s, wrong[i].body), wrong[i].status, wrong[i].code, wrong[i].param);
     expect_problem(ask(&s, "POST", "/v1/audio/speech", "Content-Type: multipart/form-data\r\n", "{}"), 415, "unsupported_media_type", NULL);

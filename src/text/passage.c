@@ -364,7 +364,7 @@ static koe_status find_lexicons(koe_passage *r, koe_error *err)
         r->lexicon[n++] = r->own;
     } else if (own.n) {
         koe_user_lexicon *named = koe_user_set_find(r->set, own);
-        if (!named) return koe_fail(err, KOE_E_NOT_FOUND, "no lexicon \"%.*s\" is installed: put %.*s.json or .pls into the folder lexicon/named",
+        if (!named) return koe_fail(err, KOE_E_ARGUMENT, "no lexicon \"%.*s\" is installed: put %.*s.json or .pls into the folder lexicon/named",
                                     KOE_STR_ARG(koe_str_sub(own, 0, 100)), KOE_STR_ARG(koe_str_sub(own, 0, 100)));
         r->lexicon[n++] = named;
     }

@@ -247,9 +247,80 @@ static void test_pipelined_and_half_closed(void **state)
     close(fd);
 }
 
+/* Bytes of sound of a request, whose body is { MORE "response_format": "pcm" }. */
+static size_t sound_of(const char *more)
+{
+    koe_buf body = { 0 };
+    koe_buf_printf(&body, "{%s, \"response_format\": \"pcm\"}", more);
+    reply r = speak(&s, body.data);
+    if (r.status != 200) fail_msg("%s: %d %s", more, r.status, r.body.data);
+    const size_t n = r.body.n;
+    reply_free(&r);
+    koe_buf_free(&body);
+    return n;
+}
+
+/* What a request says about how its text is read is heard, and is part of the cache's key. */
+static void test_reading_options(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *options; /* what the options make longer or shorter */
+    } cases[] = {
+        { "It weighs 5 kg.", "\"normalization_options\": {\"unit_normalization\": false}" },
+        { "See www.example.com/a_b now.", "\"normalization_options\": {\"url_normalization\": false}" },
+        { "Ask me@example.org now.", "\"normalization_options\": {\"email_normalization\": false, \"url_normalization\": false}" },
+        { "Your file(s).", "\"normalization_options\": {\"optional_pluralization_normalization\": false}" },
+        { "Call 555-0123 now.", "\"normalization_options\": {\"phone_normalization\": false}" },
+        { "It is \u00a9 koe.", "\"normalization_options\": {\"replace_remaining_symbols\": false}" },
+        { "It weighs 5 kg.", "\"normalize\": false" },
+        { "Hello koe.", "\"lexicon\": {\"koe\": {\"alias\": \"a much longer thing\"}}" },
+        { "Hello koe.", "\"lexicon\": [{\"word\": \"koe\", \"alias\": \"another quite long thing\"}]" },
+        { "Hello koe.", "\"lexicon\": \"<lexicon><lexeme><grapheme>koe</grapheme><alias>a thing of PLS</alias></lexeme></lexicon>\"" },
+        { "[voice:builtin:ja]Hello to you all.", "\"allow_voice_tags\": false" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char plain[400], with[800];
+        snprintf(plain, sizeof plain, "\"input\": \"%s\"", cases[i].text);
+        snprintf(with, sizeof with, "%s, %s", plain, cases[i].options);
+        if (sound_of(plain) == sound_of(with)) fail_msg("%s: no difference", with);
+    }
+    expect_problem(speak(&s, "{\"input\": \"Hi.\", \"lexicon\": \"nobody\"}"), 400, "invalid_value", NULL);
+}
+
+/* A lexicon that changes while the server runs is heard in the next answer, cached or not. */
+static void test_installed_lexicon(void **state)
+{
+    (void)state;
+    char path[4096];
+    const char *before = "{\"zounds\": {\"alias\": \"a much longer thing than that\"}}";
+    const size_t plain = sound_of("\"input\": \"zounds\"");
+    snprintf(path, sizeof path, "%s/lexicon", s.home);
+    assert_int_equal(koe_file_make_dirs(path, NULL), KOE_OK);
+    snprintf(path, sizeof path, "%s/lexicon/user.json", s.home);
+    assert_int_equal(koe_file_write_atomic(path, before, strlen(before), NULL), KOE_OK);
+    assert_true(sound_of("\"input\": \"zounds\"") > plain);
+    remove(path);
+    assert_int_equal(sound_of("\"input\": \"zounds\""), plain);
+}
+
+static void test_marks(void **state)
+{
+    (void)state;
+    reply r = speak(&s, "{\"input\": \"<speak><mark name='a'/>One. <mark name='b'/><break time='2s'/>Two.<mark name='c'/></speak>\", "
+                        "\"stream_format\": \"sse\", \"response_format\": \"pcm\"}");
+    assert_non_null(strstr(r.body.data, "data: {\"type\":\"speech.audio.mark\",\"name\":\"a\",\"time\":0"));
+    assert_non_null(strstr(r.body.data, "\"name\":\"b\",\"time\":"));
+    assert_non_null(strstr(r.body.data, "\"name\":\"c\",\"time\":"));
+    expect_reply(r, 200, NULL);
+    expect_reply(post(&s, "/dev/captioned_speech", "{\"input\": \"[mark:x]One.\", \"stream\": false, \"response_format\": \"pcm\"}"), 200,
+                 "\"marks\":[{\"type\":\"speech.audio.mark\",\"name\":\"x\",\"time\":");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reading_options), cmocka_unit_test(test_installed_lexicon), cmocka_unit_test(test_marks),
         cmocka_unit_test(test_formats),  cmocka_unit_test(test_wav),       cmocka_unit_test(test_paths),    cmocka_unit_test(test_lists),
         cmocka_unit_test(test_wrong_requests), cmocka_unit_test(test_voices), cmocka_unit_test(test_sse),   cmocka_unit_test(test_captioned),
         cmocka_unit_test(test_phonemes), cmocka_unit_test(test_cache),     cmocka_unit_test(test_trace),    cmocka_unit_test(test_pipelined_and_half_closed),

@@ -205,7 +205,7 @@ static void files_change(void **state)
     expect(t, "medical", "five");
     expect(t, "medical.json", "five");
     koe_segments s;
-    assert_int_equal(koe_text_segments(&s, t, KOE_STR("koe"), &(koe_text_options){ .lexicon = KOE_STR("legal") }, &err), KOE_E_NOT_FOUND);
+    assert_int_equal(koe_text_segments(&s, t, KOE_STR("koe"), &(koe_text_options){ .lexicon = KOE_STR("legal") }, &err), KOE_E_ARGUMENT);
     assert_non_null(strstr(err.message, "legal"));
     const koe_text_options ssml = { .alphabet = KOE_ALPHABET_NONE, .markup = KOE_MARKUP_SSML };
     assert_int_equal(koe_text_segments(&s, t, KOE_STR("<speak><lexicon uri=\"medical.pls\"/>koe</speak>"), &ssml, &err), KOE_OK);

@@ -18,6 +18,7 @@
 enum { ALIGN = 64, SMALL_MAX = 4096, N_CLASS = 7, CHUNK = 64 * 1024, GRAIN = 64 * 1024 };
 #define GROW_BYTES ((size_t)4 << 20)
 #define SLACK_BYTES ((size_t)2 << 20) /* that may be resident beyond the peak of live bytes */
+#define SMALL_RUN_BYTES ((size_t)16 << 20) /* a run with a smaller peak may hold twice the peak: its pages would come and go, which costs Piper 8 % */
 
 /* A free range of the reservation. */
 typedef struct range {
@@ -123,7 +124,8 @@ static void touch(koe_memory *m, size_t at, size_t n)
         m->touched[g] = 1;
     }
     const size_t live = m->live + n, peak = live > m->peak ? live : m->peak;
-    if (m->resident > peak + SLACK_BYTES) trim(m, peak);
+    const size_t slack = peak < SMALL_RUN_BYTES && peak > SLACK_BYTES ? peak : SLACK_BYTES;
+    if (m->resident > peak + slack) trim(m, peak);
 }
 
 /* Best fit among the free ranges; else the top, which grows. Returns SIZE_MAX when out of memory. n is a multiple of ALIGN. */

@@ -75,34 +75,93 @@ bool koe_lp_conv_plan(const koe_lp_set *set, koe_f32_conv *v)
     return true;
 }
 
-/* Packs the whole piece of x; fills scale and zero of int8. */
-static const uint32_t *pack_input(const koe_lp_set *set, const koe_f32_conv *v, size_t t0, koe_conv_row_fn *row, const void *arg,
-                                  const koe_f32_prologue *pre, float *scratch, float *scale, float *zero)
+/* The piece of x that a task reads: columns from.. of every row, of which the first `skip` and those behind `skip + count` are padding. */
+typedef struct piece {
+    const koe_f32_conv *v;
+    koe_conv_row_fn *row;
+    const void *arg;
+    const koe_f32_prologue *pre;
+    int64_t from;
+    size_t t0, skip, count;
+    bool in_place; /* packed from where it is, with no copy; `slope` is LeakyRelu's */
+    ptrdiff_t pitch;
+    float slope;
+} piece;
+
+/* No copy is needed when the rows are evenly spaced and nothing is done to them but LeakyRelu, which keeps the order of values. */
+static bool is_in_place(piece *p)
 {
-    const size_t group = koe_lp_group(set->kind);
+    const koe_f32_conv *v = p->v;
+    const koe_f32_prologue *pre = p->pre;
+    if (v->gathered || v->stride != 1 || (pre && (pre->kind == KOE_PRE_SNAKE || pre->scale || pre->shift))) return false;
+    p->slope = pre && pre->kind == KOE_PRE_LEAKY ? pre->slope : 1;
+    const float *first = p->row(p->arg, 0);
+    p->pitch = v->rows > 1 && first && p->row(p->arg, 1) ? p->row(p->arg, 1) - first : 0;
+    for (size_t r = 0; r < v->rows; r++) {
+        const float *x = p->row(p->arg, r);
+        if (!x || x - first != (ptrdiff_t)r * p->pitch) return false;
+    }
+    return p->slope >= 0 && p->pitch >= 0;
+}
+
+static void find_padding(piece *p)
+{
+    const size_t n = p->v->ldb, n_in = p->v->n_in;
+    const int64_t begin = p->from < 0 ? -p->from : 0, end = (int64_t)n_in - p->from;
+    p->skip = begin < (int64_t)n ? (size_t)begin : n;
+    p->count = end <= begin ? 0 : end < (int64_t)n ? (size_t)(end - begin) : n - p->skip;
+    if (p->count > n - p->skip) p->count = n - p->skip;
+}
+
+static float leaky(float x, float slope) { return x < 0 ? x * slope : x; }
+
+/* Smallest and largest packed value, zero among them; rows that need a copy are copied to scratch. */
+static void find_range(const koe_lp_set *set, const piece *p, float *scratch, float *low, float *high)
+{
+    const koe_f32_conv *v = p->v;
+    *low = *high = 0;
+    for (size_t r = 0; r < v->rows; r++) {
+        if (r + 1 < v->rows) koe_conv_prefetch(v, p->row(p->arg, r + 1), p->from, v->ldb);
+        if (p->in_place) {
+            if (p->count) set->range(p->row(p->arg, r) + p->from + (int64_t)p->skip, p->count, low, high);
+            continue;
+        }
+        koe_conv_copy_row(v, p->pre, r, scratch + r * v->ldb, p->row(p->arg, r), p->t0);
+        set->range(scratch + r * v->ldb, v->ldb, low, high);
+    }
+    if (p->in_place) *low = leaky(*low, p->slope);
+}
+
+/* Packs the whole piece of x; fills scale and zero of int8. */
+static const uint32_t *pack_input(const koe_lp_set *set, piece *p, float *scratch, float *scale, float *zero)
+{
+    const koe_f32_conv *v = p->v;
+    const size_t group = koe_lp_group(set->kind), n = v->ldb;
+    const float x_max = (float)set->x_max;
     uint32_t *words = (uint32_t *)(void *)(scratch + v->chunk), *to = words;
     float inverse = 1;
+    p->from = (int64_t)(p->t0 * v->stride) - v->pad;
+    p->in_place = is_in_place(p);
+    if (p->in_place) find_padding(p);
     if (set->kind == KOE_LP_INT8) {
-        float low = 0, high = 0; /* zero, which pads, is always in range */
-        for (size_t r = 0; r < v->rows; r++) {
-            if (r + 1 < v->rows) koe_conv_prefetch(v, row(arg, r + 1), (int64_t)(t0 * v->stride) - v->pad, v->ldb);
-            koe_conv_copy_row(v, pre, r, scratch + r * v->ldb, row(arg, r), t0);
-            set->range(scratch + r * v->ldb, v->ldb, &low, &high);
-        }
-        *scale = (high - low) / (float)set->x_max;
+        float low, high;
+        find_range(set, p, scratch, &low, &high);
+        *scale = (high - low) / x_max;
         inverse = *scale > 0 ? 1 / *scale : 0;
         *zero = rintf(-low * inverse);
     }
-    for (size_t r = 0; r < v->rows; r += group, to += v->ldb) {
-        const size_t n = v->rows - r < group ? v->rows - r : group;
-        float *from = scratch;
-        if (set->kind == KOE_LP_INT8) from += r * v->ldb;
-        else
-            for (size_t k = 0; k < n; k++) {
-                if (r + k + 1 < v->rows) koe_conv_prefetch(v, row(arg, r + k + 1), (int64_t)(t0 * v->stride) - v->pad, v->ldb);
-                koe_conv_copy_row(v, pre, r + k, from + k * v->ldb, row(arg, r + k), t0);
-            }
-        set->pack(to, from, v->ldb, n, v->ldb, inverse, *zero, (float)set->x_max);
+    for (size_t r = 0; r < v->rows; r += group, to += n) {
+        const size_t m = v->rows - r < group ? v->rows - r : group;
+        if (p->in_place) {
+            const float *x = p->row(p->arg, r);
+            set->pack(to, NULL, 0, 0, p->skip, 1, inverse, *zero, x_max);
+            if (p->count) set->pack(to + p->skip, x + p->from + (int64_t)p->skip, (size_t)p->pitch, m, p->count, p->slope, inverse, *zero, x_max);
+            set->pack(to + p->skip + p->count, NULL, 0, 0, n - p->skip - p->count, 1, inverse, *zero, x_max);
+            continue;
+        }
+        float *from = scratch + (set->kind == KOE_LP_INT8 ? r * n : 0);
+        for (size_t k = 0; k < m && set->kind != KOE_LP_INT8; k++) koe_conv_copy_row(v, p->pre, r + k, from + k * n, p->row(p->arg, r + k), p->t0);
+        set->pack(to, from, n, m, n, 1, inverse, *zero, x_max);
     }
     return words;
 }
@@ -116,7 +175,8 @@ void koe_lp_conv_task(const koe_lp_set *set, const koe_f32_conv *v, size_t task,
     const size_t co1 = v->co - co0 < v->co_step ? v->co : co0 + v->co_step;
     const size_t group = koe_lp_group(set->kind), rows = (v->rows + group - 1) / group;
     float block[KOE_CONV_BLOCK], x_scale = 1, zero = 0;
-    const uint32_t *x = pack_input(set, v, t0, row, arg, pre, scratch, &x_scale, &zero);
+    piece p = { .v = v, .row = row, .arg = arg, .pre = pre, .t0 = t0 };
+    const uint32_t *x = pack_input(set, &p, scratch, &x_scale, &zero);
     for (size_t c = co0; c < co1; c += set->mr) {
         const size_t m = v->co - c < set->mr ? v->co - c : set->mr;
         int32_t init[MR_MAX] = { 0 };

@@ -22,9 +22,9 @@ typedef struct koe_lp_set {
     size_t mr, nr;
     int x_max; /* int8: largest packed input, 255, or 127 where pairs of products are summed in 16 bits */
     koe_lp_tile_fn *tile;
-    /* Words of n columns from up to 2 (bf16) or 4 rows of x, pitch apart; the missing rows count as zero points.
-     * int8: round(x * inverse) + zero, clamped to 0..x_max. */
-    void (*pack)(uint32_t *out, const float *x, size_t pitch, size_t rows, size_t n, float inverse, float zero, float x_max);
+    /* Words of n columns from up to 2 (bf16) or 4 rows of x, pitch apart; the missing rows count as zero points. LeakyRelu comes first (slope 1:
+     * none). int8: round(x * inverse) + zero, clamped to 0..x_max. */
+    void (*pack)(uint32_t *out, const float *x, size_t pitch, size_t rows, size_t n, float slope, float inverse, float zero, float x_max);
     void (*range)(const float *x, size_t n, float *low, float *high); /* widens low..high to hold x */
 } koe_lp_set;
 

@@ -15,28 +15,53 @@ VF_INLINE vi pair(vf low, vf high)
     return vi_add(l, h);
 }
 
-void VARIANT(koe_bf16_pack)(uint32_t *out, const float *x, size_t pitch, size_t rows, size_t n, float inverse, float zero, float x_max)
+VF_INLINE vf leaky(vf x, vf slope) { return vf_select(vf_lt(x, vf_zero()), vf_mul(x, slope), x); }
+
+void VARIANT(koe_bf16_pack)(uint32_t *out, const float *x, size_t pitch, size_t rows, size_t n, float slope, float inverse, float zero, float x_max)
 {
+    const vf vs = vf_set(slope);
     (void)inverse, (void)zero, (void)x_max;
     for (size_t j = 0; j < n; j += VF_N) {
         const size_t k = n - j < VF_N ? n - j : VF_N;
-        const vi w = pair(vf_load_n(x + j, k), rows > 1 ? vf_load_n(x + pitch + j, k) : vf_zero());
-        vf_store_n((float *)(void *)(out + j), vf_bits(w), k);
+        const vf low = rows > 0 ? leaky(vf_load_n(x + j, k), vs) : vf_zero(), high = rows > 1 ? leaky(vf_load_n(x + pitch + j, k), vs) : vf_zero();
+        vf_store_n((float *)(void *)(out + j), vf_bits(pair(low, high)), k);
     }
 }
 
-VF_INLINE vi quantise(vf x, vf inverse, vf zero, vf max)
+/* round(x * inverse) + zero, not yet clamped. */
+VF_INLINE vi scaled(vf x, vf slope, vf inverse, vi zero) { return vi_add(vi_round(vf_mul(leaky(x, slope), inverse)), zero); }
+
+VF_INLINE vi quantise(vf x, vf slope, vf inverse, vf zero, vf max)
 {
-    return vi_round(vf_min(max, vf_max(vf_zero(), vf_add(vf_round(vf_mul(x, inverse)), zero))));
+    return vi_round(vf_min(max, vf_max(vf_zero(), vf_add(vf_round(vf_mul(leaky(x, slope), inverse)), zero))));
 }
 
-void VARIANT(koe_i8_pack)(uint32_t *out, const float *x, size_t pitch, size_t rows, size_t n, float inverse, float zero, float x_max)
+/* Four rows of a whole vector each, with the largest byte as the limit: saturating packs clamp, and one shuffle puts the bytes of a column
+ * together. */
+VF_INLINE size_t pack_whole(uint32_t *out, const float *x, size_t pitch, size_t n, float slope, float inverse, float zero)
 {
-    const vf vi_ = vf_set(inverse), vz = vf_set(zero), vm_ = vf_set(x_max);
-    for (size_t j = 0; j < n; j += VF_N) {
+    size_t j = 0;
+#if defined(__AVX512BW__)
+    const vf vs = vf_set(slope), vi_ = vf_set(inverse);
+    const vi vz = vi_set((int)zero), bytes = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    for (; j + VF_N <= n; j += VF_N) {
+        const vi a = _mm512_packs_epi32(scaled(vf_load(x + j), vs, vi_, vz), scaled(vf_load(x + pitch + j), vs, vi_, vz));
+        const vi b = _mm512_packs_epi32(scaled(vf_load(x + 2 * pitch + j), vs, vi_, vz), scaled(vf_load(x + 3 * pitch + j), vs, vi_, vz));
+        _mm512_storeu_si512(out + j, _mm512_shuffle_epi8(_mm512_packus_epi16(a, b), bytes));
+    }
+#else
+    (void)out, (void)x, (void)pitch, (void)n, (void)slope, (void)inverse, (void)zero;
+#endif
+    return j;
+}
+
+void VARIANT(koe_i8_pack)(uint32_t *out, const float *x, size_t pitch, size_t rows, size_t n, float slope, float inverse, float zero, float x_max)
+{
+    const vf vs = vf_set(slope), vi_ = vf_set(inverse), vz = vf_set(zero), vm_ = vf_set(x_max);
+    for (size_t j = rows == 4 && x_max == 255 ? pack_whole(out, x, pitch, n, slope, inverse, zero) : 0; j < n; j += VF_N) {
         const size_t k = n - j < VF_N ? n - j : VF_N;
         vi q[4];
-        for (size_t r = 0; r < 4; r++) q[r] = r < rows ? quantise(vf_load_n(x + r * pitch + j, k), vi_, vz, vm_) : vi_round(vz);
+        for (size_t r = 0; r < 4; r++) q[r] = r < rows ? quantise(vf_load_n(x + r * pitch + j, k), vs, vi_, vz, vm_) : vi_round(vz);
         const vi w = vi_add(vi_add(q[0], vi_shl(q[1], 8)), vi_add(vi_shl(q[2], 16), vi_shl(q[3], 24)));
         vf_store_n((float *)(void *)(out + j), vf_bits(w), k);
     }

@@ -44,7 +44,7 @@ static void fill_words(uint32_t *w, size_t n, const koe_lp_set *set, bool weight
         w[i] = 0;
         if (set->kind == KOE_LP_BF16) {
             const float x[2] = { number(), number() };
-            set->pack(&w[i], x, 1, 2, 1, 1, 0, 0);
+            set->pack(&w[i], x, 1, 2, 1, 1, 1, 0, 0);
         } else
             for (int k = 0; k < 32; k += 8)
                 w[i] |= (weights ? (next() % 255 - 127) & 0xff : next() % ((uint32_t)set->x_max + 1)) << k;
@@ -79,11 +79,12 @@ static void check_pack(const koe_lp_set *set, const koe_lp_set *ref)
     float x[4 * COLS];
     uint32_t out[COLS + 1], want[COLS + 1];
     for (size_t i = 0; i < 4 * COLS; i++) x[i] = number() * (i % 7 == 0 ? 100.0f : 1.0f);
-    for (size_t rows = 1; rows <= koe_lp_group(set->kind); rows++)
+    for (size_t rows = 0; rows <= koe_lp_group(set->kind); rows++)
         for (size_t n = 1; n <= COLS; n++) {
             out[n] = want[n] = 0xdeadbeef;
-            set->pack(out, x, COLS, rows, n, 31.7f, 90, (float)set->x_max);
-            ref->pack(want, x, COLS, rows, n, 31.7f, 90, (float)set->x_max);
+            const float slope = n % 2 ? 1 : 0.1f;
+            set->pack(out, x, COLS, rows, n, slope, 31.7f, 90, (float)set->x_max);
+            ref->pack(want, x, COLS, rows, n, slope, 31.7f, 90, (float)set->x_max);
             for (size_t i = 0; i <= n; i++)
                 if (out[i] != want[i]) fail_msg("%s rows %zu n %zu: word %zu is %08x, expected %08x", set->name, rows, n, i, out[i], want[i]);
             float low = 0, high = 0, low_want = 0, high_want = 0;

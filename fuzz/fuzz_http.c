@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "server/request.h"
+#include "server/models.h"
 #include "server/voices.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -9,9 +10,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 /* As much of a server as reading a request needs: nothing is installed. */
 static koe_server *server(void)
 {
-    static const koe_config config = { .voice = "", .provider = "auto", .max_text = 1000 };
+    static const koe_config config = { .home = "/nowhere", .model = "", .piper_model = "", .voices = "", .precision = "auto", .voice = "", .provider = "auto",
+                                       .fallback = "missing,language", .lexicon = "", .threads = 1, .max_text = 1000 };
     static koe_server s = { .config = &config };
-    if (!s.engine && (koe_engine_open(&s.engine, &(koe_engine_options){ .home = "/nowhere", .threads = 1 }, NULL) != KOE_OK ||
+    if (!s.metrics) s.metrics = koe_metrics_create();
+    if (!s.models && (koe_models_open(&s.models, &config, NULL, NULL, NULL) != KOE_OK ||
                       koe_saved_open(&s.saved, "/nowhere", NULL) != KOE_OK))
         abort();
     return &s;
@@ -25,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         koe_utterance u;
         koe_problem p = { 0 };
         char key[65];
-        if (koe_utterance_read(&u, server(), body, inputs[i], &p)) koe_utterance_key(&u, server(), key);
+        if (koe_utterance_read(&u, server(), body, inputs[i], &p)) koe_utterance_key(&u, key);
         else if (p.status < 400) abort(); /* a refusal says why */
         koe_utterance_deinit(&u);
     }

@@ -23,6 +23,8 @@ typedef struct koe_engine koe_engine;
 typedef struct koe_engine_options {
     const char *home; /* folder of models; NULL: $KOE_HOME, else ~/.local/share/koe */
     const char *model; /* a Kokoro or Piper .onnx to use as the main model instead of the installed one; NULL: installed */
+    const char *piper_model; /* a Piper .onnx to have beside it, or first when `model` is NULL; NULL: the installed ones */
+    const char *voices; /* folder or file of Kokoro's voice packs; NULL: where the model is, or the installed ones */
     int threads; /* 0: as many as this process may use */
     const char *precision; /* "f32", "bf16", "int8", "auto"; NULL: $KOE_PRECISION, else auto: the fastest that nobody
                             * could hear (docs/speed.md) */
@@ -136,6 +138,15 @@ const koe_voice_info *koe_engine_voices(koe_engine *e, size_t *n);
 
 /* A digest of the lexicons that are installed now, for the keys of caches: "" when there are none. */
 void koe_engine_lexicon_key(koe_engine *e, char out[65]);
+
+/* Who would speak for a spelling of koe_request.voice: language, engine and rate in *out, the name as spelled. Errors as koe_speak(). */
+koe_status koe_engine_find_voice(koe_engine *e, const char *spelling, koe_voice_info *out, koe_error *err);
+
+typedef struct koe_models_load {
+    size_t loaded, unloaded; /* models: still in memory, and those that this call has freed */
+} koe_models_load;
+/* Frees the models that nobody has used for so long; each is loaded again at its next use. An infinite idle_s only counts. */
+koe_models_load koe_engine_unload(koe_engine *e, double idle_s);
 
 /* Phonemes of a text as the voice's engine would get them, one malloc()ed UTF-8 string with '\n' between segments. */
 koe_status koe_phonemes(koe_engine *e, const koe_request *q, char **out, koe_error *err);

@@ -20,13 +20,6 @@ static void raise_limits(const koe_config *c)
                 (long long)c->max_connections);
 }
 
-static void set_log_level(const koe_config *c)
-{
-    static const char *const names[] = { "error", "warning", "info", "debug" };
-    for (int i = 0; i <= KOE_LOG_DEBUG; i++)
-        if (strcmp(names[i], c->log_level) == 0) koe_log_set_level((koe_log_level)i);
-}
-
 int koe_cmd_serve(int argc, char **argv)
 {
     koe_arg_list words = { 0 };
@@ -48,7 +41,7 @@ int koe_cmd_serve(int argc, char **argv)
             status = koe_args_wrong(&line, "%s", err.message);
         } else {
             if (st == KOE_OK) {
-                set_log_level(&config);
+                koe_config_apply_log(&config);
                 raise_limits(&config);
                 st = koe_serve(&config, &err);
             }

@@ -4,7 +4,7 @@
 #include "cli/args.h"
 #include "server/config.h"
 
-enum { KOE_SETTINGS_MAX = 64 };
+enum { KOE_SETTINGS_MAX = 128 };
 
 typedef struct koe_settings_options {
     koe_option option[KOE_SETTINGS_MAX + 2];

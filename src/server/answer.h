@@ -24,6 +24,7 @@ enum {
 typedef struct koe_answer_about {
     char type[40]; /* Content-Type */
     char voice[320], engine[16];
+    char warning[400]; /* what could not be done as asked for; "": nothing */
     double queue_ms, text_ms, synthesis_ms, encode_ms; /* until the head could leave */
 } koe_answer_about;
 
@@ -35,6 +36,7 @@ struct koe_answer {
     atomic_bool cancel; /* the last reader has left before the end */
     char key[65]; /* of the cache; "" when it must not be shared */
     bool whole; /* nothing leaves before all of it is there */
+    atomic_bool passing; /* another voice had to speak: not for the cache, and not for who asks later */
     void (*wake)(koe_answer *a); /* lets the parked job go on */
     void *job; /* the maker's */
     pthread_mutex_t lock; /* guards: */

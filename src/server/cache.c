@@ -174,6 +174,7 @@ static koe_answer *decode(const koe_buf *file, const char *key, time_t *made)
         text_field(about->type, sizeof about->type, j, "type");
         text_field(about->voice, sizeof about->voice, j, "voice");
         text_field(about->engine, sizeof about->engine, j, "engine");
+        text_field(about->warning, sizeof about->warning, j, "warning");
         *made = (time_t)json_integer_value(json_object_get(j, "made"));
         koe_buf_add(&a->bytes, end + 1, file->n - (size_t)(end + 1 - file->data));
         a->has_head = a->done = true;
@@ -223,8 +224,8 @@ static koe_answer *find_on_disk(koe_cache *c, const char *key, time_t *made)
 static void encode(koe_buf *out, const koe_answer *a)
 {
     char digest[KOE_DIGEST_TEXT];
-    json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:I}", "key", a->key, "type", a->about.type, "voice", a->about.voice, "engine",
-                          a->about.engine, "made", (json_int_t)time(NULL));
+    json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "key", a->key, "type", a->about.type, "voice", a->about.voice, "engine",
+                          a->about.engine, "warning", a->about.warning, "made", (json_int_t)time(NULL));
     char *head = j ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);
     if (!head) {

@@ -61,7 +61,10 @@ static enum MHD_Result reply_phonemes(koe_call *c, const char *text, const char 
     char *phonemes = NULL;
     koe_error err = { 0 };
     const koe_request q = { .text = text, .lang = lang };
-    if (koe_phonemes(c->server->engine, &q, &phonemes, &err) != KOE_OK) {
+    koe_edition *e = koe_models_take(c->server->models);
+    const koe_status st = koe_phonemes(e->engine, &q, &phonemes, &err);
+    koe_edition_drop(e);
+    if (st != KOE_OK) {
         koe_problem p = { 0 };
         koe_problem_of(&p, &err);
         return koe_reply_problem(c, &p);

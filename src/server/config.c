@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/file.h"
+#include "base/log.h"
 
 #define AT(field) offsetof(koe_config, field)
 #define TEXT(name, value, help, field, preset) { name, value, help, KOE_SETTING_TEXT, AT(field), preset, 0, 0, NULL, NULL }
@@ -24,8 +25,9 @@ static const koe_setting table[] = {
     NUMBER_ALSO("port", "port to listen on; 0: any free one", port, "8880", 0, 65535, "PORT"),
     TEXT("config", "FILE", "a JSON file of settings, named as here with _ for -", config, ""),
     TEXT("home", "DIR", "folder of models; empty: ~/.local/share/koe", home, ""),
-    TEXT_ALSO("model", "FILE", "a Kokoro or Piper .onnx to speak with instead of the installed one", model,
-              "KOKORO_MODEL_PATH,PIPER_MODEL_PATH"),
+    TEXT_ALSO("model", "FILE", "a Kokoro or Piper .onnx to speak with instead of the installed one", model, "KOKORO_MODEL_PATH"),
+    TEXT_ALSO("piper-model", "FILE", "a Piper .onnx to have beside it", piper_model, "PIPER_MODEL_PATH"),
+    TEXT_ALSO("voices", "PATH", "folder or file of Kokoro's voice packs; empty: beside the model, or the installed ones", voices, "KOKORO_VOICES_PATH"),
     ONE_OF("precision", "of the model's arithmetic", precision, "auto", "f32|bf16|int8|auto"),
     { "provider", "WORD", "who speaks when a request names neither voice nor model", KOE_SETTING_TEXT, AT(provider), "auto", 0, 0,
       "auto|kokoro|piper|builtin", "TTS_PROVIDER" },
@@ -36,6 +38,9 @@ static const koe_setting table[] = {
            first_piece_ms, "500", 0, 10000),
     NUMBER_ALSO("max-jobs", "requests in work or waiting; more are refused", max_jobs, "256", 1, 100000, "MAX_CONCURRENT_JOBS"),
     NUMBER("memory-limit", "MB that the program should stay under; 0: what the cgroup allows", memory_limit_mb, "0", 0, 1 << 30),
+    TEXT("fallback", "LIST", "when another voice may speak, and the answer says so: missing, language, overloaded; empty: never", fallback, ""),
+    NUMBER("unload-after", "seconds after which a model that nobody uses is unloaded; 0: never", unload_s, "0", 0, 1 << 30),
+    NUMBER("watch", "seconds between looks for new voices and changed models; 0: only at SIGHUP", watch_s, "5", 0, 86400),
     SWITCH("preload", "load the default voice's model at the start, not at its first use", preload, "on"),
     TEXT("lexicon", "PATH", "how words are spoken, besides lexicon/user* of home: files or folders of JSON and PLS, : between", lexicon, ""),
     TEXT("warm", "FILE", "phrases to make and cache at the start: a line is a text, or a JSON body of /v1/audio/speech", warm, ""),
@@ -52,8 +57,10 @@ static const koe_setting table[] = {
     TEXT("api-key", "KEY", "one API key, for a small installation", api_key, ""),
     NUMBER("rate-requests", "requests a minute from one address or key; 0: no limit", rate_requests, "0", 0, 1000000),
     NUMBER("rate-characters", "characters a minute from one address or key; 0: no limit", rate_characters, "0", 0, 1000000000),
-    TEXT("trusted-proxies", "LIST", "addresses whose X-Forwarded-For is believed, with commas", trusted_proxies, ""),
+    TEXT("trusted-proxies", "LIST", "addresses and networks (10.0.0.0/8) whose X-Forwarded-For is believed, with commas", trusted_proxies, ""),
     TEXT("cors", "ORIGIN", "the web origin that may call; * for any, empty for none", cors, "*"),
+    TEXT("user", "NAME", "whom to become when the socket is open, if started as root", user, ""),
+    ONE_OF("sandbox", "no files and system calls but those that are needed; auto: as far as the kernel has it", sandbox, "off", "off|on|auto"),
     TEXT("tls-cert", "FILE", "certificate chain, PEM; with tls-key: HTTPS", tls_cert, ""),
     TEXT("tls-key", "FILE", "private key, PEM", tls_key, ""),
     NUMBER("cache-memory", "MB of answers kept in memory; 0: none", cache_memory_mb, "64", 0, 1 << 20),
@@ -61,10 +68,23 @@ static const koe_setting table[] = {
     NUMBER("cache-disk", "MB of answers kept on disk", cache_disk_mb, "1024", 1, 1 << 30),
     NUMBER("cache-age", "hours that an answer is kept; 0: no limit", cache_age_h, "0", 0, 1 << 20),
     ONE_OF("log-level", "what is logged", log_level, "info", "error|warning|info|debug"),
-    ONE_OF("log-format", "of the access log", log_format, "text", "text|json"),
+    ONE_OF("log-format", "of the log", log_format, "text", "text|json"),
     SWITCH("access-log", "one line for each request, on stderr", access_log, "on"),
 };
 enum { N_SETTINGS = sizeof table / sizeof *table, MAX_FILE_BYTES = 1 << 20 };
+
+/* Read anew for each request, or told to who keeps them. */
+static const size_t live[] = {
+    AT(voice), AT(provider), AT(fallback), AT(max_body), AT(max_text), AT(max_sockets), AT(drain_s), AT(keys), AT(api_key), AT(rate_requests),
+    AT(rate_characters), AT(trusted_proxies), AT(cors), AT(tls_cert), AT(tls_key), AT(log_level), AT(log_format), AT(access_log),
+};
+
+bool koe_setting_is_live(const koe_setting *s)
+{
+    for (size_t i = 0; i < sizeof live / sizeof *live; i++)
+        if (live[i] == s->offset) return true;
+    return false;
+}
 
 const koe_setting *koe_settings(size_t *n)
 {
@@ -194,6 +214,18 @@ static koe_status apply_given(koe_config *c, const char *const *given, koe_error
     return st;
 }
 
+bool koe_config_lists(const char *list, const char *word)
+{
+    const size_t n = strlen(word);
+    for (const char *p = list; *p;) {
+        p += strspn(p, " ,");
+        const size_t m = strcspn(p, " ,");
+        if (m == n && n && memcmp(p, word, n) == 0) return true;
+        p += m;
+    }
+    return false;
+}
+
 /* What other servers' deployments say by switches of their own. */
 static void apply_legacy(koe_config *c)
 {
@@ -203,7 +235,7 @@ static void apply_legacy(koe_config *c)
 
 koe_status koe_config_load(koe_config *out, const char *const *given, koe_error *err)
 {
-    *out = (koe_config){ 0 };
+    *out = (koe_config){ .given = given };
     koe_status st = KOE_OK;
     for (size_t i = 0; st == KOE_OK && i < N_SETTINGS; i++) st = set(out, &table[i], table[i].preset, "default", err);
     if (st == KOE_OK) apply_legacy(out);
@@ -213,6 +245,39 @@ koe_status koe_config_load(koe_config *out, const char *const *given, koe_error 
     if (st == KOE_OK) st = apply_given(out, given, err);
     if (st == KOE_OK && !*out->tls_cert != !*out->tls_key) st = koe_fail(err, KOE_E_ARGUMENT, "tls-cert and tls-key go together");
     return st;
+}
+
+static size_t size_of(const koe_setting *s)
+{
+    return s->kind == KOE_SETTING_NUMBER ? sizeof(int64_t) : s->kind == KOE_SETTING_SWITCH ? sizeof(bool) : sizeof(const char *);
+}
+
+static bool same(const koe_setting *s, const void *a, const void *b)
+{
+    if (s->kind != KOE_SETTING_TEXT) return memcmp(a, b, size_of(s)) == 0;
+    return strcmp(*(const char *const *)a, *(const char *const *)b) == 0;
+}
+
+koe_status koe_config_reload(koe_config *out, const koe_config *old, koe_error *err)
+{
+    const koe_status st = koe_config_load(out, old->given, err);
+    for (size_t i = 0; st == KOE_OK && i < N_SETTINGS; i++) {
+        const koe_setting *s = &table[i];
+        char *to = (char *)out + s->offset;
+        const char *from = (const char *)old + s->offset;
+        if (koe_setting_is_live(s) || same(s, from, to)) continue;
+        koe_log(KOE_LOG_WARN, "%s has changed; that takes effect at the next start", s->name);
+        memcpy(to, from, size_of(s));
+    }
+    return st;
+}
+
+void koe_config_apply_log(const koe_config *c)
+{
+    static const char *const names[] = { "error", "warning", "info", "debug" };
+    for (int i = 0; i <= KOE_LOG_DEBUG; i++)
+        if (strcmp(names[i], c->log_level) == 0) koe_log_set_level((koe_log_level)i);
+    koe_log_set_json(strcmp(c->log_format, "json") == 0);
 }
 
 void koe_config_free(koe_config *c)
@@ -243,15 +308,16 @@ void koe_config_document(koe_buf *out)
     koe_buf_adds(out, "# Settings of koe serve\n\n"
                       "Written by `koe config --document` from the table in `src/server/config.c`; a test compares them.\n\n"
                       "Each can be given as an option (`--idle-timeout 60`), in the environment (`KOE_IDLE_TIMEOUT=60`) and in the JSON\n"
-                      "file of `--config` (`{\"idle_timeout\": 60}`), in this order of precedence. Switches are on or off.\n\n"
-                      "| option | environment | default | what it is |\n|---|---|---|---|\n");
+                      "file of `--config` (`{\"idle_timeout\": 60}`), in this order of precedence. Switches are on or off. At SIGHUP file and\n"
+                      "environment are read again; what has changed takes effect at once where the table says so, else at the next start.\n\n"
+                      "| option | environment | default | SIGHUP | what it is |\n|---|---|---|---|---|\n");
     for (size_t i = 0; i < N_SETTINGS; i++) {
         const koe_setting *s = &table[i];
         char name[64];
         koe_buf_printf(out, "| `--%s` | `%s`", s->name, spelled(s, true, name, sizeof name));
         for (const char *p = s->also; p && *p; p += strcspn(p, ","), p += *p == ',')
             koe_buf_printf(out, ", `%.*s`", (int)strcspn(p, ","), p);
-        koe_buf_printf(out, " | %s%s%s | %s", *s->preset ? "`" : "", s->preset, *s->preset ? "`" : "", s->help);
+        koe_buf_printf(out, " | %s%s%s | %s | %s", *s->preset ? "`" : "", s->preset, *s->preset ? "`" : "", koe_setting_is_live(s) ? "yes" : "", s->help);
         for (const char *p = s->one_of; p && *p; p += strcspn(p, "|"), p += *p == '|')
             koe_buf_printf(out, "%s`%.*s`", p == s->one_of ? ": " : ", ", (int)strcspn(p, "|"), p);
         if (s->kind == KOE_SETTING_NUMBER) koe_buf_printf(out, " (%" PRId64 " to %" PRId64 ")", s->least, s->most);

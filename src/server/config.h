@@ -16,9 +16,9 @@ typedef struct koe_config {
     const char *host, *config;
     int64_t port;
     /* speech */
-    const char *home, *model, *precision, *voice, *provider, *warm, *lexicon;
+    const char *home, *model, *piper_model, *voices, *precision, *voice, *provider, *fallback, *warm, *lexicon;
     bool preload;
-    int64_t threads, workers, first_piece_ms, memory_limit_mb;
+    int64_t threads, workers, first_piece_ms, memory_limit_mb, unload_s, watch_s;
     /* limits */
     int64_t max_body, max_text, max_connections, max_connections_per_address, max_jobs, max_sockets;
     int64_t request_timeout_s, idle_timeout_s, drain_s;
@@ -33,6 +33,9 @@ typedef struct koe_config {
     /* what is said about it */
     const char *log_level, *log_format;
     bool access_log;
+    /* what it may do */
+    const char *user, *sandbox;
+    const char *const *given; /* as for koe_config_load() */
     koe_arena arena; /* owns the texts */
 } koe_config;
 
@@ -51,11 +54,20 @@ typedef struct koe_setting {
 } koe_setting;
 
 const koe_setting *koe_settings(size_t *n);
+/* Whether a change of the setting takes effect at SIGHUP, not at the next start. */
+bool koe_setting_is_live(const koe_setting *s);
 
-/* given[i]: the value of row i from the command line or its KOE_ variable, NULL when not given. Reads the other names of the environment
+/* given[i]: the value of row i from the command line or its KOE_ variable, NULL when not given; must outlive *out. Reads the other names of the environment
  * and the file. KOE_E_ARGUMENT names the setting, where it came from, and what would be right. koe_config_free() in every case. */
 koe_status koe_config_load(koe_config *out, const char *const *given, koe_error *err);
+/* The same once more, of an environment and a file that may have changed: rows that say `live` are as they are now, the others as in `old`,
+ * whose texts they borrow; what differs there is a line in the log. On failure *out is to be freed all the same. */
+koe_status koe_config_reload(koe_config *out, const koe_config *old, koe_error *err);
 void koe_config_free(koe_config *c);
+/* Lets the log be as log_level and log_format say. */
+void koe_config_apply_log(const koe_config *c);
+/* Whether the word stands in a list with commas. */
+bool koe_config_lists(const char *list, const char *word);
 /* Appends "name  value  (where from)" for each setting; secrets are not shown. */
 void koe_config_show(koe_buf *out, const koe_config *c);
 /* Appends docs/configuration.md. */

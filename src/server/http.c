@@ -15,6 +15,9 @@
 #include <zlib.h>
 
 #include "base/base.h"
+#include "server/head.h"
+#include "server/systemd.h"
+#include "server/tls.h"
 
 enum {
     CONNECTION_BYTES = 16 << 10, /* of a connection's buffers, the head of a request included */
@@ -31,16 +34,10 @@ static const size_t hopeless_bytes = 64 << 20;
 const char *koe_call_query(koe_call *c, const char *name) { return MHD_lookup_connection_value(c->conn, MHD_GET_ARGUMENT_KIND, name); }
 const char *koe_call_header(koe_call *c, const char *name) { return MHD_lookup_connection_value(c->conn, MHD_HEADER_KIND, name); }
 
-static bool is_id(const char *s)
-{
-    const size_t n = s ? strlen(s) : 0;
-    return n > 0 && n <= 64 && strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == n;
-}
-
 static void make_id(koe_call *c)
 {
     const char *given = koe_call_header(c, "X-Request-Id");
-    if (is_id(given)) {
+    if (koe_head_is_id(given)) {
         snprintf(c->id, sizeof c->id, "%s", given);
         return;
     }
@@ -49,61 +46,19 @@ static void make_id(koe_call *c)
     for (size_t i = 0; i < sizeof random; i++) snprintf(c->id + 2 * i, 3, "%02x", random[i]);
 }
 
-static bool in_list(const char *list, koe_str item)
-{
-    for (const char *p = list; *p;) {
-        const size_t n = strcspn(p, ",");
-        if (item.n && koe_str_eq(koe_str_trim((koe_str){ p, n }), item)) return true;
-        p += n + (p[n] == ',');
-    }
-    return false;
-}
-
-static void peer_address(koe_call *c)
+static void peer_address(koe_call *c, char *out, socklen_t cap)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(c->conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     const struct sockaddr *a = info ? info->client_addr : NULL;
+    out[0] = 0;
     if (!a) return;
     if (a->sa_family == AF_INET) {
-        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)a)->sin_addr, c->address, sizeof c->address);
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)a)->sin_addr, out, cap);
     } else if (a->sa_family == AF_INET6) {
         const struct in6_addr *in = &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr;
-        if (IN6_IS_ADDR_V4MAPPED(in)) inet_ntop(AF_INET, in->s6_addr + 12, c->address, sizeof c->address);
-        else inet_ntop(AF_INET6, in, c->address, sizeof c->address);
+        if (IN6_IS_ADDR_V4MAPPED(in)) inet_ntop(AF_INET, in->s6_addr + 12, out, cap);
+        else inet_ntop(AF_INET6, in, out, cap);
     }
-}
-
-/* Behind proxies that we trust, the nearest address that is not one of them. */
-static void client_address(koe_call *c)
-{
-    const char *trusted = c->server->config->trusted_proxies;
-    peer_address(c);
-    const char *list = *trusted && in_list(trusted, koe_str_of(c->address)) ? koe_call_header(c, "X-Forwarded-For") : NULL;
-    size_t end = list ? strlen(list) : 0;
-    while (end) {
-        size_t from = end;
-        while (from && list[from - 1] != ',') from--;
-        const koe_str one = koe_str_trim((koe_str){ list + from, end - from });
-        unsigned char binary[16];
-        char text[64];
-        snprintf(text, sizeof text, "%.*s", KOE_STR_ARG(one));
-        if (inet_pton(AF_INET, text, binary) != 1 && inet_pton(AF_INET6, text, binary) != 1) return;
-        memcpy(c->address, text, sizeof text);
-        if (!in_list(trusted, one)) return;
-        end = from ? from - 1 : 0;
-    }
-}
-
-/* /v1/audio/speech/audio/speech -> /audio/speech */
-static void short_path(koe_call *c, const char *url)
-{
-    static const char doubled[] = "/audio/speech/audio/speech";
-    size_t n = strlen(url);
-    while (n > 1 && url[n - 1] == '/') n--;
-    if (strncmp(url, "/v1/", 4) == 0) url += 3, n -= 3;
-    if (n == sizeof doubled - 1 && memcmp(url, doubled, n) == 0) n /= 2;
-    if (strncmp(url, "/audio/speech/v1/audio/speech", n) == 0 && n == 29) url += 16, n -= 16;
-    snprintf(c->path, sizeof c->path, "%.*s", n < sizeof c->path ? (int)n : 0, url);
 }
 
 /* ---- replies -------------------------------------------------------------------------------------------------------------------- */
@@ -166,8 +121,7 @@ enum MHD_Result koe_reply_text(koe_call *c, int status, const char *type, koe_bu
         koe_buf_free(text);
         return MHD_NO;
     }
-    const char *accepted = koe_call_header(c, "Accept-Encoding");
-    const bool zipped = accepted && strstr(accepted, "gzip") && gzip(text);
+    const bool zipped = koe_head_takes_gzip(koe_call_header(c, "Accept-Encoding")) && gzip(text);
     c->n_sent = text->n;
     struct MHD_Response *r = MHD_create_response_from_buffer(text->n, text->data, text->data ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
     if (!r) koe_buf_free(text);
@@ -251,16 +205,26 @@ static struct MHD_Response *response_of(koe_call *c, bool complete)
     return r;
 }
 
+/* What of it can stand in a header: names come from clients, texts from anywhere. */
+static void add_warning(koe_call *c, struct MHD_Response *r, const koe_answer_about *about)
+{
+    char text[sizeof c->warning + sizeof about->warning + 2];
+    snprintf(text, sizeof text, "%s%s%s", c->warning, c->warning[0] && about->warning[0] ? "; " : "", about->warning);
+    for (char *p = text; *p; p++)
+        if (*p < ' ' || *p > '~') *p = '?';
+    if (text[0]) MHD_add_response_header(r, "X-Koe-Warning", text);
+}
+
 static void add_about(koe_call *c, struct MHD_Response *r, const koe_answer_about *about)
 {
     char text[64];
     MHD_add_response_header(r, "X-Koe-Voice", about->voice);
     MHD_add_response_header(r, "X-Koe-Engine", about->engine);
-    if (c->warning[0]) MHD_add_response_header(r, "X-Koe-Warning", c->warning);
+    add_warning(c, r, about);
     if (c->cache_state) MHD_add_response_header(r, "X-Koe-Cache", c->cache_state);
     snprintf(text, sizeof text, "%.0f", c->cache_state && strcmp(c->cache_state, "hit") == 0 ? 0 : about->queue_ms);
     MHD_add_response_header(r, "X-Koe-Queue-Ms", text);
-    if (c->reader.answer->key[0]) {
+    if (c->reader.answer->key[0] && !atomic_load(&c->reader.answer->passing)) {
         snprintf(text, sizeof text, "\"%.32s\"", c->reader.answer->key);
         MHD_add_response_header(r, "ETag", text);
     }
@@ -303,7 +267,7 @@ json_t *koe_call_json(koe_call *c, enum MHD_Result *result)
 {
     json_error_t why = { 0 };
     const char *type = koe_call_header(c, "Content-Type");
-    if (type && *type && strncasecmp(type, "application/json", 16) != 0 && !strcasestr(type, "+json")) {
+    if (!koe_head_is_json(type)) {
         *result = koe_reply_error(c, 415, "unsupported_media_type", NULL, "the body is %.100s; send JSON with Content-Type: application/json", type);
         return NULL;
     }
@@ -392,7 +356,7 @@ static bool begin(koe_call *c, enum MHD_Result *result)
     allowed_methods(c->path, allow, sizeof allow);
     if (!c->route && *allow && strcmp(c->method, "OPTIONS") == 0) *result = reply_options(c, allow);
     else if (!c->route) *result = reply_no_route(c, allow);
-    else if (!c->route->open && !koe_keys_check(c->server->keys, koe_call_token(c), c->route->admin, &c->who, &p)) *result = koe_reply_problem(c, &p);
+    else if (!c->route->open && !koe_keys_check(c->server->keys, koe_call_token(c), c->route->scope, &c->who, &p)) *result = koe_reply_problem(c, &p);
     else return true;
     return false;
 }
@@ -412,6 +376,7 @@ static enum MHD_Result reply_too_large(koe_call *c)
 
 static koe_call *new_call(koe_server *s, struct MHD_Connection *conn, const char *url, const char *method)
 {
+    char peer[64];
     koe_call *c = calloc(1, sizeof *c);
     if (!c) return NULL;
     const union MHD_ConnectionInfo *context = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -423,8 +388,9 @@ static koe_call *new_call(koe_server *s, struct MHD_Connection *conn, const char
     snprintf(c->method, sizeof c->method, "%s", method);
     c->reader = (koe_reader){ .user = c, .fd = fd && !*s->config->tls_cert ? fd->connect_fd : -1 };
     make_id(c);
-    client_address(c);
-    short_path(c, url);
+    peer_address(c, peer, sizeof peer);
+    koe_head_client(s->config->trusted_proxies, peer, koe_call_header(c, "X-Forwarded-For"), c->address);
+    koe_head_path(url, c->path, sizeof c->path);
     koe_watch_phase(s->watch, c->link, KOE_CONN_BODY);
     return c;
 }
@@ -469,7 +435,9 @@ static void log_access(const koe_call *c, double ms, bool cut)
     const char *end = cut ? "cut" : "done";
     if (!config->access_log) return;
     if (strcmp(config->log_format, "json") == 0) {
-        json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:f, s:s, s:s, s:s, s:s, s:s}", "id", c->id, "address", c->address, "method",
+        char time[32];
+        koe_log_time(time);
+        json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:f, s:s, s:s, s:s, s:s, s:s}", "time", time, "id", c->id, "address", c->address, "method",
                               c->method, "path", c->path, "status", c->status, "bytes", (json_int_t)c->n_sent, "ms", ms, "end", end, "voice",
                               c->voice, "format", c->format ? c->format : "", "cache", c->cache_state ? c->cache_state : "", "key", c->who.name);
         char *text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(6));
@@ -531,13 +499,6 @@ static void on_connection(void *user, struct MHD_Connection *conn, void **contex
 
 /* ---- the daemon ------------------------------------------------------------------------------------------------------------------------------- */
 
-/* A socket that systemd has opened for us; -1: none. */
-static int activated_socket(void)
-{
-    const char *pid = getenv("LISTEN_PID"), *n = getenv("LISTEN_FDS");
-    return pid && n && strtol(pid, NULL, 10) == getpid() && strtol(n, NULL, 10) >= 1 ? 3 : -1;
-}
-
 static int open_socket(const koe_config *config, koe_error *err)
 {
     char port[16];
@@ -578,12 +539,6 @@ __attribute__((format(printf, 2, 0))) static void log_mhd(void *user, const char
     koe_log(KOE_LOG_DEBUG, "http: %s", line);
 }
 
-static koe_status read_pem(koe_buf *out, const char *path, koe_error *err)
-{
-    enum { MAX_PEM_BYTES = 1 << 20 };
-    return *path ? koe_file_read(out, path, MAX_PEM_BYTES, err) : KOE_OK;
-}
-
 static koe_status start_daemon(koe_server *s, int fd, koe_error *err)
 {
     const koe_config *config = s->config;
@@ -600,30 +555,29 @@ static koe_status start_daemon(koe_server *s, int fd, koe_error *err)
     options[n++] = (struct MHD_OptionItem){ MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, NULL };
     if (config->http_threads > 1) options[n++] = (struct MHD_OptionItem){ MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)config->http_threads, NULL };
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG;
-    koe_buf cert = { 0 }, key = { 0 };
-    koe_status st = read_pem(&cert, config->tls_cert, err);
-    if (st == KOE_OK) st = read_pem(&key, config->tls_key, err);
-    if (st == KOE_OK && cert.n) {
+    if (*config->tls_cert) {
         flags |= MHD_USE_TLS;
-        options[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_CERT, 0, cert.data };
-        options[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_KEY, 0, key.data };
+        options[n++] = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_CERT_CALLBACK, 0, koe_tls_callback() };
     }
     options[n++] = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
-    if (st == KOE_OK) s->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, s, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
-    if (st == KOE_OK && !s->daemon) st = koe_fail(err, KOE_E_IO, "the HTTP server does not start%s", cert.n ? "; are certificate and key right?" : "");
-    koe_buf_free(&cert); /* loaded by now */
-    koe_buf_free(&key);
-    return st;
+    s->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, s, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+    return s->daemon ? KOE_OK : koe_fail(err, KOE_E_IO, "the HTTP server does not start");
 }
 
-koe_status koe_http_start(koe_server *s, int *port, koe_error *err)
+koe_status koe_http_listen(koe_server *s, int *port, koe_error *err)
 {
-    int fd = activated_socket();
-    if (fd < 0) fd = open_socket(s->config, err);
-    if (fd < 0) return err ? err->status : KOE_E_IO;
-    *port = port_of(fd);
-    const koe_status st = start_daemon(s, fd, err);
-    if (st != KOE_OK) close(fd);
+    const koe_config *config = s->config;
+    s->listen_fd = koe_systemd_socket();
+    if (s->listen_fd < 0) s->listen_fd = open_socket(config, err);
+    if (s->listen_fd < 0) return err ? err->status : KOE_E_IO;
+    *port = port_of(s->listen_fd);
+    return *config->tls_cert ? koe_tls_load(config->tls_cert, config->tls_key, err) : KOE_OK;
+}
+
+koe_status koe_http_start(koe_server *s, koe_error *err)
+{
+    const koe_status st = start_daemon(s, s->listen_fd, err);
+    if (st == KOE_OK) s->listen_fd = -1; /* the daemon's */
     return st;
 }
 
@@ -637,4 +591,7 @@ void koe_http_stop(koe_server *s)
 {
     if (s->daemon) MHD_stop_daemon(s->daemon);
     s->daemon = NULL;
+    if (s->listen_fd >= 0) close(s->listen_fd);
+    s->listen_fd = -1;
+    koe_tls_unload();
 }

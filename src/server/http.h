@@ -12,12 +12,13 @@
 #include "server/config.h"
 #include "server/keys.h"
 #include "server/metrics.h"
+#include "server/models.h"
 #include "server/sched.h"
 #include "server/watch.h"
 
 typedef struct koe_server {
-    const koe_config *config;
-    koe_engine *engine;
+    _Atomic(const koe_config *) config; /* another one after SIGHUP; all of them stay until the end */
+    koe_models *models;
     koe_sched *sched;
     koe_cache *cache;
     koe_keys *keys;
@@ -26,8 +27,8 @@ typedef struct koe_server {
     struct koe_inflight *inflight; /* speech.c */
     struct koe_saved *saved; /* voices.c */
     struct MHD_Daemon *daemon;
+    int listen_fd; /* until the daemon has it; -1: none */
     atomic_int n_sockets; /* WebSockets that are open */
-    char models[65]; /* digest of the installed models, part of every key of the cache */
     double start_ms;
     atomic_bool draining, loading;
 } koe_server;
@@ -39,7 +40,7 @@ typedef struct koe_route {
     const char *method, *path; /* without /v1; a path that ends in * takes the rest as `tail` */
     koe_route_fn *run;
     bool open; /* needs no key */
-    bool admin; /* needs a key with the scope admin */
+    koe_scope scope; /* that the key must have; 0: speech */
 } koe_route;
 
 struct koe_call {
@@ -63,7 +64,7 @@ struct koe_call {
     const char *cache_state; /* "hit", "miss"; NULL: not a matter of the cache */
     const char *format; /* of the sound; NULL: none */
     char voice[320]; /* for log and metrics */
-    char warning[256]; /* what the client should know about who speaks; "": nothing */
+    char warning[400]; /* what the client should know about who speaks; "": nothing */
 };
 
 /* The query's value of a name; NULL when there is none. Lives as long as the call. */
@@ -94,7 +95,9 @@ koe_route_fn koe_route_voices, koe_route_combine, koe_route_models, koe_route_mo
 koe_route_fn koe_route_health, koe_route_live, koe_route_ready, koe_route_status, koe_route_metrics, koe_route_purge, koe_route_socket;
 koe_route_fn koe_route_studio, koe_route_dashboard, koe_route_web;
 
-koe_status koe_http_start(koe_server *s, int *port, koe_error *err);
+/* Opens the socket, or takes the one that systemd has opened, and reads the certificate: what may need more rights than the rest. */
+koe_status koe_http_listen(koe_server *s, int *port, koe_error *err);
+koe_status koe_http_start(koe_server *s, koe_error *err);
 /* No new connections; those there are go on. */
 void koe_http_quiesce(koe_server *s);
 void koe_http_stop(koe_server *s);

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/digest.h"
@@ -12,7 +13,7 @@
 
 enum { MAX_FILE_BYTES = 4 << 20, MAX_KEYS = 10000, N_ADDRESSES = 4096, DIGEST_DIGITS = 64 };
 
-/* Filled evenly, up to a minute's worth. */
+/* Filled evenly, up to what a minute (or a day) allows. */
 typedef struct bucket {
     double level;
     double at_ms; /* when level was right; 0: never used, full */
@@ -20,10 +21,10 @@ typedef struct bucket {
 
 typedef struct key {
     char name[64], sha256[KOE_DIGEST_TEXT];
-    bool admin;
-    double requests, characters; /* a minute; 0: no limit */
+    unsigned scopes; /* of KOE_SCOPE_* */
+    double requests, characters, daily; /* characters a day; 0: no limit */
     int64_t streams; /* at a time; 0: no limit */
-    bucket request, character;
+    bucket request, character, day;
     int64_t n_streams;
 } key;
 
@@ -35,8 +36,8 @@ typedef struct address {
 } address;
 
 struct koe_keys {
-    const koe_config *config;
     pthread_mutex_t lock; /* guards all below */
+    const koe_config *config;
     key *key;
     size_t n;
     address address[N_ADDRESSES];
@@ -50,13 +51,39 @@ static void digest_of(const char *text, size_t n, char out[KOE_DIGEST_TEXT])
     koe_digest_text(&d, out);
 }
 
-static bool has_scope(const json_t *scopes, const char *name)
+/* What a list of words allows; false: there is a word that says nothing. No list: speech. */
+static bool read_scopes(const json_t *list, unsigned *out)
 {
-    for (size_t i = 0; i < json_array_size(scopes); i++) {
-        const char *s = json_string_value(json_array_get(scopes, i));
-        if (s && strcmp(s, name) == 0) return true;
+    static const char *const words[] = { "speech", "status", "admin" };
+    *out = list ? 0 : KOE_SCOPE_SPEECH;
+    if (list && !json_is_array(list)) return false;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *word = json_string_value(json_array_get(list, i));
+        size_t k = 0;
+        while (k < 3 && (!word || strcmp(words[k], word) != 0)) k++;
+        if (k == 3) return false;
+        *out |= 1u << k;
     }
-    return false;
+    if (*out & KOE_SCOPE_ADMIN) *out = KOE_SCOPE_SPEECH | KOE_SCOPE_STATUS | KOE_SCOPE_ADMIN;
+    return true;
+}
+
+/* A limit: absent, or a number that is not negative. */
+static bool read_limit(const json_t *object, const char *name, double *out)
+{
+    const json_t *j = json_object_get(object, name);
+    *out = json_number_value(j);
+    return !j || (json_is_number(j) && *out >= 0);
+}
+
+/* The key of an identity, which may have another number after a reload; NULL: none. Holds the lock. */
+static key *key_of(koe_keys *k, const koe_identity *who)
+{
+    if (!who->key) return NULL;
+    if (who->key <= k->n && strcmp(k->key[who->key - 1].name, who->name) == 0) return &k->key[who->key - 1];
+    for (size_t i = 0; i < k->n; i++)
+        if (strcmp(k->key[i].name, who->name) == 0) return &k->key[i];
+    return NULL;
 }
 
 static bool is_digest(const char *text)
@@ -69,10 +96,14 @@ static koe_status read_key(key *out, const json_t *j, const char *path, size_t i
     const char *name = json_string_value(json_object_get(j, "name")), *digest = json_string_value(json_object_get(j, "sha256"));
     if (!name || !*name || strlen(name) >= sizeof out->name) return koe_fail(err, KOE_E_FORMAT, "%s: key %zu has no name of 1 to 63 bytes", path, i + 1);
     if (!is_digest(digest)) return koe_fail(err, KOE_E_FORMAT, "%s: key '%s' has no sha256 of 64 hexadecimal digits in lower case", path, name);
-    *out = (key){ .admin = has_scope(json_object_get(j, "scopes"), "admin"),
-                  .requests = json_number_value(json_object_get(j, "requests_per_minute")),
-                  .characters = json_number_value(json_object_get(j, "characters_per_minute")),
-                  .streams = json_integer_value(json_object_get(j, "streams")) };
+    double streams = 0;
+    *out = (key){ 0 };
+    if (!read_scopes(json_object_get(j, "scopes"), &out->scopes))
+        return koe_fail(err, KOE_E_FORMAT, "%s: the scopes of key '%s' must be an array of speech, status and admin", path, name);
+    if (!read_limit(j, "requests_per_minute", &out->requests) || !read_limit(j, "characters_per_minute", &out->characters) ||
+        !read_limit(j, "characters_per_day", &out->daily) || !read_limit(j, "streams", &streams))
+        return koe_fail(err, KOE_E_FORMAT, "%s: the limits of key '%s' must be numbers, not negative", path, name);
+    out->streams = (int64_t)fmin(streams, 1e9);
     snprintf(out->name, sizeof out->name, "%s", name);
     snprintf(out->sha256, sizeof out->sha256, "%s", digest);
     return KOE_OK;
@@ -94,15 +125,27 @@ static koe_status read_keys(key *out, size_t *n, const char *path, koe_error *er
     return st;
 }
 
-koe_status koe_keys_reload(koe_keys *k, koe_error *err)
+/* How full its buckets are, and how many streams are open, goes on under the same name. Holds the lock. */
+static void carry_over(const koe_keys *k, key *list, size_t n)
 {
-    const koe_config *c = k->config;
+    for (size_t i = 0; i < n; i++)
+        for (size_t old = 0; old < k->n; old++) {
+            if (strcmp(list[i].name, k->key[old].name) != 0) continue;
+            list[i].request = k->key[old].request;
+            list[i].character = k->key[old].character;
+            list[i].day = k->key[old].day;
+            list[i].n_streams = k->key[old].n_streams;
+        }
+}
+
+koe_status koe_keys_reload(koe_keys *k, const koe_config *c, koe_error *err)
+{
     key *list = calloc(MAX_KEYS + 1, sizeof *list);
     size_t n = 0;
     if (!list) return koe_fail(err, KOE_E_NOMEM, "keys");
     koe_status st = *c->keys ? read_keys(list, &n, c->keys, err) : KOE_OK;
     if (st == KOE_OK && *c->api_key) {
-        list[n].admin = true;
+        list[n].scopes = KOE_SCOPE_SPEECH | KOE_SCOPE_STATUS | KOE_SCOPE_ADMIN;
         list[n].requests = (double)c->rate_requests;
         list[n].characters = (double)c->rate_characters;
         snprintf(list[n].name, sizeof list[n].name, "api-key");
@@ -114,6 +157,8 @@ koe_status koe_keys_reload(koe_keys *k, koe_error *err)
     }
     pthread_mutex_lock(&k->lock);
     key *old = k->key;
+    carry_over(k, list, n);
+    k->config = c;
     k->key = list;
     k->n = n;
     pthread_mutex_unlock(&k->lock);
@@ -126,8 +171,7 @@ koe_status koe_keys_open(koe_keys **out, const koe_config *config, koe_error *er
     koe_keys *k = calloc(1, sizeof *k);
     if (!k) return koe_fail(err, KOE_E_NOMEM, "keys");
     pthread_mutex_init(&k->lock, NULL);
-    k->config = config;
-    const koe_status st = koe_keys_reload(k, err);
+    const koe_status st = koe_keys_reload(k, config, err);
     if (st != KOE_OK) {
         koe_keys_close(k);
         return st;
@@ -160,10 +204,30 @@ static bool same_digest(const char *a, const char *b)
     return different == 0;
 }
 
-bool koe_keys_check(koe_keys *k, const char *token, bool needs_admin, koe_identity *who, koe_problem *p)
+koe_status koe_keys_make(koe_buf *out, const char *name, koe_error *err)
 {
+    unsigned char random[24];
+    char token[4 + 2 * sizeof random + 1] = "koe_", digest[KOE_DIGEST_TEXT];
+    if (!*name || strlen(name) >= sizeof((key *)0)->name) return koe_fail(err, KOE_E_ARGUMENT, "the name of a key has 1 to 63 bytes");
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) return koe_fail(err, KOE_E_IO, "no random numbers");
+    for (size_t i = 0; i < sizeof random; i++) snprintf(token + 4 + 2 * i, 3, "%02x", random[i]);
+    digest_of(token, strlen(token), digest);
+    json_t *j = json_pack("{s:s, s:s, s:[s]}", "name", name, "sha256", digest, "scopes", "speech");
+    char *line = j ? json_dumps(j, 0) : NULL;
+    if (line) koe_buf_printf(out, "%s\n%s\n", token, line);
+    else koe_fail(err, KOE_E_ARGUMENT, "the name of a key is UTF-8");
+    free(line);
+    json_decref(j);
+    return line ? KOE_OK : KOE_E_ARGUMENT;
+}
+
+bool koe_keys_check(koe_keys *k, const char *token, koe_scope scope, koe_identity *who, koe_problem *p)
+{
+    static const char *const words[] = { [KOE_SCOPE_SPEECH] = "speech", [KOE_SCOPE_STATUS] = "status", [KOE_SCOPE_ADMIN] = "admin" };
     char digest[KOE_DIGEST_TEXT];
     size_t found = 0;
+    unsigned scopes = 0;
+    if (!scope) scope = KOE_SCOPE_SPEECH;
     digest_of(token ? token : "", token ? strlen(token) : 0, digest);
     pthread_mutex_lock(&k->lock);
     const size_t n = k->n;
@@ -171,30 +235,32 @@ bool koe_keys_check(koe_keys *k, const char *token, bool needs_admin, koe_identi
         if (same_digest(k->key[i].sha256, digest)) found = i + 1;
     if (found) {
         who->key = found;
-        who->admin = k->key[found - 1].admin;
+        scopes = k->key[found - 1].scopes;
         memcpy(who->name, k->key[found - 1].name, sizeof who->name);
     }
     pthread_mutex_unlock(&k->lock);
     if (n == 0) return true;
     if (!token) return koe_problem_set(p, 401, "missing_api_key", NULL, "an API key is needed: Authorization: Bearer KEY");
     if (!found) return koe_problem_set(p, 401, "invalid_api_key", NULL, "the API key is not known here");
-    if (needs_admin && !who->admin) return koe_problem_set(p, 403, "forbidden", NULL, "the API key has not the scope admin");
+    if (!(scopes & scope)) return koe_problem_set(p, 403, "forbidden", NULL, "the API key has not the scope %s", words[scope]);
     return true;
 }
 
-static void fill(bucket *b, double a_minute, double now_ms)
+static const double minute_ms = 60e3, day_ms = 86400e3;
+
+static void fill(bucket *b, double most, double period_ms, double now_ms)
 {
-    b->level = b->at_ms == 0 ? a_minute : fmin(a_minute, b->level + (now_ms - b->at_ms) * a_minute / 60000);
+    b->level = b->at_ms == 0 ? most : fmin(most, b->level + (now_ms - b->at_ms) * most / period_ms);
     b->at_ms = now_ms;
 }
 
-/* Seconds until `amount` may be taken; 0: now. More than a minute's worth waits for a full bucket, and then empties it. */
-static double wait_s(bucket *b, double amount, double a_minute, double now_ms)
+/* Seconds until `amount` may be taken; 0: now. More than a period's worth waits for a full bucket, and then empties it. */
+static double wait_s(bucket *b, double amount, double most, double period_ms, double now_ms)
 {
-    if (a_minute <= 0) return 0;
-    fill(b, a_minute, now_ms);
-    const double needed = fmin(amount, a_minute);
-    return b->level >= needed ? 0 : (needed - b->level) * 60 / a_minute;
+    if (most <= 0) return 0;
+    fill(b, most, period_ms, now_ms);
+    const double needed = fmin(amount, most);
+    return b->level >= needed ? 0 : (needed - b->level) * period_ms / 1000 / most;
 }
 
 static address *find_address(koe_keys *k, const char *text, double now_ms)
@@ -220,21 +286,25 @@ bool koe_keys_take(koe_keys *k, koe_identity *who, const char *from, int request
     const double now_ms = koe_clock_ms();
     bool too_many_streams = false;
     pthread_mutex_lock(&k->lock);
-    key *own = who->key && who->key <= k->n && strcmp(k->key[who->key - 1].name, who->name) == 0 ? &k->key[who->key - 1] : NULL;
+    key *own = key_of(k, who);
     address *a = own ? NULL : find_address(k, from, now_ms);
     const double requests_a_minute = own ? own->requests : (double)k->config->rate_requests;
     const double a_minute = own ? own->characters : (double)k->config->rate_characters;
     bucket *request = own ? &own->request : &a->request, *character = own ? &own->character : &a->character;
-    const double wait = fmax(wait_s(request, requests, requests_a_minute, now_ms), wait_s(character, characters, a_minute, now_ms));
+    const double wait_day = own ? wait_s(&own->day, characters, own->daily, day_ms, now_ms) : 0;
+    const double wait = fmax(wait_day, fmax(wait_s(request, requests, requests_a_minute, minute_ms, now_ms),
+                                            wait_s(character, characters, a_minute, minute_ms, now_ms)));
     if (requests && own && own->streams && own->n_streams >= own->streams) {
         too_many_streams = true;
     } else if (wait <= 0) {
         request->level -= requests;
         character->level = fmax(0, character->level - characters);
+        if (own) own->day.level = fmax(0, own->day.level - characters);
         if (own && requests) own->n_streams++, who->stream_counted = true;
     }
     pthread_mutex_unlock(&k->lock);
     if (too_many_streams) koe_problem_set(p, 429, "too_many_streams", NULL, "as many streams as this key may have are open already");
+    else if (wait_day > 0) koe_problem_set(p, 429, "insufficient_quota", NULL, "the key's characters of a day are used up");
     else if (wait > 0) koe_problem_set(p, 429, "rate_limit_exceeded", NULL, "too many requests or characters within a minute");
     else return true;
     p->retry_after_s = too_many_streams ? 1 : (int)ceil(wait);
@@ -246,7 +316,7 @@ void koe_keys_release(koe_keys *k, koe_identity *who)
     if (!who->stream_counted) return;
     who->stream_counted = false;
     pthread_mutex_lock(&k->lock);
-    if (who->key <= k->n && strcmp(k->key[who->key - 1].name, who->name) == 0 && k->key[who->key - 1].n_streams > 0)
-        k->key[who->key - 1].n_streams--;
+    key *own = key_of(k, who);
+    if (own && own->n_streams > 0) own->n_streams--;
     pthread_mutex_unlock(&k->lock);
 }

@@ -9,6 +9,7 @@
 
 #include "audio/encode.h"
 #include "base/base.h"
+#include "server/choose.h"
 #include "server/wrap.h"
 
 enum { OUTBOX_BYTES = 1 << 20, /* more waits for the client */ FIRST_SEGMENT_PHONEMES = 60 };
@@ -123,6 +124,7 @@ struct koe_live {
     koe_encoder *encoder;
     koe_wrap wrap;
     double audio_s, piece_at_s; /* sound so far, and where the piece began */
+    char warning[600]; /* "": none */
     size_t n_chars, piece_at_chars, seq;
     pthread_mutex_t lock; /* guards: */
     koe_buf text; /* not yet spoken */
@@ -220,19 +222,17 @@ static koe_turn end_live(koe_live *l, koe_status st, const koe_error *err)
     const json_int_t input = (json_int_t)l->n_chars, output = (json_int_t)ceil(l->audio_s * 50);
     if (st == KOE_OK && l->encoder && koe_encoder_finish(l->encoder, &sound, NULL) == KOE_OK) put_audio(l, &sound);
     koe_buf_free(&sound);
-    if (st == KOE_OK || st == KOE_E_CANCELLED) {
-        koe_outbox_put_json(l->outbox, json_pack("{s:s, s:b, s:{s:I, s:I, s:I}}", "type", "done", "cancelled", st != KOE_OK, "usage", "input_tokens",
-                                                 input, "output_tokens", output, "total_tokens", input + output));
-    } else {
-        koe_problem p = { 0 };
-        koe_problem_of(&p, err);
-        json_t *j = koe_problem_json(&p);
-        if (j) json_object_set_new(j, "type", json_string("error"));
-        koe_outbox_put_json(l->outbox, j);
-    }
+    koe_problem p = { 0 };
+    if (st != KOE_OK && st != KOE_E_CANCELLED) koe_problem_of(&p, err);
+    json_t *j = p.status ? koe_problem_json(&p)
+                         : json_pack("{s:s, s:b, s:{s:I, s:I, s:I}}", "type", "done", "cancelled", st != KOE_OK, "usage", "input_tokens", input,
+                                     "output_tokens", output, "total_tokens", input + output);
+    if (j && p.status) json_object_set_new(j, "type", json_string("error"));
+    if (j && !p.status && l->warning[0]) json_object_set_new(j, "warning", json_string(l->warning));
     pthread_mutex_lock(&l->lock);
-    l->over = true;
+    l->over = true; /* before the client hears of it, and starts the next */
     pthread_mutex_unlock(&l->lock);
+    koe_outbox_put_json(l->outbox, j);
     (void)!write(l->outbox->event_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
     live_unref(l);
     return KOE_TURN_DONE;
@@ -259,7 +259,7 @@ static koe_status open_piece(koe_live *l, koe_error *err)
     l->request.ssml = l->request.phonemes = false; /* the text comes in pieces */
     l->request.first_segment_phonemes = l->audio_s == 0 ? FIRST_SEGMENT_PHONEMES : 0;
     l->request.first_piece_s = l->audio_s == 0 ? u->first_piece_s : 0;
-    return koe_speaking_open(&l->speaking, l->server->engine, &l->request, err);
+    return koe_speaking_open(&l->speaking, u->edition->engine, &l->request, err);
 }
 
 static koe_status encode(koe_live *l, const koe_audio *audio, koe_buf *out, koe_error *err)
@@ -272,6 +272,13 @@ static koe_status encode(koe_live *l, const koe_audio *audio, koe_buf *out, koe_
     return st;
 }
 
+/* Once each. */
+static void note_warning(koe_live *l, const char *text)
+{
+    const size_t n = strlen(l->warning);
+    if (*text && !strstr(l->warning, text)) snprintf(l->warning + n, sizeof l->warning - n, "%s%s", n ? "; " : "", text);
+}
+
 static koe_status speak_segment(koe_live *l, double *audio_s, koe_error *err)
 {
     koe_audio audio;
@@ -282,6 +289,7 @@ static koe_status speak_segment(koe_live *l, double *audio_s, koe_error *err)
         put_audio(l, &sound);
         *audio_s = (double)audio.n_samples / audio.rate_hz;
         l->audio_s += *audio_s;
+        note_warning(l, audio.warnings);
         koe_metrics_spoke(l->server->metrics, *audio_s);
         koe_outbox_put_json(l->outbox, json_pack("{s:s, s:o}", "type", "timestamps", "timestamps",
                                                  koe_wrap_words(&l->wrap, &audio, l->piece_at_s, l->piece_at_chars)));
@@ -330,6 +338,17 @@ static koe_turn run_turn(koe_job *job, double *audio_s)
 
 /* ---- the client's side ------------------------------------------------------------------------------------------------------------- */
 
+/* The machine has no time for the voice: one that costs less speaks, when the setting `fallback` says so. */
+static bool speak_cheaper(koe_live *l)
+{
+    koe_utterance *u = &l->utterance;
+    const char *warning = NULL;
+    if (!koe_choose_instead(&u->voice, &warning, l->server, u->edition, u->voice, u->lang, KOE_LACK_TIME, &u->arena)) return false;
+    note_warning(l, warning);
+    l->job.light = koe_choose_is_light(u->edition, u->voice);
+    return true;
+}
+
 koe_live *koe_live_start(koe_server *s, koe_utterance *u, koe_outbox *o, koe_problem *p)
 {
     koe_error err = { 0 };
@@ -349,7 +368,10 @@ koe_live *koe_live_start(koe_server *s, koe_utterance *u, koe_outbox *o, koe_pro
     l->utterance = *u;
     *u = (koe_utterance){ 0 };
     koe_wrap_init(&l->wrap, &l->utterance);
-    if (koe_sched_add(s->sched, &l->job, &retry_s, &err) == KOE_OK) return l;
+    if (l->utterance.warning) snprintf(l->warning, sizeof l->warning, "%s", l->utterance.warning);
+    do {
+        if (koe_sched_add(s->sched, &l->job, &retry_s, &err) == KOE_OK) return l;
+    } while (speak_cheaper(l));
     koe_problem_set(p, 503, "overloaded", NULL, "%s; come again in %d s", err.message, retry_s);
     koe_metrics_count(s->metrics, KOE_COUNTER_REFUSED, "overloaded");
     live_unref(l);

@@ -26,6 +26,7 @@ typedef enum koe_histogram { KOE_HISTOGRAM_LIST(KOE_HISTOGRAM_ENUM) KOE_N_HISTOG
     X(FORMATS, "koe_speech_formats_total", "format", "speech requests by format")                                                   \
     X(CACHE, "koe_cache_requests_total", "result", "speech requests by what the cache had")                                         \
     X(REFUSED, "koe_refused_total", "reason", "requests refused at the door")                                                       \
+    X(FALLBACKS, "koe_fallbacks_total", "reason", "requests for which another voice spoke than asked for")                          \
     X(CANCELLED, "koe_cancelled_total", "stage", "requests whose client left")
 #define KOE_COUNTER_ENUM(id, name, label, help) KOE_COUNTER_##id,
 typedef enum koe_counter { KOE_COUNTER_LIST(KOE_COUNTER_ENUM) KOE_N_COUNTER } koe_counter;

@@ -1,4 +1,5 @@
 /* ops.c - for those who run the server: health, status, metrics, purging the cache. */
+#include <math.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -12,8 +13,11 @@ enum MHD_Result koe_route_live(koe_call *c) { return koe_reply_json(c, 200, json
 enum MHD_Result koe_route_ready(koe_call *c)
 {
     if (atomic_load(&c->server->loading)) return koe_reply_error(c, 503, "loading", NULL, "the model is being loaded");
-    if (!atomic_load(&c->server->draining)) return koe_reply_json(c, 200, json_pack("{s:s}", "status", "ready"));
-    return koe_reply_error(c, 503, "draining", NULL, "the server is about to end");
+    if (atomic_load(&c->server->draining)) return koe_reply_error(c, 503, "draining", NULL, "the server is about to end");
+    char trouble[300];
+    json_t *j = json_pack("{s:s}", "status", "ready");
+    if (koe_models_trouble(c->server->models, trouble, sizeof trouble)) json_object_set_new(j, "warning", json_string(trouble));
+    return koe_reply_json(c, 200, j);
 }
 
 static json_t *cache_json(koe_server *s)
@@ -47,17 +51,29 @@ static json_t *engines_json(koe_server *s)
 {
     size_t n;
     json_t *engines = json_object();
-    const koe_voice_info *v = koe_engine_voices(s->engine, &n);
+    koe_edition *e = koe_models_take(s->models);
+    const koe_voice_info *v = koe_engine_voices(e->engine, &n);
     for (size_t i = 0; i < n; i++)
         json_object_set_new(engines, v[i].engine, json_integer(json_integer_value(json_object_get(engines, v[i].engine)) + 1));
+    koe_edition_drop(e);
     return engines;
+}
+
+static json_t *models_json(koe_server *s)
+{
+    char trouble[300];
+    koe_edition *e = koe_models_take(s->models);
+    const koe_models_load load = koe_engine_unload(e->engine, INFINITY);
+    koe_edition_drop(e);
+    koe_models_trouble(s->models, trouble, sizeof trouble);
+    return json_pack("{s:I, s:s}", "loaded", (json_int_t)load.loaded, "trouble", trouble);
 }
 
 enum MHD_Result koe_route_status(koe_call *c)
 {
     koe_server *s = c->server;
-    json_t *j = json_pack("{s:s, s:f, s:b, s:o, s:o, s:o, s:I, s:f}", "version", KOE_VERSION, "uptime_seconds", (koe_clock_ms() - s->start_ms) / 1000,
-                          "draining", atomic_load(&s->draining), "voices", engines_json(s), "queue", queue_json(s), "cache", cache_json(s),
+    json_t *j = json_pack("{s:s, s:f, s:b, s:o, s:o, s:o, s:o, s:I, s:f}", "version", KOE_VERSION, "uptime_seconds", (koe_clock_ms() - s->start_ms) / 1000,
+                          "draining", atomic_load(&s->draining), "voices", engines_json(s), "models", models_json(s), "queue", queue_json(s), "cache", cache_json(s),
                           "connections", (json_int_t)koe_watch_count(s->watch), "audio_seconds", koe_metrics_audio_s(s->metrics));
     json_t *machine = json_pack("{s:s, s:i, s:I}", "processor", koe_cpu_name(), "cores", koe_cpu_count(), "resident_bytes", (json_int_t)resident_bytes());
     if (j && machine) json_object_set_new(j, "machine", machine);

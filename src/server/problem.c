@@ -1,8 +1,10 @@
 /* problem.c - see problem.h. */
 #include "server/problem.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/log.h"
 
@@ -16,14 +18,46 @@ bool koe_problem_set(koe_problem *p, int status, const char *code, const char *p
     return false;
 }
 
+/* Whether a path of this machine begins here: none of the client's business. */
+static bool is_path(const char *text, const char *p)
+{
+    if (*p != '/' || !(isalnum((unsigned char)p[1]) || p[1] == '.' || p[1] == '_' || p[1] == '-')) return false;
+    return p == text || strchr(" \"'(:,=", p[-1]);
+}
+
+/* The message of an error for a client: advice to who runs the server (after ": put", ": run") and paths are left out. */
+static const char *public_message(const koe_error *err, char *out, size_t cap)
+{
+    static const char *const advice[] = { ": put ", ": run `", ", which is not installed in ", " is in /" };
+    const char *text = err->message;
+    size_t n = 0, end = strlen(text);
+    for (size_t i = 0; i < sizeof advice / sizeof *advice; i++) {
+        const char *at = strstr(text, advice[i]);
+        if (at && (size_t)(at - text) < end) end = (size_t)(at - text);
+    }
+    for (const char *p = text; p < text + end && n + 4 < cap; p++) {
+        if (!is_path(text, p)) {
+            out[n++] = *p;
+            continue;
+        }
+        p += strcspn(p, " \"'),:;\n") - 1;
+        n += (size_t)snprintf(out + n, cap - n, "...");
+        if (p + 1 >= text + end) break;
+    }
+    out[n] = 0;
+    return out;
+}
+
 void koe_problem_of(koe_problem *p, const koe_error *err)
 {
+    char text[sizeof p->message];
+    public_message(err, text, sizeof text);
     switch (err->status) {
-    case KOE_E_NOT_FOUND: koe_problem_set(p, 400, "voice_not_found", "voice", "%s", err->message); return;
+    case KOE_E_NOT_FOUND: koe_problem_set(p, 400, "voice_not_found", "voice", "%s", text); return;
     case KOE_E_ARGUMENT:
-    case KOE_E_ENCODING: koe_problem_set(p, 400, "invalid_value", "input", "%s", err->message); return;
-    case KOE_E_UNSUPPORTED: koe_problem_set(p, 400, "unsupported", NULL, "%s", err->message); return;
-    case KOE_E_LIMIT: koe_problem_set(p, 413, "too_large", "input", "%s", err->message); return;
+    case KOE_E_ENCODING: koe_problem_set(p, 400, "invalid_value", "input", "%s", text); return;
+    case KOE_E_UNSUPPORTED: koe_problem_set(p, 400, "unsupported", NULL, "%s", text); return;
+    case KOE_E_LIMIT: koe_problem_set(p, 413, "too_large", "input", "%s", text); return;
     case KOE_E_CANCELLED: koe_problem_set(p, 503, "cancelled", NULL, "the request was cancelled"); return;
     case KOE_E_NOMEM:
     case KOE_E_FULL:

@@ -7,6 +7,7 @@
 
 #include "audio/encode.h"
 #include "base/digest.h"
+#include "server/choose.h"
 #include "text/lang.h"
 #include "text/user_lexicon.h"
 
@@ -101,8 +102,7 @@ static bool read_voice(koe_utterance *r, const koe_server *s, const json_t *body
     const json_t *aliases = field(body, "voice_aliases");
     if (aliases && (!json_is_object(aliases) || json_object_size(aliases) > MAX_ALIASES)) return wrong(p, "voice_aliases", "an object of up to 64 names");
     if (aliases && name && !read_text(&name, aliases, name, &r->arena, p)) return false;
-    r->voice = koe_voice_for(s, name, model, &r->arena, &r->warning);
-    return true;
+    return koe_choose_voice(&r->voice, &r->warning, s, r->edition, &(koe_wish){ name, model, r->lang }, &r->arena, p);
 }
 
 static bool read_lang(koe_utterance *r, const json_t *body, koe_problem *p)
@@ -218,17 +218,22 @@ static bool read_prosody(koe_utterance *r, const json_t *body, koe_problem *p)
 
 bool koe_utterance_read(koe_utterance *out, const koe_server *s, const json_t *body, const char *input, koe_problem *p)
 {
-    const char *model = strcmp(s->config->provider, "auto") == 0 ? "kokoro" : s->config->provider;
-    *out = (koe_utterance){ .phonemes = input && strcmp(input, "phonemes") == 0 };
+    const char *model = NULL;
+    *out = (koe_utterance){ .edition = koe_models_take(s->models), .phonemes = input && strcmp(input, "phonemes") == 0 };
     if (!read_text(&model, body, "model", &out->arena, p)) return false;
-    if (!koe_model_known(s, model)) return koe_problem_set(p, 404, "model_not_found", "model", "there is no model '%.80s'; see GET /v1/models", model);
-    return (!input || read_input(out, s, body, input, p)) && read_voice(out, s, body, model, p) && read_lang(out, body, p) &&
+    if (model && !koe_model_known(model)) return koe_problem_set(p, 404, "model_not_found", "model", "there is no model '%.80s'; see GET /v1/models", model);
+    return (!input || read_input(out, s, body, input, p)) && read_lang(out, body, p) && read_voice(out, s, body, model, p) &&
            read_format(out, body, p) && read_shape(out, body, p) && read_latency(out, s, body, p) && read_normalization(out, body, p) && read_prosody(out, body, p) &&
            read_bool(&out->ssml, body, "ssml", p) && read_bool(&out->timestamps, body, "return_timing", p) &&
            read_bool(&out->timestamps, body, "timestamps", p) && read_lexicon(out, body, p);
 }
 
-void koe_utterance_deinit(koe_utterance *r) { koe_arena_free(&r->arena); }
+void koe_utterance_deinit(koe_utterance *r)
+{
+    koe_edition_drop(r->edition);
+    koe_arena_free(&r->arena);
+    *r = (koe_utterance){ 0 };
+}
 
 koe_request koe_utterance_request(const koe_utterance *r, const atomic_bool *cancel)
 {
@@ -245,23 +250,24 @@ static void add_field(koe_digest *d, const char *text, size_t n)
     koe_digest_add(d, text, n);
 }
 
-void koe_utterance_key(const koe_utterance *r, const koe_server *s, char *out)
+void koe_utterance_key(const koe_utterance *r, char *out)
 {
     char numbers[256];
     koe_digest d;
     koe_digest_init(&d, KOE_DIGEST_SHA256);
-    add_field(&d, s->models, strlen(s->models));
+    add_field(&d, r->edition->digest, strlen(r->edition->digest));
     add_field(&d, r->input.p, r->input.n);
     add_field(&d, r->voice ? r->voice : "", r->voice ? strlen(r->voice) : 0);
     add_field(&d, r->lang ? r->lang : "", r->lang ? strlen(r->lang) : 0);
     add_field(&d, r->format, strlen(r->format));
     char installed[65];
-    koe_engine_lexicon_key(s->engine, installed);
+    koe_engine_lexicon_key(r->edition->engine, installed);
     add_field(&d, installed, strlen(installed));
     add_field(&d, r->lexicon.p, r->lexicon.n);
     const int n = snprintf(numbers, sizeof numbers, "%d %u %.17g %d %d %d %d %d %d %.17g %.17g %.17g %.17g %llu %d %d", r->no_voice_tags, r->rules_off,
                            r->pitch, (int)r->shape, r->whole, r->ssml, r->phonemes, r->no_normalize, r->timestamps, r->speed, r->volume, r->pause,
                            r->first_piece_s, (unsigned long long)r->seed, r->sample_rate, r->bitrate);
     add_field(&d, numbers, (size_t)n);
+    if (r->warning && r->shape != KOE_SHAPE_AUDIO) add_field(&d, r->warning, strlen(r->warning)); /* it stands in the answer */
     koe_digest_text(&d, out);
 }

@@ -18,7 +18,8 @@ typedef struct koe_utterance {
     const char *voice; /* NULL: the default */
     const char *lang; /* NULL: the voice's */
     const char *format; /* of koe_encode_names(); static */
-    const char *warning; /* NULL: none */
+    const char *warning; /* that another voice speaks than was asked for; NULL: none */
+    koe_edition *edition; /* its engine speaks */
     koe_shape shape;
     bool whole; /* leaves when all of it is there */
     bool ssml, phonemes, no_normalize, no_voice_tags, timestamps;
@@ -39,11 +40,5 @@ void koe_utterance_deinit(koe_utterance *r);
 /* The request to the engine, which borrows the utterance's texts. */
 koe_request koe_utterance_request(const koe_utterance *r, const atomic_bool *cancel);
 /* Digest of everything that decides about the answer's bytes; `out` has 65 bytes. */
-void koe_utterance_key(const koe_utterance *r, const koe_server *s, char *out);
-
-/* The voice that an OpenAI name or a saved blend stands for, and what to tell the client when it is another than asked for. The texts are
- * the arena's or static. (voices.c) */
-const char *koe_voice_for(const koe_server *s, const char *name, const char *model, koe_arena *arena, const char **warning);
-/* Whether model is one that clients may name. (voices.c) */
-bool koe_model_known(const koe_server *s, const char *model);
+void koe_utterance_key(const koe_utterance *r, char *out);
 #endif

@@ -153,7 +153,7 @@ koe_status koe_sched_add(koe_sched *s, koe_job *j, int *retry_s, koe_error *err)
     const double streams = capacity(s);
     if (s->n_streams + s->n_batch >= s->max_jobs)
         st = koe_fail(err, KOE_E_FULL, "%zu requests are already being spoken or wait for it", s->max_jobs);
-    else if (!j->batch && s->n_streams > 0 && streams > 0 && (double)s->n_streams + 1 > streams)
+    else if (!j->batch && !j->light && s->n_streams > 0 && streams > 0 && (double)s->n_streams + 1 > streams)
         st = koe_fail(err, KOE_E_FULL, "%zu streams are being spoken, one more could not be kept in real time", s->n_streams);
     *retry_s = st == KOE_OK ? 0 : retry_after(s);
     if (st == KOE_OK) {

@@ -25,6 +25,7 @@ struct koe_job {
     koe_turn (*turn)(koe_job *j, double *audio_s); /* *audio_s: seconds of speech that this turn made */
     double deadline_ms; /* koe_clock_ms(); the turn moves it on */
     bool batch;
+    bool light; /* costs next to nothing: is kept in real time beside any number of others */
     /* the scheduler's */
     int state;
     koe_job *next;

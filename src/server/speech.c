@@ -8,6 +8,8 @@
 #include "audio/encode.h"
 #include "base/base.h"
 #include "base/digest.h"
+#include "server/choose.h"
+#include "server/head.h"
 #include "server/wrap.h"
 
 /* Phonemes of the first segment of a stream: a clause, so that sound leaves soon. */
@@ -23,6 +25,7 @@ typedef struct speech_job {
     koe_encoder *encoder;
     koe_wrap wrap;
     koe_answer_about about;
+    char warning[600]; /* of the answer, for its end */
     koe_buf encoded, out;
     float *scaled; /* samples at another volume */
     double start_ms, audio_s;
@@ -73,7 +76,7 @@ static koe_answer *inflight_find(koe_inflight *f, const char *key)
     koe_answer *a = NULL;
     pthread_mutex_lock(&f->lock);
     for (const speech_job *j = f->jobs; j && !a; j = j->link)
-        if (strcmp(j->answer->key, key) == 0) a = koe_answer_ref(j->answer);
+        if (strcmp(j->answer->key, key) == 0 && !atomic_load(&j->answer->passing)) a = koe_answer_ref(j->answer);
     pthread_mutex_unlock(&f->lock);
     return a;
 }
@@ -106,7 +109,9 @@ static koe_turn end_job(speech_job *j)
 static koe_turn fail_job(speech_job *j, const koe_error *err)
 {
     koe_problem p = { 0 };
-    koe_problem_of(&p, err);
+    koe_error why = *err;
+    if (j->speaking && why.status == KOE_E_NOT_FOUND) why.status = KOE_E_IO; /* not the voice: a file of ours */
+    koe_problem_of(&p, &why);
     koe_buf_clear(&j->out);
     if (err->status != KOE_E_CANCELLED && j->n_handed_over) koe_wrap_problem(&j->wrap, &j->out, &p);
     if (j->out.n && koe_answer_add(j->answer, j->out.data, j->out.n, true, NULL) == KOE_OK) koe_answer_finish(j->answer);
@@ -119,12 +124,14 @@ static koe_status open_speech(speech_job *j, koe_error *err)
     const koe_utterance *u = j->utterance;
     const double start_ms = koe_clock_ms();
     koe_audio about;
-    j->about.queue_ms = start_ms - j->start_ms;
-    koe_metrics_observe(j->server->metrics, KOE_HISTOGRAM_QUEUE, j->about.queue_ms / 1000);
+    if (!atomic_load(&j->answer->passing)) {
+        j->about.queue_ms = start_ms - j->start_ms;
+        koe_metrics_observe(j->server->metrics, KOE_HISTOGRAM_QUEUE, j->about.queue_ms / 1000);
+    }
     j->request = koe_utterance_request(u, &j->answer->cancel);
     j->request.first_segment_phonemes = u->whole ? 0 : FIRST_SEGMENT_PHONEMES;
     j->request.first_piece_s = u->first_piece_s;
-    koe_status st = koe_speaking_open(&j->speaking, j->server->engine, &j->request, err);
+    koe_status st = koe_speaking_open(&j->speaking, u->edition->engine, &j->request, err);
     if (st != KOE_OK) return st;
     koe_speaking_about(j->speaking, &about);
     j->about.text_ms = koe_clock_ms() - start_ms;
@@ -134,6 +141,32 @@ static koe_status open_speech(speech_job *j, koe_error *err)
     snprintf(j->about.voice, sizeof j->about.voice, "%s", about.voice);
     snprintf(j->about.engine, sizeof j->about.engine, "%s", about.engine);
     return KOE_OK;
+}
+
+/* What is to be said about the sound: that another voice speaks, and what of the text it could not do. */
+static void note_warnings(speech_job *j, const char *of_text)
+{
+    const char *instead = j->utterance->warning ? j->utterance->warning : "";
+    const char *own = atomic_load(&j->answer->passing) ? instead : ""; /* else the client's own, who may have asked by another name */
+    snprintf(j->about.warning, sizeof j->about.warning, "%s%s%s", own, *own && *of_text ? "; " : "", of_text);
+    snprintf(j->warning, sizeof j->warning, "%s%s%s", instead, *instead && *of_text ? "; " : "", of_text);
+    j->wrap.warning = j->warning;
+}
+
+/* The voice cannot speak, and nobody has heard anything yet: another one speaks, when the setting `fallback` says so. */
+static bool fall_back(speech_job *j, const koe_error *err)
+{
+    koe_utterance *u = j->utterance;
+    const char *voice = NULL, *warning = NULL;
+    const bool lacking = err->status == KOE_E_FORMAT || err->status == KOE_E_NOT_FOUND || err->status == KOE_E_IO || err->status == KOE_E_UNSUPPORTED;
+    if (!lacking || j->next || !koe_choose_instead(&voice, &warning, j->server, u->edition, u->voice, u->lang, KOE_LACK_VOICE, &u->arena)) return false;
+    koe_log(KOE_LOG_ERROR, "voice %s: %s", u->voice ? u->voice : "", err->message);
+    koe_speaking_close(j->speaking);
+    j->speaking = NULL;
+    u->voice = voice;
+    u->warning = warning;
+    atomic_store(&j->answer->passing, true);
+    return true;
 }
 
 static koe_status open_encoder(speech_job *j, int rate_hz, koe_error *err)
@@ -190,6 +223,7 @@ static koe_status speak_segment(speech_job *j, double *audio_s, koe_error *err)
     koe_metrics_observe(m, KOE_HISTOGRAM_SYNTHESIS, took_ms / 1000);
     if (*audio_s > 0) koe_metrics_observe(m, KOE_HISTOGRAM_REALTIME, took_ms / 1000 / *audio_s);
     koe_metrics_spoke(m, *audio_s);
+    note_warnings(j, audio.warnings);
     koe_buf_clear(&j->out);
     st = encode(j, &audio, err);
     if (st == KOE_OK) koe_wrap_add(&j->wrap, &j->out, koe_buf_str(&j->encoded), &audio);
@@ -205,6 +239,7 @@ static koe_turn run_turn(koe_job *job, double *audio_s)
     koe_status st = atomic_load(&j->answer->cancel) ? koe_fail(&err, KOE_E_CANCELLED, "the client has left") : KOE_OK;
     if (st == KOE_OK && !j->speaking) st = open_speech(j, &err);
     if (st == KOE_OK) st = speak_segment(j, audio_s, &err);
+    if (st != KOE_OK && fall_back(j, &err)) return KOE_TURN_AGAIN;
     if (st != KOE_OK) return fail_job(j, &err);
     const bool last = j->next == j->n_segments;
     if (j->next == 1) koe_answer_head(j->answer, &j->about);
@@ -214,7 +249,7 @@ static koe_turn run_turn(koe_job *job, double *audio_s)
     if (st == KOE_E_FULL) return KOE_TURN_PARKED;
     if (st != KOE_OK) return fail_job(j, &err);
     if (!last) return KOE_TURN_AGAIN;
-    const bool kept = koe_cache_keep(j->server->cache, j->answer); /* before its readers hear of the end and ask again */
+    const bool kept = !atomic_load(&j->answer->passing) && koe_cache_keep(j->server->cache, j->answer); /* before its readers hear of the end and ask again */
     koe_answer_finish(j->answer);
     if (kept) koe_cache_write(j->server->cache, j->answer);
     return end_job(j);
@@ -252,6 +287,19 @@ static speech_job *job_create(koe_server *s, koe_utterance *u, const char *key)
     return j;
 }
 
+/* The machine has no time for the voice: one that costs less speaks, when the setting `fallback` says so. */
+static bool speak_cheaper(speech_job *j)
+{
+    koe_utterance *u = j->utterance;
+    const char *voice = NULL, *warning = NULL;
+    if (!koe_choose_instead(&voice, &warning, j->server, u->edition, u->voice, u->lang, KOE_LACK_TIME, &u->arena)) return false;
+    u->voice = voice;
+    u->warning = warning;
+    j->job.light = koe_choose_is_light(u->edition, voice);
+    atomic_store(&j->answer->passing, true);
+    return true;
+}
+
 /* The answer of a new job, joined by the call; false after replying why not. */
 static bool start(koe_call *c, koe_utterance *u, const char *key, enum MHD_Result *result)
 {
@@ -265,7 +313,9 @@ static bool start(koe_call *c, koe_utterance *u, const char *key, enum MHD_Resul
     }
     koe_call_join(c, j->answer);
     inflight_add(s->inflight, j);
-    if (koe_sched_add(s->sched, &j->job, &p.retry_after_s, &err) == KOE_OK) return true;
+    do {
+        if (koe_sched_add(s->sched, &j->job, &p.retry_after_s, &err) == KOE_OK) return true;
+    } while (speak_cheaper(j));
     const int retry_after_s = p.retry_after_s;
     koe_problem_set(&p, 503, "overloaded", NULL, "%s; come again in %d s", err.message, retry_after_s);
     p.retry_after_s = retry_after_s;
@@ -280,7 +330,7 @@ koe_status koe_speech_warm(koe_server *s, koe_utterance *u, koe_error *err)
 {
     char key[KOE_DIGEST_TEXT];
     int retry_s = 0;
-    koe_utterance_key(u, s, key);
+    koe_utterance_key(u, key);
     koe_answer *a = koe_cache_find(s->cache, key);
     speech_job *j = a ? NULL : job_create(s, u, key);
     koe_utterance_deinit(u);
@@ -299,9 +349,8 @@ koe_status koe_speech_warm(koe_server *s, koe_utterance *u, koe_error *err)
 static bool etag_matches(koe_call *c, const char *key)
 {
     char tag[40];
-    const char *given = koe_call_header(c, "If-None-Match");
     snprintf(tag, sizeof tag, "\"%.32s\"", key);
-    return given && strstr(given, tag);
+    return koe_head_matches_tag(koe_call_header(c, "If-None-Match"), tag);
 }
 
 static enum MHD_Result reply_not_modified(koe_call *c, const char *key)
@@ -320,7 +369,7 @@ enum MHD_Result koe_speech_reply(koe_call *c, koe_utterance *u)
     koe_problem p = { 0 };
     char key[KOE_DIGEST_TEXT];
     enum MHD_Result result = MHD_YES;
-    koe_utterance_key(u, s, key);
+    koe_utterance_key(u, key);
     c->format = u->format;
     snprintf(c->warning, sizeof c->warning, "%s", u->warning ? u->warning : "");
     if (!koe_keys_take(s->keys, &c->who, c->address, 1, (double)u->n_chars, &p)) {

@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "base/base.h"
-#include "server/request.h"
+#include "server/choose.h"
 #include "voice/blend.h"
 
 enum { MAX_SAVED_BYTES = 1 << 20, MAX_SAVED = 10000, MAX_NAME = 64 };
@@ -18,18 +18,6 @@ struct koe_saved {
     json_t *blends;
 };
 
-/* OpenAI's voices -> ours of the same name or of a like sound. */
-static const struct {
-    const char *theirs, *ours;
-} openai_voices[] = {
-    { "alloy", "af_alloy" }, { "ash", "am_michael" },  { "ballad", "bm_george" }, { "coral", "af_bella" },   { "echo", "am_echo" },
-    { "fable", "bm_fable" }, { "onyx", "am_onyx" },    { "nova", "af_nova" },     { "sage", "af_sarah" },    { "shimmer", "af_sky" },
-    { "verse", "am_fenrir" }, { "marin", "af_heart" }, { "cedar", "am_puck" },
-};
-
-static const char *const models[] = { "kokoro", "piper", "builtin", "tts-1", "tts-1-hd", "gpt-4o-mini-tts" };
-enum { N_MODELS = sizeof models / sizeof *models, N_ENGINES = 3 };
-
 /* ---- saved blends ------------------------------------------------------------------------------------------------------------- */
 
 koe_status koe_saved_open(koe_saved **out, const char *home, koe_error *err)
@@ -39,7 +27,7 @@ koe_status koe_saved_open(koe_saved **out, const char *home, koe_error *err)
     if (!s) return koe_fail(err, KOE_E_NOMEM, "voices");
     pthread_mutex_init(&s->lock, NULL);
     char *found = *home ? NULL : koe_path_home();
-    s->path = koe_path_join(*home ? home : found ? found : "", "blends.json");
+    s->path = koe_path_join(*home ? home : found ? found : "", "saved/blends.json");
     free(found);
     koe_status st = s->path ? koe_file_read(&text, s->path, MAX_SAVED_BYTES, err) : koe_fail(err, KOE_E_NOMEM, "voices");
     if (st == KOE_E_NOT_FOUND) {
@@ -68,14 +56,22 @@ void koe_saved_close(koe_saved *s)
     free(s);
 }
 
-/* In the arena; NULL when there is none of that name. */
-static const char *saved_blend(koe_saved *s, const char *name, koe_arena *arena)
+const char *koe_saved_find(koe_saved *s, const char *name, koe_arena *arena)
 {
     pthread_mutex_lock(&s->lock);
     const char *text = json_string_value(json_object_get(s->blends, name));
     const char *copy = text ? koe_arena_str(arena, koe_str_of(text)).p : NULL;
     pthread_mutex_unlock(&s->lock);
     return copy;
+}
+
+static koe_status make_folder(const char *path, koe_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = koe_str_dup((koe_str){ path, (size_t)(slash - path) });
+    const koe_status st = folder ? koe_file_make_dirs(folder, err) : koe_fail(err, KOE_E_NOMEM, "voices");
+    free(folder);
+    return st;
 }
 
 static koe_status save_blend(koe_saved *s, const char *name, const char *blend, koe_error *err)
@@ -85,6 +81,7 @@ static koe_status save_blend(koe_saved *s, const char *name, const char *blend, 
     json_t *next = st == KOE_OK ? json_copy(s->blends) : NULL;
     char *text = next && json_object_set_new(next, name, json_string(blend)) == 0 ? json_dumps(next, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
     if (st == KOE_OK && !text) st = koe_fail(err, KOE_E_NOMEM, "voices");
+    if (st == KOE_OK) st = make_folder(s->path, err);
     if (st == KOE_OK) st = koe_file_write_atomic(s->path, text, strlen(text), err);
     if (st == KOE_OK) {
         json_decref(s->blends);
@@ -97,76 +94,6 @@ static koe_status save_blend(koe_saved *s, const char *name, const char *blend, 
     return st;
 }
 
-/* ---- names ------------------------------------------------------------------------------------------------------------------------- */
-
-static const koe_voice_info *find_voice(const koe_server *s, const char *name)
-{
-    size_t n;
-    const koe_voice_info *v = koe_engine_voices(s->engine, &n);
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(v[i].name, name) == 0) return &v[i];
-    return NULL;
-}
-
-static const char *openai_voice(const char *name)
-{
-    for (size_t i = 0; i < sizeof openai_voices / sizeof *openai_voices; i++)
-        if (strcasecmp(openai_voices[i].theirs, name) == 0) return openai_voices[i].ours;
-    return NULL;
-}
-
-static const koe_voice_info *voice_of_engine(const koe_server *s, const char *engine)
-{
-    size_t n;
-    const koe_voice_info *v = koe_engine_voices(s->engine, &n);
-    for (size_t i = 0; i < n; i++)
-        if (v[i].is_default && strcmp(v[i].engine, engine) == 0) return &v[i];
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(v[i].engine, engine) == 0) return &v[i];
-    return NULL;
-}
-
-static const char *default_voice(const koe_server *s)
-{
-    size_t n;
-    const koe_voice_info *v = koe_engine_voices(s->engine, &n);
-    if (*s->config->voice) return s->config->voice;
-    for (size_t i = 0; i < n; i++)
-        if (v[i].is_default) return v[i].name;
-    return NULL;
-}
-
-static const char *substitute(const koe_server *s, const char *wanted, koe_arena *arena, const char **warning)
-{
-    char text[200];
-    const char *voice = default_voice(s);
-    snprintf(text, sizeof text, "%s is not installed; %s speaks instead", wanted, voice ? voice : "another voice");
-    *warning = koe_arena_str(arena, koe_str_of(text)).p;
-    return voice;
-}
-
-const char *koe_voice_for(const koe_server *s, const char *name, const char *model, koe_arena *arena, const char **warning)
-{
-    if (name && find_voice(s, name)) return name;
-    const char *blend = name ? saved_blend(s->saved, name, arena) : NULL;
-    if (blend) return blend;
-    const char *ours = name ? openai_voice(name) : NULL;
-    if (ours) return find_voice(s, ours) ? ours : substitute(s, ours, arena, warning);
-    if (name) return name; /* a blend, or wrong: the engine says so */
-    const bool names_engine = strcmp(model, "kokoro") == 0 || strcmp(model, "piper") == 0 || strcmp(model, "builtin") == 0;
-    const koe_voice_info *v = names_engine && !*s->config->voice ? voice_of_engine(s, model) : NULL;
-    if (v) return v->name;
-    return names_engine && !*s->config->voice ? substitute(s, model, arena, warning) : default_voice(s);
-}
-
-bool koe_model_known(const koe_server *s, const char *model)
-{
-    (void)s;
-    for (size_t i = 0; i < N_MODELS; i++)
-        if (strcmp(models[i], model) == 0) return true;
-    return strncmp(model, "gpt-4o-mini-tts", 15) == 0;
-}
-
 /* ---- lists ----------------------------------------------------------------------------------------------------------------------------- */
 
 static bool is_yes(const char *text) { return text && (strcmp(text, "true") == 0 || strcmp(text, "1") == 0); }
@@ -174,7 +101,8 @@ static bool is_yes(const char *text) { return text && (strcmp(text, "true") == 0
 enum MHD_Result koe_route_voices(koe_call *c)
 {
     size_t n;
-    const koe_voice_info *v = koe_engine_voices(c->server->engine, &n);
+    koe_edition *e = koe_models_take(c->server->models);
+    const koe_voice_info *v = koe_engine_voices(e->engine, &n);
     const bool names_only = is_yes(koe_call_query(c, "legacy"));
     koe_saved *saved = c->server->saved;
     json_t *list = json_array();
@@ -185,6 +113,7 @@ enum MHD_Result koe_route_voices(koe_call *c)
         if (!names_only && *v[i].grade) json_object_set_new(j, "grade", json_string(v[i].grade));
         json_array_append_new(list, j);
     }
+    koe_edition_drop(e); /* jansson has copied the texts */
     const char *name;
     json_t *blend;
     pthread_mutex_lock(&saved->lock);
@@ -195,9 +124,6 @@ enum MHD_Result koe_route_voices(koe_call *c)
     return koe_reply_json(c, 200, json_pack("{s:o}", "voices", list));
 }
 
-/* Whether an engine can speak: a model that clients name by a name of OpenAI's always can, by whoever is there. */
-static bool is_there(const koe_server *s, size_t i) { return i >= N_ENGINES || voice_of_engine(s, models[i]); }
-
 static json_t *model_json(const char *id)
 {
     return json_pack("{s:s, s:s, s:I, s:s}", "id", id, "object", "model", "created", (json_int_t)1735689600, "owned_by", "koe");
@@ -205,24 +131,30 @@ static json_t *model_json(const char *id)
 
 enum MHD_Result koe_route_models(koe_call *c)
 {
+    koe_edition *e = koe_models_take(c->server->models);
     json_t *list = json_array();
-    for (size_t i = 0; i < N_MODELS; i++)
-        if (is_there(c->server, i)) json_array_append_new(list, model_json(models[i]));
+    for (size_t i = 0; koe_model_id(e, i); i++) json_array_append_new(list, model_json(koe_model_id(e, i)));
+    koe_edition_drop(e);
     return koe_reply_json(c, 200, json_pack("{s:s, s:o}", "object", "list", "data", list));
 }
 
 enum MHD_Result koe_route_model(koe_call *c)
 {
-    for (size_t i = 0; i < N_MODELS; i++)
-        if (koe_str_is(c->tail, models[i]) && is_there(c->server, i)) return koe_reply_json(c, 200, model_json(models[i]));
+    koe_edition *e = koe_models_take(c->server->models);
+    const char *id = NULL;
+    for (size_t i = 0; koe_model_id(e, i) && !id; i++)
+        if (koe_str_is(c->tail, koe_model_id(e, i))) id = koe_model_id(e, i);
+    koe_edition_drop(e);
+    if (id) return koe_reply_json(c, 200, model_json(id));
     return koe_reply_error(c, 404, "model_not_found", "model", "there is no model '%.80s'; see GET /v1/models", c->tail.p);
 }
 
 enum MHD_Result koe_route_audio_models(koe_call *c)
 {
+    koe_edition *e = koe_models_take(c->server->models);
     json_t *list = json_array();
-    for (size_t i = 0; i < N_MODELS; i++)
-        if (is_there(c->server, i)) json_array_append_new(list, json_pack("{s:s}", "id", models[i]));
+    for (size_t i = 0; koe_model_id(e, i); i++) json_array_append_new(list, json_pack("{s:s}", "id", koe_model_id(e, i)));
+    koe_edition_drop(e);
     return koe_reply_json(c, 200, json_pack("{s:o}", "models", list));
 }
 
@@ -259,12 +191,12 @@ static bool make_name(const char *given, const char *blend, char *out)
     return n > 0;
 }
 
-static bool check_blend(const koe_server *s, const char *blend, koe_problem *p)
+static bool check_blend(const koe_edition *e, const char *blend, koe_problem *p)
 {
     size_t n;
     koe_blend parsed;
     koe_error err = { 0 };
-    const koe_voice_info *v = koe_engine_voices(s->engine, &n);
+    const koe_voice_info *v = koe_engine_voices(e->engine, &n);
     koe_str *names = calloc(n + 1, sizeof *names);
     if (!names) return koe_problem_set(p, 503, "overloaded", NULL, "the server has no memory for this now");
     for (size_t i = 0; i < n; i++) names[i] = koe_str_of(v[i].name);
@@ -283,6 +215,7 @@ enum MHD_Result koe_route_combine(koe_call *c)
     koe_error err = { 0 };
     koe_buf blend = { 0 };
     char name[MAX_NAME];
+    koe_edition *e = koe_models_take(c->server->models);
     json_t *body = json_loadb(c->body.data ? c->body.data : "", c->body.n, JSON_DECODE_ANY, NULL);
     const json_t *voices = json_is_object(body) ? json_object_get(body, "voices") : body;
     if (json_is_object(body) && !voices) voices = json_object_get(body, "voice");
@@ -290,8 +223,9 @@ enum MHD_Result koe_route_combine(koe_call *c)
     const bool read = read_blend(voices, &blend) && !blend.failed;
     if (!read) koe_problem_set(&p, 400, "invalid_value", "voices", "send {\"name\": ..., \"voices\": \"af_bella(2)+af_sky(1)\"}, or an array of voices");
     else if (!make_name(given, blend.data, name)) koe_problem_set(&p, 400, "invalid_value", "name", "a name has 1 to 63 letters, digits or _");
-    else if (find_voice(c->server, name) || openai_voice(name)) koe_problem_set(&p, 409, "name_taken", "name", "there is a voice '%s' already", name);
-    else if (check_blend(c->server, blend.data, &p) && save_blend(c->server->saved, name, blend.data, &err) != KOE_OK) koe_problem_of(&p, &err);
+    else if (koe_find_voice(e, name) || koe_openai_voice(name)) koe_problem_set(&p, 409, "name_taken", "name", "there is a voice '%s' already", name);
+    else if (check_blend(e, blend.data, &p) && save_blend(c->server->saved, name, blend.data, &err) != KOE_OK) koe_problem_of(&p, &err);
+    koe_edition_drop(e);
     json_decref(body);
     const enum MHD_Result result =
         p.status ? koe_reply_problem(c, &p) : koe_reply_json(c, 200, json_pack("{s:s, s:s, s:s}", "id", name, "name", name, "blend", blend.data));

@@ -22,7 +22,7 @@ void koe_base64(koe_buf *out, koe_str bytes)
 
 void koe_wrap_init(koe_wrap *w, const koe_utterance *u)
 {
-    *w = (koe_wrap){ .u = u };
+    *w = (koe_wrap){ .u = u, .warning = "" };
     if (u->shape == KOE_SHAPE_JSON) w->words = json_array(), w->marks = json_array();
     w->failed = u->shape == KOE_SHAPE_JSON && (!w->words || !w->marks);
 }
@@ -98,19 +98,26 @@ static void add_event(koe_wrap *w, koe_buf *out, json_t *j)
     koe_buf_adds(out, "\n\n");
 }
 
-/* Takes words and marks. */
-static void add_captioned(koe_wrap *w, koe_buf *out, koe_str sound, json_t *words, json_t *marks)
+/* "warning": ..., and no longer. */
+static void add_warning(koe_wrap *w, json_t *j)
 {
+    if (*w->warning && (!j || json_object_set_new(j, "warning", json_string(w->warning)) != 0)) w->failed = true;
+}
+
+/* Takes words and marks. */
+static void add_captioned(koe_wrap *w, koe_buf *out, koe_str sound, json_t *words, json_t *marks, bool last)
+{
+    json_t *rest = json_pack("{s:s, s:o}", "audio_format", koe_encode_content_type(koe_str_of(w->u->format)), "timestamps", words);
+    if (json_array_size(marks) && (!rest || json_object_set(rest, "marks", marks) != 0)) w->failed = true;
+    json_decref(marks);
+    if (last) add_warning(w, rest);
     koe_buf_adds(out, "{\"audio\":\"");
     koe_base64(out, sound);
-    koe_buf_printf(out, "\",\"audio_format\":\"%s\",\"timestamps\":", koe_encode_content_type(koe_str_of(w->u->format)));
-    add_json(w, out, words);
-    if (json_array_size(marks)) {
-        koe_buf_adds(out, ",\"marks\":");
-        add_json(w, out, json_incref(marks));
-    }
-    json_decref(marks);
-    koe_buf_adds(out, "}\n");
+    koe_buf_addc(out, '"');
+    const size_t at = out->n;
+    add_json(w, out, rest);
+    if (!out->failed && out->n > at) out->data[at] = ','; /* two objects become one */
+    koe_buf_addc(out, '\n');
 }
 
 static void add_marks(koe_wrap *w, koe_buf *out, json_t *marks)
@@ -131,7 +138,7 @@ void koe_wrap_add(koe_wrap *w, koe_buf *out, koe_str sound, const koe_audio *aud
         if (w->u->timestamps) add_event(w, out, json_pack("{s:s, s:o}", "type", "speech.audio.timestamps", "timestamps", koe_wrap_words(w, audio, 0, 0)));
         if (audio->n_marks) add_marks(w, out, koe_wrap_marks(w, audio, 0, 0));
         break;
-    case KOE_SHAPE_LINES: add_captioned(w, out, sound, koe_wrap_words(w, audio, 0, 0), koe_wrap_marks(w, audio, 0, 0)); break;
+    case KOE_SHAPE_LINES: add_captioned(w, out, sound, koe_wrap_words(w, audio, 0, 0), koe_wrap_marks(w, audio, 0, 0), audio->segment + 1 == audio->n_segments); break;
     case KOE_SHAPE_JSON: {
         json_t *words = koe_wrap_words(w, audio, 0, 0);
         koe_buf_add_str(&w->sound, sound);
@@ -149,11 +156,14 @@ void koe_wrap_add(koe_wrap *w, koe_buf *out, koe_str sound, const koe_audio *aud
 void koe_wrap_end(koe_wrap *w, koe_buf *out, double audio_s)
 {
     const json_int_t input = (json_int_t)w->u->n_chars, output = (json_int_t)ceil(audio_s * 50);
-    if (w->u->shape == KOE_SHAPE_SSE)
-        add_event(w, out, json_pack("{s:s, s:{s:I, s:I, s:I}}", "type", "speech.audio.done", "usage", "input_tokens", input, "output_tokens",
-                                    output, "total_tokens", input + output));
+    if (w->u->shape == KOE_SHAPE_SSE) {
+        json_t *j = json_pack("{s:s, s:{s:I, s:I, s:I}}", "type", "speech.audio.done", "usage", "input_tokens", input, "output_tokens", output,
+                              "total_tokens", input + output);
+        add_warning(w, j);
+        add_event(w, out, j);
+    }
     if (w->u->shape == KOE_SHAPE_JSON) {
-        add_captioned(w, out, koe_buf_str(&w->sound), w->words, w->marks);
+        add_captioned(w, out, koe_buf_str(&w->sound), w->words, w->marks, true);
         w->words = w->marks = NULL;
     }
     if (w->sound.failed) w->failed = true;

@@ -13,6 +13,7 @@ typedef struct koe_wrap {
     koe_buf sound; /* of KOE_SHAPE_JSON, all of it */
     json_t *words, *marks; /* of KOE_SHAPE_JSON */
     size_t at_bytes, at_chars; /* a place in the input as bytes and as characters, to count on from */
+    const char *warning; /* what the client should know about the sound, borrowed; "": nothing */
     bool failed; /* out of memory */
 } koe_wrap;
 

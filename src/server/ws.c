@@ -13,6 +13,7 @@
 
 #include "base/base.h"
 #include "base/digest.h"
+#include "server/head.h"
 #include "server/live.h"
 #include "server/wrap.h"
 
@@ -58,8 +59,6 @@ static void accept_of(const char *key, koe_buf *out)
     for (size_t i = 0; i < sizeof sha1; i++) sha1[i] = (char)(hex_digit(text[2 * i]) << 4 | hex_digit(text[2 * i + 1]));
     koe_base64(out, (koe_str){ sha1, sizeof sha1 });
 }
-
-static bool names_token(const char *list, const char *token) { return list && strcasestr(list, token); }
 
 /* ---- messages out ----------------------------------------------------------------------------------------------------------------- */
 
@@ -295,7 +294,7 @@ static bool take_place(koe_server *s)
 enum MHD_Result koe_route_socket(koe_call *c)
 {
     const char *key = koe_call_header(c, "Sec-WebSocket-Key"), *version = koe_call_header(c, "Sec-WebSocket-Version");
-    if (!names_token(koe_call_header(c, "Upgrade"), "websocket") || !names_token(koe_call_header(c, "Connection"), "upgrade") || !key ||
+    if (!koe_head_lists(koe_call_header(c, "Upgrade"), "websocket") || !koe_head_lists(koe_call_header(c, "Connection"), "upgrade") || !key ||
         strlen(key) != 24 || !version || strcmp(version, "13") != 0)
         return koe_reply_error(c, 426, "upgrade_required", NULL, "this is a WebSocket, version 13");
     if (!take_place(c->server)) return koe_reply_error(c, 503, "overloaded", NULL, "as many WebSockets as there may be are open already");

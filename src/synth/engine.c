@@ -30,7 +30,7 @@ static koe_status open_rooms(koe_engine *e, const koe_engine_options *opt, const
     free(lexicon);
     if (st != KOE_OK) return st;
     const koe_voices_setup setup = {
-        .home = home, .model = opt->model, .pool = e->pool, .precision = precision, .espeak = koe_text_espeak(e->text)
+        .home = home, .model = opt->model, .piper_model = opt->piper_model, .voices = opt->voices, .pool = e->pool, .precision = precision, .espeak = koe_text_espeak(e->text)
     };
     return koe_voices_open(&e->voices, &setup, err);
 }
@@ -61,3 +61,13 @@ void koe_engine_close(koe_engine *e)
 }
 
 const koe_voice_info *koe_engine_voices(koe_engine *e, size_t *n) { return koe_voices_list(e->voices, n); }
+
+koe_status koe_engine_find_voice(koe_engine *e, const char *spelling, koe_voice_info *out, koe_error *err)
+{
+    koe_voice v;
+    const koe_status st = koe_voice_find(&v, e->voices, koe_str_of(spelling), err);
+    if (st == KOE_OK) *out = (koe_voice_info){ .name = spelling, .lang = v.lang, .gender = "", .grade = "", .engine = v.engine, .rate_hz = v.rate_hz };
+    return st;
+}
+
+koe_models_load koe_engine_unload(koe_engine *e, double idle_s) { return koe_voices_unload(e->voices, idle_s); }

@@ -20,7 +20,8 @@ struct koe_acoustic {
     void *user;
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t returned;
-    koe_session *session; /* NULL until loaded, then never changes */
+    koe_session *session; /* NULL: not loaded; stays while n_busy > 0 */
+    double used_ms; /* given back last */
     koe_run *idle[MAX_IDLE];
     size_t n_idle, n_busy, max_busy;
 };
@@ -80,15 +81,6 @@ static koe_status open_session(koe_acoustic *a, koe_error *err)
     return st;
 }
 
-koe_status koe_acoustic_load(koe_acoustic *a, koe_session **out, koe_error *err)
-{
-    pthread_mutex_lock(&a->lock);
-    koe_status st = a->session ? KOE_OK : open_session(a, err);
-    *out = a->session;
-    pthread_mutex_unlock(&a->lock);
-    return st;
-}
-
 /* Waits, looking at `cancel` ten times a second, for a run to be given back. Holds the lock. */
 static koe_status wait_for_run(koe_acoustic *a, const atomic_bool *cancel, koe_error *err)
 {
@@ -103,18 +95,17 @@ static koe_status wait_for_run(koe_acoustic *a, const atomic_bool *cancel, koe_e
     return KOE_OK;
 }
 
-koe_status koe_acoustic_borrow(koe_acoustic *a, koe_run **out, const atomic_bool *cancel, koe_error *err)
+koe_status koe_acoustic_borrow(koe_acoustic *a, koe_session **session, koe_run **out, const atomic_bool *cancel, koe_error *err)
 {
-    koe_session *session;
-    koe_status st = koe_acoustic_load(a, &session, err);
-    if (st != KOE_OK) return st;
     pthread_mutex_lock(&a->lock);
-    st = wait_for_run(a, cancel, err);
+    koe_status st = wait_for_run(a, cancel, err);
+    if (st == KOE_OK && !a->session) st = open_session(a, err);
     koe_run *run = st == KOE_OK && a->n_idle ? a->idle[--a->n_idle] : NULL;
     if (st == KOE_OK) a->n_busy++;
+    *session = a->session;
     pthread_mutex_unlock(&a->lock);
     if (st != KOE_OK) return st;
-    if (!run && (st = koe_run_create(&run, session, err)) != KOE_OK) koe_acoustic_give_back(a, NULL);
+    if (!run && (st = koe_run_create(&run, *session, err)) != KOE_OK) koe_acoustic_give_back(a, NULL);
     *out = run;
     return st;
 }
@@ -123,6 +114,7 @@ void koe_acoustic_give_back(koe_acoustic *a, koe_run *run)
 {
     pthread_mutex_lock(&a->lock);
     a->n_busy--;
+    a->used_ms = koe_clock_ms();
     if (run && a->n_idle < MAX_IDLE) {
         a->idle[a->n_idle++] = run;
         run = NULL;
@@ -130,6 +122,26 @@ void koe_acoustic_give_back(koe_acoustic *a, koe_run *run)
     pthread_cond_signal(&a->returned);
     pthread_mutex_unlock(&a->lock);
     koe_run_destroy(run);
+}
+
+koe_models_load koe_acoustic_unload(koe_acoustic *a, double idle_s)
+{
+    koe_run *idle[MAX_IDLE];
+    koe_session *session = NULL;
+    size_t n = 0;
+    if (!a) return (koe_models_load){ 0 };
+    pthread_mutex_lock(&a->lock);
+    if (a->session && a->n_busy == 0 && koe_clock_ms() - a->used_ms >= idle_s * 1000) {
+        session = a->session;
+        a->session = NULL;
+        for (; a->n_idle; n++) idle[n] = a->idle[--a->n_idle];
+    }
+    const bool loaded = a->session;
+    pthread_mutex_unlock(&a->lock);
+    for (size_t i = 0; i < n; i++) koe_run_destroy(idle[i]);
+    koe_session_destroy(session);
+    if (session) koe_log(KOE_LOG_INFO, "%s unloaded", a->path);
+    return (koe_models_load){ .loaded = loaded, .unloaded = session != NULL };
 }
 
 int koe_acoustic_tap(koe_acoustic_plan *plan, koe_onnx_model *m, koe_str tensor)

@@ -25,11 +25,12 @@ typedef struct koe_acoustic koe_acoustic;
 koe_status koe_acoustic_create(koe_acoustic **out, const char *path, koe_pool *pool, int precision, koe_acoustic_inspect *inspect,
                                void *user, koe_error *err);
 void koe_acoustic_destroy(koe_acoustic *a);
-/* The session, loaded when it is not yet. */
-koe_status koe_acoustic_load(koe_acoustic *a, koe_session **out, koe_error *err);
-/* A run of the session, to be given back. Waits while as many as the pool has threads are at work. */
-koe_status koe_acoustic_borrow(koe_acoustic *a, koe_run **out, const atomic_bool *cancel, koe_error *err);
+/* The session, loaded when it is not, and a run of it, to be given back: until then both are there. Waits while as many as the pool has
+ * threads are at work. */
+koe_status koe_acoustic_borrow(koe_acoustic *a, koe_session **session, koe_run **run, const atomic_bool *cancel, koe_error *err);
 void koe_acoustic_give_back(koe_acoustic *a, koe_run *run);
+/* Frees a session that nobody has used for so long, until its next use. a may be NULL. */
+koe_models_load koe_acoustic_unload(koe_acoustic *a, double idle_s);
 
 /* The first declared input of one of these names (ended by NULL); NULL when there is none. */
 const koe_onnx_value *koe_acoustic_input(const koe_onnx_graph *g, const char *const *names);

@@ -37,7 +37,7 @@ typedef struct kokoro {
     koe_symbols symbols;
     koe_acoustic *acoustic; /* NULL without a model */
     pthread_mutex_t lock; /* guards the loading of packs */
-    /* Set while the network is loaded, under the acoustic's lock; read by runs afterwards. */
+    /* Set while the network is loaded, under the acoustic's lock, when there are no runs; read by runs. */
     int duration_out; /* output or tap that holds the durations; -1: none */
     int speed_tap; /* tap to scale when `speed` is an integer; -1: none */
     int length_tap, pitch_tap, energy_tap; /* durations before they are rounded, F0, energy; -1: not found */
@@ -188,8 +188,9 @@ static koe_status find_parts(kokoro *k, const koe_voices_setup *setup, koe_error
     k->dir = given ? folder_of(setup->model) : home ? koe_str_dup(koe_str_of(home)) : NULL;
     k->model = given ? koe_str_dup(koe_str_of(setup->model)) : k->dir ? find_model(k->dir) : NULL;
     koe_status st = home && k->dir ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "voices");
-    if (st == KOE_OK) st = scan_voices(k, k->dir, err);
-    if (st == KOE_OK && k->n_voice == 0 && given) st = scan_voices(k, home, err);
+    if (st == KOE_OK && setup->voices) st = koe_file_is_dir(setup->voices) ? scan_packs(k, setup->voices, "", err) : add_file(k, setup->voices, err);
+    else if (st == KOE_OK) st = scan_voices(k, k->dir, err);
+    if (st == KOE_OK && k->n_voice == 0 && given && !setup->voices) st = scan_voices(k, home, err);
     k->is_v019 = find_v019(k);
     if (st == KOE_OK && given && k->n_voice == 0)
         st = koe_fail(err, KOE_E_NOT_FOUND, "%s has no voices: put NAME.bin files into %s/voices, or run `koe pull kokoro`", k->model, k->dir);
@@ -471,8 +472,7 @@ static koe_status run_network(koe_speech *out, kokoro *k, const koe_voice_job *j
     koe_session *session = NULL;
     koe_run *run = NULL;
     koe_arena arena = { 0 };
-    koe_status st = koe_acoustic_load(k->acoustic, &session, err);
-    if (st == KOE_OK) st = koe_acoustic_borrow(k->acoustic, &run, job->cancel, err);
+    koe_status st = koe_acoustic_borrow(k->acoustic, &session, &run, job->cancel, err);
     if (st != KOE_OK) return st;
     inner_changes change = { .k = k, .speed = job->speed, .piece = { .tokens = tokens, .timeline = t, .segment = job->segment } };
     if (k->feature_tap >= 0 && !atomic_load(&k->no_pieces)) change.piece.least_frames = job->piece_s * RATE_HZ / FRAME_SAMPLES;
@@ -521,6 +521,8 @@ static bool kokoro_knows(void *state, size_t id, uint32_t phoneme)
     return koe_symbols_find(&((const kokoro *)state)->symbols, phoneme) != NULL;
 }
 
+static koe_models_load kokoro_unload(void *state, double idle_s) { return koe_acoustic_unload(((kokoro *)state)->acoustic, idle_s); }
+
 const koe_provider koe_provider_kokoro = {
     .name = "kokoro",
     .can_blend = true,
@@ -531,4 +533,5 @@ const koe_provider koe_provider_kokoro = {
     .missing = kokoro_missing,
     .knows = kokoro_knows,
     .speak = kokoro_speak,
+    .unload = kokoro_unload,
 };

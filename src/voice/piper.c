@@ -176,6 +176,7 @@ static koe_status piper_open(void **state, const koe_voices_setup *setup, koe_er
         if (st == KOE_OK && !p->n_model)
             st = koe_fail(err, KOE_E_FORMAT, "%s.json cannot be read as a Piper voice's settings", setup->model);
     }
+    if (st == KOE_OK && setup->piper_model) st = add_model(p, setup->piper_model, setup, err);
     if (st == KOE_OK) st = scan(p, setup, err);
     if (st != KOE_OK) {
         piper_close(p);
@@ -354,8 +355,7 @@ static koe_status run_network(koe_speech *out, piper_model *m, size_t speaker, c
     koe_session *session = NULL;
     koe_run *run = NULL;
     koe_arena arena = { 0 };
-    koe_status st = koe_acoustic_load(m->acoustic, &session, err);
-    if (st == KOE_OK) st = koe_acoustic_borrow(m->acoustic, &run, job->cancel, err);
+    koe_status st = koe_acoustic_borrow(m->acoustic, &session, &run, job->cancel, err);
     if (st != KOE_OK) return st;
     inner_changes change = { .m = m, .speed = job->speed };
     koe_run_options opt = { .seed = job->seed, .zero_noise = job->zero_noise, .cancel = job->cancel, .on_tap = change_inside, .user = &change };
@@ -395,6 +395,18 @@ static bool piper_knows(void *state, size_t id, uint32_t phoneme)
     return koe_symbols_find(&model_of(state, id, &speaker)->config.symbols, phoneme) != NULL;
 }
 
+static koe_models_load piper_unload(void *state, double idle_s)
+{
+    const piper *p = state;
+    koe_models_load all = { 0 };
+    for (size_t i = 0; i < p->n_model; i++) {
+        const koe_models_load one = koe_acoustic_unload(p->model[i]->acoustic, idle_s);
+        all.loaded += one.loaded;
+        all.unloaded += one.unloaded;
+    }
+    return all;
+}
+
 const koe_provider koe_provider_piper = {
     .name = "piper",
     .open = piper_open,
@@ -405,4 +417,5 @@ const koe_provider koe_provider_piper = {
     .missing = piper_missing,
     .knows = piper_knows,
     .speak = piper_speak,
+    .unload = piper_unload,
 };

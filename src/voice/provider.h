@@ -34,6 +34,8 @@ typedef struct koe_provider {
     /* Whether voice `id` has a sound for a phoneme. NULL: it has one for all. */
     bool (*knows)(void *state, size_t id, uint32_t phoneme);
     koe_status (*speak)(koe_speech *out, const koe_voice *voice, const koe_voice_job *job, koe_error *err);
+    /* As koe_engine_unload(). NULL: there is nothing to free. */
+    koe_models_load (*unload)(void *state, double idle_s);
 } koe_provider;
 
 extern const koe_provider koe_provider_kokoro, koe_provider_piper, koe_provider_builtin;

@@ -35,7 +35,7 @@ void koe_voice_table_add(koe_voice_table *t, const koe_voice_entry *entry)
 /* Kokoro's af_heart, else the first voice there is; the built-in one comes last. A model that was asked for comes first. */
 static size_t choose_default(const koe_voices *v, const koe_voices_setup *setup)
 {
-    bool piper_first = setup->model && koe_piper_is_model(setup->model);
+    const bool piper_first = setup->model ? koe_piper_is_model(setup->model) : setup->piper_model != NULL;
     for (size_t i = 0; i < v->table.n && piper_first; i++)
         if (v->table.entry[i].provider == &koe_provider_piper) return i;
     for (size_t i = 0; i < v->table.n; i++)
@@ -63,6 +63,8 @@ koe_status koe_voices_open(koe_voices **out, const koe_voices_setup *setup, koe_
     if (setup->model && koe_file_is_dir(setup->model))
         return koe_fail(err, KOE_E_FORMAT, "%s is a folder, not a model", setup->model);
     if (setup->model && !koe_file_exists(setup->model)) return koe_fail(err, KOE_E_NOT_FOUND, "no model %s", setup->model);
+    if (setup->piper_model && !koe_piper_is_model(setup->piper_model))
+        return koe_fail(err, KOE_E_NOT_FOUND, "no Piper voice %s with its settings, %s.json", setup->piper_model, setup->piper_model);
     koe_voices *v = calloc(1, sizeof *v);
     if (!v) return koe_fail(err, KOE_E_NOMEM, "voices");
     koe_status st = KOE_OK;
@@ -90,6 +92,18 @@ const koe_voice_info *koe_voices_list(const koe_voices *v, size_t *n)
 {
     *n = v->table.n;
     return v->info;
+}
+
+koe_models_load koe_voices_unload(koe_voices *v, double idle_s)
+{
+    koe_models_load all = { 0 };
+    for (size_t i = 0; i < N_PROVIDERS; i++) {
+        if (!providers[i]->unload) continue;
+        const koe_models_load one = providers[i]->unload(v->state[i], idle_s);
+        all.loaded += one.loaded;
+        all.unloaded += one.unloaded;
+    }
+    return all;
 }
 
 static void bind_one(koe_voice *out, const koe_provider *p, void *state, size_t id)

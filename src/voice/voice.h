@@ -18,6 +18,8 @@ typedef struct koe_voices koe_voices;
 typedef struct koe_voices_setup {
     const char *home; /* folder of models: kokoro/{model.onnx,config.json,voices/}, piper/NAME.onnx{,.json} */
     const char *model; /* an .onnx to use as the main model; NULL: the installed ones */
+    const char *piper_model; /* another of Piper's; NULL: none */
+    const char *voices; /* folder or file of Kokoro's packs; NULL: beside the model */
     koe_pool *pool; /* borrowed */
     int precision; /* KOE_PRECISION_* */
     koe_espeak *espeak; /* borrowed; speaks the built-in voice */
@@ -29,6 +31,9 @@ koe_status koe_voices_open(koe_voices **out, const koe_voices_setup *setup, koe_
 void koe_voices_close(koe_voices *v);
 /* The voices that can speak, the default one marked. Lives as long as `v`. */
 const koe_voice_info *koe_voices_list(const koe_voices *v, size_t *n);
+
+/* As koe_engine_unload(). */
+koe_models_load koe_voices_unload(koe_voices *v, double idle_s);
 
 /* A voice, or a blend of Kokoro's, ready to speak. Holds no memory of its own. */
 typedef struct koe_voice {

@@ -93,6 +93,173 @@ static void test_reproducible(void **state)
     reply_free(&b);
 }
 
+static void again(const char *const *options)
+{
+    kill(s.pid, SIGTERM);
+    assert_int_equal(wait_server(&s), 0);
+    start_server_in(&s, home, options);
+}
+
+/* Up to ten seconds until the answer has this piece. */
+static void expect_soon(const char *path, const char *piece)
+{
+    for (int i = 0; i < 200; i++) {
+        reply r = get(&s, path);
+        const bool there = r.body.data && strstr(r.body.data, piece);
+        reply_free(&r);
+        if (there) return;
+        pause_ms(50);
+    }
+    fail_msg("%s never says %s", path, piece);
+}
+
+/* A pack that is put into the folder speaks, and one that is taken out does not. */
+static void test_new_voice(void **state)
+{
+    (void)state;
+    again((const char *const[]){ "--access-log", "off", "--watch", "1", NULL });
+    expect_problem(speak(&s, "{\"input\": \"Hello.\", \"voice\": \"af_nicole\"}"), 400, "voice_not_found", "voice");
+    write_pack("kokoro/voices/af_nicole.bin", 1);
+    expect_soon("/v1/audio/voices", "af_nicole");
+    expect_spoken("{\"input\": \"Hello.\", \"voice\": \"af_nicole\", \"response_format\": \"pcm\"}", "af_nicole", "kokoro", NULL);
+    assert_int_equal(unlink(in_home("kokoro/voices/af_nicole.bin")), 0);
+    kill(s.pid, SIGHUP); /* does not wait for the next look */
+    for (int i = 0; i < 100; i++) {
+        reply r = get(&s, "/v1/audio/voices");
+        const bool gone = !strstr(r.body.data, "af_nicole");
+        reply_free(&r);
+        if (gone) return;
+        pause_ms(50);
+    }
+    fail_msg("the voice is still there");
+}
+
+/* The model is removed: what is loaded goes on, and readiness says so. It comes back, and all is well. */
+static void test_model_removed(void **state)
+{
+    (void)state;
+    char *kept = strdup(in_home("kept.onnx"));
+    again((const char *const[]){ "--access-log", "off", "--watch", "1", "--unload-after", "1", NULL });
+    expect_spoken("{\"input\": \"Before.\", \"response_format\": \"pcm\"}", "af_heart", "kokoro", NULL);
+    assert_int_equal(rename(in_home("kokoro/model.onnx"), kept), 0);
+    expect_soon("/health/ready", "kokoro is no longer installed");
+    reply r = get(&s, "/health/ready");
+    assert_int_equal(r.status, 200);
+    reply_free(&r);
+    expect_spoken("{\"input\": \"Meanwhile.\", \"response_format\": \"pcm\"}", "af_heart", "kokoro", NULL);
+    write_file(home, "kokoro/model.onnx", "not a model", 11); /* nor is this taken */
+    expect_soon("/health/ready", "the changed models cannot be used");
+    expect_spoken("{\"input\": \"Still.\", \"response_format\": \"pcm\"}", "af_heart", "kokoro", NULL);
+    assert_int_equal(rename(kept, in_home("kokoro/model.onnx")), 0);
+    expect_soon("/health/ready", "{\"status\":\"ready\"}");
+    expect_spoken("{\"input\": \"After.\", \"response_format\": \"pcm\"}", "af_heart", "kokoro", NULL);
+    free(kept);
+}
+
+/* Models are replaced under streams: every one of them is whole. */
+static void test_replaced_in_mid_stream(void **state)
+{
+    (void)state;
+    enum { N = 4 };
+    int fd[N];
+    koe_buf text = { 0 };
+    again((const char *const[]){ "--access-log", "off", NULL });
+    for (int k = 0; k < 40; k++) koe_buf_printf(&text, "Sentence number %d is not the last one. ", k);
+    for (int i = 0; i < N; i++) {
+        koe_buf body = { 0 };
+        koe_buf_printf(&body, "{\"input\": \"%d. %s\", \"response_format\": \"pcm\"}", i, text.data);
+        fd[i] = dial(&s);
+        send_request(fd[i], "POST", "/v1/audio/speech", NULL, body.data);
+        koe_buf_free(&body);
+        if (i == N / 2) {
+            write_pack("kokoro/voices/af_sky.bin", 1.5f);
+            kill(s.pid, SIGHUP);
+            pause_ms(100);
+        }
+    }
+    for (int i = 0; i < N; i++) {
+        reply r;
+        read_reply(fd[i], &r, false);
+        assert_true(r.status == 200 && r.whole && r.body.n > 100000);
+        reply_free(&r);
+        close(fd[i]);
+    }
+    expect_soon("/v1/audio/voices", "af_sky");
+    assert_int_equal(unlink(in_home("kokoro/voices/af_sky.bin")), 0);
+    koe_buf_free(&text);
+}
+
+static void test_unload(void **state)
+{
+    (void)state;
+    again((const char *const[]){ "--access-log", "off", "--unload-after", "1", NULL });
+    assert_true(comes_to(&s, "models", "loaded", 0));
+    expect_spoken("{\"input\": \"Loaded again.\", \"response_format\": \"pcm\"}", "af_heart", "kokoro", NULL);
+    assert_true(status_of(&s, "models", "loaded") == 1);
+    assert_true(comes_to(&s, "models", "loaded", 0));
+    again((const char *const[]){ "--access-log", "off", "--preload", "off", NULL });
+    assert_true(status_of(&s, "models", "loaded") == 0); /* loaded at its first use */
+}
+
+/* Another voice speaks only where it is configured, and then the answer says so, in every shape. */
+static void test_fallback(void **state)
+{
+    (void)state;
+    const char *missing = "{\"input\": \"Hello.\", \"voice\": \"af_sky\", \"response_format\": \"pcm\"}";
+    const char *german = "{\"input\": \"Guten Tag.\", \"lang\": \"de\", \"response_format\": \"pcm\"}";
+    expect_problem(speak(&s, missing), 400, "voice_not_found", "voice");
+    expect_spoken(german, "af_heart", "kokoro", NULL);
+    again((const char *const[]){ "--access-log", "off", "--fallback", "missing, language", NULL });
+    expect_spoken(missing, "af_heart", "kokoro", "voice 'af_sky' cannot speak; af_heart (kokoro) speaks instead");
+    expect_spoken(german, "builtin:de", "builtin", "does not speak the language; builtin:de (builtin) speaks instead");
+    expect_reply(speak(&s, "{\"input\": \"Hello.\", \"voice\": \"af_sky\", \"response_format\": \"pcm\", \"stream_format\": \"sse\"}"), 200,
+                 "\"warning\":\"voice 'af_sky' cannot speak");
+    expect_reply(post(&s, "/dev/captioned_speech", "{\"input\": \"Hello.\", \"voice\": \"af_sky\", \"response_format\": \"pcm\", \"stream\": false}"), 200,
+                 "\"warning\":\"voice 'af_sky' cannot speak");
+    reply r = speak(&s, "{\"input\": \"Hello.\", \"voice\": \"af_heart\", \"response_format\": \"pcm\"}"); /* asked for as such: the same bytes, no warning */
+    assert_string_equal(header(&r, "X-Koe-Cache"), "hit");
+    assert_null(header(&r, "X-Koe-Warning"));
+    reply_free(&r);
+    expect_reply(get(&s, "/metrics"), 200, "koe_fallbacks_total{reason=\"missing\"}");
+}
+
+/* A model that cannot be loaded: found out when it is to speak. */
+static void test_broken_model(void **state)
+{
+    (void)state;
+    char *kept = strdup(in_home("kept.onnx"));
+    assert_int_equal(rename(in_home("kokoro/model.onnx"), kept), 0);
+    write_file(home, "kokoro/model.onnx", "not a model", 11);
+    again((const char *const[]){ "--access-log", "off", "--preload", "off", NULL });
+    expect_problem(speak(&s, "{\"input\": \"Hello.\"}"), 500, "synthesis_failed", NULL);
+    again((const char *const[]){ "--access-log", "off", "--preload", "off", "--fallback", "missing", NULL });
+    for (int i = 0; i < 2; i++) { /* not kept under the name of the other */
+        reply r = speak(&s, "{\"input\": \"Hello.\", \"response_format\": \"pcm\"}");
+        assert_int_equal(r.status, 200);
+        assert_string_equal(header(&r, "X-Koe-Engine"), "piper");
+        assert_string_equal(header(&r, "X-Koe-Cache"), "miss");
+        assert_null(header(&r, "ETag"));
+        assert_non_null(strstr(header(&r, "X-Koe-Warning"), "voice 'af_heart' cannot speak"));
+        reply_free(&r);
+    }
+    assert_int_equal(rename(kept, in_home("kokoro/model.onnx")), 0);
+    free(kept);
+}
+
+/* What the text asks for and the voice cannot do is said. */
+static void test_text_warnings(void **state)
+{
+    (void)state;
+    again((const char *const[]){ "--access-log", "off", NULL });
+    const char *body = "{\"input\": \"Hello [voice:nobody] there.\", \"response_format\": \"pcm\"}";
+    for (int i = 0; i < 2; i++) { /* made, and from the cache */
+        reply r = speak(&s, body);
+        const char *said = header(&r, "X-Koe-Warning");
+        if (!said || !strstr(said, "nobody")) fail_msg("warning: %s", said ? said : "none");
+        reply_free(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -100,6 +267,13 @@ int main(void)
         cmocka_unit_test(test_combine),
         cmocka_unit_test(test_phonemes),
         cmocka_unit_test(test_reproducible),
+        cmocka_unit_test(test_new_voice),
+        cmocka_unit_test(test_model_removed),
+        cmocka_unit_test(test_replaced_in_mid_stream),
+        cmocka_unit_test(test_unload),
+        cmocka_unit_test(test_fallback),
+        cmocka_unit_test(test_broken_model),
+        cmocka_unit_test(test_text_warnings),
     };
     return cmocka_run_group_tests(tests, up, down);
 }

@@ -1,0 +1,24 @@
+/* head.h - what is read out of a request's head: path, request id, the client's address, entity tags, kinds of content. Pure functions
+ * of hostile text. */
+#ifndef KOE_SERVER_HEAD_H
+#define KOE_SERVER_HEAD_H
+#include <stdbool.h>
+#include <stddef.h>
+
+/* "/v1/audio/speech/audio/speech/" -> "/audio/speech": without /v1, doubled parts and a slash at the end. A path that does not fit is "". */
+void koe_head_path(const char *url, char *out, size_t cap);
+/* An id that may stand in headers and logs: 1 to 64 letters, digits, dots, dashes and underscores. NULL is none. */
+bool koe_head_is_id(const char *s);
+/* Whether an address (of IPv4 or IPv6) is one of a list with commas: "127.0.0.1, 10.0.0.0/8, fd00::/8". */
+bool koe_head_in_networks(const char *list, const char *address);
+/* The nearest address that is not a trusted proxy: the peer, or what trusted proxies say in X-Forwarded-For (NULL: nothing). out: 64 bytes. */
+void koe_head_client(const char *trusted, const char *peer, const char *forwarded, char *out);
+/* Whether the list with commas names the token, in any case. NULL is an empty list. */
+bool koe_head_lists(const char *list, const char *token);
+/* Whether If-None-Match names the tag (with its quotes), weakly or not, or is *. NULL is an empty list. */
+bool koe_head_matches_tag(const char *list, const char *tag);
+/* Whether Accept-Encoding takes gzip: named, and not with q=0. NULL is an empty list. */
+bool koe_head_takes_gzip(const char *list);
+/* Whether Content-Type is JSON's, or that of one of its kin (application/problem+json); none at all is taken for JSON. */
+bool koe_head_is_json(const char *type);
+#endif

@@ -1,0 +1,241 @@
+/* The life of the server: socket activation, what systemd hears, reload, certificates, draining. */
+#include <sys/un.h>
+
+#include "server.h"
+
+/* ---- a supervisor ------------------------------------------------------------------------------------------------------------- */
+
+typedef struct supervisor {
+    char *folder;
+    char path[100];
+    int fd;
+} supervisor;
+
+static void supervise(supervisor *v)
+{
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    v->folder = new_folder();
+    snprintf(v->path, sizeof v->path, "%s/notify", v->folder);
+    snprintf(a.sun_path, sizeof a.sun_path, "%s", v->path);
+    v->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(v->fd, (struct sockaddr *)&a, sizeof a), 0);
+    setsockopt(v->fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){ .tv_sec = WAIT_S }, sizeof(struct timeval));
+    setenv("NOTIFY_SOCKET", v->path, 1);
+}
+
+static void stop_supervising(supervisor *v)
+{
+    unsetenv("NOTIFY_SOCKET");
+    close(v->fd);
+    remove_folder(v->folder);
+}
+
+/* The next message but pings. */
+static void expect_notice(supervisor *v, const char *text)
+{
+    char got[300];
+    do {
+        const ssize_t n = recv(v->fd, got, sizeof got - 1, 0);
+        if (n < 0) fail_msg("nobody says %s", text);
+        got[n] = 0;
+    } while (strcmp(got, "WATCHDOG=1") == 0 && strcmp(text, "WATCHDOG=1") != 0);
+    if (strncmp(got, text, strlen(text)) != 0) fail_msg("'%s', want '%s'", got, text);
+}
+
+static void test_notify(void **state)
+{
+    (void)state;
+    server s;
+    supervisor v;
+    supervise(&v);
+    setenv("WATCHDOG_USEC", "400000", 1);
+    start_server(&s, NULL);
+    unsetenv("WATCHDOG_USEC");
+    expect_notice(&v, "READY=1");
+    expect_notice(&v, "WATCHDOG=1");
+    expect_notice(&v, "WATCHDOG=1");
+    kill(s.pid, SIGHUP);
+    expect_notice(&v, "RELOADING=1\nMONOTONIC_USEC=");
+    expect_notice(&v, "READY=1");
+    kill(s.pid, SIGTERM);
+    expect_notice(&v, "STOPPING=1");
+    assert_int_equal(wait_server(&s), 0);
+    remove_folder(s.home);
+    stop_supervising(&v);
+}
+
+/* A socket that somebody else has opened, before the server is there: who connects early is served. */
+static void test_activation(void **state)
+{
+    (void)state;
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t n = sizeof a;
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    assert_int_equal(listen(fd, 10), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
+    server s = { .port = ntohs(a.sin_port), .home = new_folder() };
+    const int early = dial(&s);
+    send_request(early, "GET", "/health", NULL, NULL);
+    s.pid = fork();
+    if (s.pid == 0) {
+        char pid[20];
+        if (fd != 3) dup2(fd, 3);
+        snprintf(pid, sizeof pid, "%d", (int)getpid());
+        setenv("LISTEN_PID", pid, 1);
+        setenv("LISTEN_FDS", "1", 1);
+        const int quiet = open("/dev/null", O_WRONLY);
+        dup2(quiet, 1);
+        execl(getenv("KOE_BIN"), "koe", "serve", "--port", "1", "--home", s.home, "--preload", "off", (char *)NULL); /* port 1 is not ours */
+        _exit(127);
+    }
+    close(fd);
+    reply r;
+    read_reply(early, &r, false);
+    expect_reply(r, 200, "healthy");
+    close(early);
+    expect_reply(speak(&s, "{\"input\": \"Hello.\"}"), 200, NULL);
+    kill(s.pid, SIGTERM);
+    int status = 1;
+    assert_int_equal(waitpid(s.pid, &status, 0), s.pid);
+    assert_int_equal(status, 0);
+    remove_folder(s.home);
+}
+
+/* ---- SIGHUP -------------------------------------------------------------------------------------------------------------------- */
+
+static void hang_up(const server *s, supervisor *v)
+{
+    kill(s->pid, SIGHUP);
+    expect_notice(v, "RELOADING=1");
+    expect_notice(v, "READY=1");
+}
+
+static void test_reload(void **state)
+{
+    (void)state;
+    server s;
+    supervisor v;
+    char *home = new_folder(), *path = koe_path_join(home, "koe.json");
+    const char *body = "{\"input\": \"Twenty letters here.\", \"response_format\": \"pcm\"}";
+    static const char one[] = "{\"max_text\": 10}", two[] = "{\"max_text\": 100, \"cors\": \"https://a.example\", \"http_threads\": 7}",
+                      broken[] = "{\"max_text\": 5, \"cors\": 1.5}";
+    supervise(&v);
+    write_file(home, "koe.json", one, strlen(one));
+    start_server_in(&s, home, (const char *const[]){ "--config", path, "--log-level", "info", "--access-log", "off", NULL });
+    expect_notice(&v, "READY=1");
+    expect_problem(speak(&s, body), 413, "text_too_long", NULL);
+    write_file(home, "koe.json", two, strlen(two));
+    hang_up(&s, &v);
+    reply r = speak(&s, body);
+    assert_int_equal(r.status, 200);
+    assert_string_equal(header(&r, "Access-Control-Allow-Origin"), "https://a.example");
+    reply_free(&r);
+    write_file(home, "koe.json", broken, strlen(broken)); /* all or nothing */
+    hang_up(&s, &v);
+    expect_reply(speak(&s, body), 200, NULL);
+    char log[8192];
+    const ssize_t n = read(s.fd[2], log, sizeof log - 1);
+    log[n > 0 ? n : 0] = 0;
+    assert_non_null(strstr(log, "http-threads has changed; that takes effect at the next start"));
+    assert_non_null(strstr(log, "settings and keys stay as they were"));
+    free(path);
+    stop_server(&s);
+    stop_supervising(&v);
+}
+
+/* ---- certificates -------------------------------------------------------------------------------------------------------------- */
+
+static bool make_certificate(const char *cert, const char *key, const char *name, const char *kind)
+{
+    char command[9000];
+    snprintf(command, sizeof command, "openssl req -x509 -newkey %s -nodes -subj /CN=%s -days 2 -keyout '%s.new' -out '%s.new' 2>/dev/null && mv '%s.new' '%s' && mv '%s.new' '%s'", kind,
+             name, key, cert, key, key, cert, cert);
+    return system(command) == 0;
+}
+
+/* Whose certificate a new connection gets. */
+static bool is_certified(const server *s, const char *name)
+{
+    char command[300];
+    snprintf(command, sizeof command, "openssl s_client -connect 127.0.0.1:%d </dev/null 2>/dev/null | grep -q 'subject=.*CN *= *%s'", s->port, name);
+    return system(command) == 0;
+}
+
+static void test_certificates(void **state)
+{
+    (void)state;
+    server s;
+    supervisor v;
+    char *home = new_folder(), *cert = koe_path_join(home, "cert.pem"), *key = koe_path_join(home, "key.pem");
+    if (!make_certificate(cert, key, "one", "rsa:2048")) {
+        remove_folder(home);
+        skip(); /* no openssl program */
+    }
+    supervise(&v);
+    start_server_in(&s, home, (const char *const[]){ "--tls-cert", cert, "--tls-key", key, "--access-log", "off", NULL });
+    expect_notice(&v, "READY=1");
+    assert_true(is_certified(&s, "one"));
+    char command[1000]; /* a connection that lives through the change, and then asks for more */
+    snprintf(command, sizeof command, "(printf 'GET /health HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'; sleep 3; printf 'GET /health HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n'; sleep 1) "
+             "| openssl s_client -quiet -connect 127.0.0.1:%d 2>/dev/null | grep -c healthy", s.port);
+    FILE *old = popen(command, "r");
+    pause_ms(500);
+    assert_true(make_certificate(cert, key, "two", "ec -pkeyopt ec_paramgen_curve:prime256v1")); /* seen without a signal */
+    bool changed = false;
+    for (int i = 0; i < 50 && !changed; i++, pause_ms(100)) changed = is_certified(&s, "two");
+    assert_true(changed);
+    int answers = 0;
+    assert_int_equal(fscanf(old, "%d", &answers), 1);
+    pclose(old);
+    assert_int_equal(answers, 2);
+    write_file(home, "cert.pem", "nonsense", 8); /* what cannot be used is not taken */
+    hang_up(&s, &v);
+    assert_true(is_certified(&s, "two"));
+    assert_true(make_certificate(cert, key, "three", "rsa:2048"));
+    hang_up(&s, &v);
+    assert_true(is_certified(&s, "three"));
+    free(cert);
+    free(key);
+    stop_server(&s);
+    stop_supervising(&v);
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------------------- */
+
+/* A stream whose reader is slow is given the time that is allowed, and not more. */
+static void test_drain_in_time(void **state)
+{
+    (void)state;
+    server s;
+    koe_buf body = { 0 };
+    koe_buf_adds(&body, "{\"response_format\": \"wav\", \"input\": \"");
+    for (int i = 0; i < 1000; i++) koe_buf_printf(&body, "Sentence number %d is as long as the others. ", i);
+    koe_buf_adds(&body, "\"}");
+    start_server(&s, "--drain-timeout", "1", NULL);
+    const int fd = dial(&s);
+    char first;
+    send_request(fd, "POST", "/v1/audio/speech", NULL, body.data);
+    assert_int_equal(recv(fd, &first, 1, MSG_PEEK), 1);
+    const double start_ms = koe_clock_ms();
+    kill(s.pid, SIGTERM);
+    assert_int_equal(wait_server(&s), 0);
+    const double took_ms = koe_clock_ms() - start_ms;
+    if (took_ms < 900 || took_ms > 10000) fail_msg("the end took %.0f ms", took_ms);
+    reply r;
+    read_reply(fd, &r, false);
+    assert_false(r.whole); /* cut, and it shows */
+    reply_free(&r);
+    close(fd);
+    koe_buf_free(&body);
+    remove_folder(s.home);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_notify),       cmocka_unit_test(test_activation),    cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_certificates), cmocka_unit_test(test_drain_in_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

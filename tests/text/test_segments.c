@@ -238,10 +238,50 @@ static void long_texts(void **state)
     text_room = plain_room;
 }
 
+/* Part by part, the same segments as at once, and the first part does not wait for the text's end. */
+static void same_in_parts(koe_str in, const koe_text_options *opt)
+{
+    koe_segments all, part;
+    koe_passage *p;
+    koe_error err = { 0 };
+    size_t k = 0;
+    bool last = false;
+    if (koe_text_segments(&all, text_room, in, opt, &err) != KOE_OK || koe_passage_open(&p, text_room, in, opt, &err) != KOE_OK) fail_msg("%s", err.message);
+    while (!last) {
+        if (koe_passage_next(p, &part, &last, &err) != KOE_OK) fail_msg("%s", err.message);
+        if (k == 0 && in.n > 65536) assert_true(!last && part.segment[part.n - 1].text_at + part.segment[part.n - 1].text_n < 16384);
+        for (size_t i = 0; i < part.n; i++, k++) {
+            const koe_segment *a = &part.segment[i], *b = &all.segment[k];
+            assert_true(k < all.n);
+            if (!koe_str_eq(a->phonemes, b->phonemes) || a->text_at != b->text_at || a->text_n != b->text_n || a->pause_s != b->pause_s)
+                fail_msg("segment %zu of \"%.40s\": [%zu, +%zu) %g s \"%.*s\", at once [%zu, +%zu) %g s \"%.*s\"", k, in.p, a->text_at, a->text_n, a->pause_s,
+                         KOE_STR_ARG(a->phonemes), b->text_at, b->text_n, b->pause_s, KOE_STR_ARG(b->phonemes));
+            assert_int_equal(a->n_word, b->n_word);
+            assert_int_equal(a->n_mark, b->n_mark);
+            if (a->n_word) assert_memory_equal(a->word, b->word, a->n_word * sizeof *a->word);
+        }
+        koe_segments_free(&part);
+    }
+    assert_int_equal(k, all.n);
+    koe_passage_close(p);
+    koe_segments_free(&all);
+}
+
+static void parts(void **state)
+{
+    (void)state;
+    koe_buf book = { 0 };
+    for (size_t i = 0; i < sizeof nasty / sizeof *nasty; i++) same_in_parts(koe_str_of(nasty[i]), &(koe_text_options){ .lang = KOE_STR("en-us") });
+    while (book.n < 100000) koe_buf_adds(&book, "It was [pitch:+2st]cold[/pitch] in [mark:here] the house, [pause:1s] and [voice:b]nobody[/voice] came.\n\n *** \n\nOne more, "
+                                                "and [another](/x/) one. \"Why?\" she asked. ");
+    same_in_parts(koe_buf_str(&book), &(koe_text_options){ .lang = KOE_STR("en-us"), .alphabet = KOE_ALPHABET_NONE });
+    koe_buf_free(&book);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(words_survive), cmocka_unit_test(limits_and_pauses),
                                         cmocka_unit_test(abbreviations_do_not_end), cmocka_unit_test(refusals),
-                                        cmocka_unit_test(given_phonemes), cmocka_unit_test(long_texts) };
+                                        cmocka_unit_test(given_phonemes), cmocka_unit_test(parts), cmocka_unit_test(long_texts) };
     return cmocka_run_group_tests(tests, open_room, close_room);
 }

@@ -207,7 +207,7 @@ static void check_prosody(koe_speaking *s, const koe_segment *g, const koe_voice
 {
     bool pitch = false;
     for (size_t k = 0; g->prosody && k < g->n_word && !pitch; k++)
-        pitch = g->prosody[k].pitch_st != 0 || g->prosody[k].pitch_hz != 0 || g->prosody[k].pitch_to_hz != 0;
+        pitch = g->prosody[k].pitch_st != 0 || g->prosody[k].pitch_hz != 0 || g->prosody[k].pitch_to_hz != 0 || g->prosody[k].range_pct != 0;
     if (pitch && !v->has_pitch) warn(s, "the pitch of voice '%s' cannot be changed: its engine, %s, has no control of it", v->name, v->engine);
 }
 

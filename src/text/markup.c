@@ -38,7 +38,7 @@ koe_status koe_marked_read(koe_marked *out, koe_str input, koe_markup markup, ko
 bool koe_prosody_same(const koe_prosody *a, const koe_prosody *b)
 {
     return a->rate == b->rate && a->pitch_st == b->pitch_st && a->pitch_hz == b->pitch_hz && a->pitch_to_hz == b->pitch_to_hz &&
-           a->gain == b->gain && a->energy == b->energy;
+           a->gain == b->gain && a->energy == b->energy && a->range_pct == b->range_pct && a->duration_s == b->duration_s && a->group == b->group;
 }
 
 static bool goes_on(const koe_marked_span *a, const koe_marked_span *b)
@@ -195,6 +195,20 @@ bool koe_prosody_volume(koe_prosody *p, koe_str value)
     return true;
 }
 
+bool koe_prosody_range(koe_prosody *p, koe_str value)
+{
+    static const word_value words[] = { { "x-low", 0.25 }, { "low", 0.5 }, { "medium", 1 }, { "default", 1 }, { "high", 1.5 }, { "x-high", 2 } };
+    double x;
+    koe_str unit;
+    bool sign;
+    if (!FIND_WORD(value, words, &x)) {
+        if (!parse_number(value, &x, &unit, &sign) || !is_word(unit, "%")) return false;
+        x = sign ? 1 + x / 100 : x / 100;
+    }
+    p->range_pct = (within((1 + p->range_pct / 100) * x, 0, 4) - 1) * 100;
+    return true;
+}
+
 bool koe_prosody_emphasis(koe_prosody *p, koe_str level)
 {
     static const struct {
@@ -224,6 +238,79 @@ bool koe_pause_parse(double *seconds, koe_str value)
     if (x > 60) return false;
     *seconds = x;
     return true;
+}
+
+/* ---- what an element does to its words one by one ---- */
+
+bool koe_contour_parse(koe_contour *out, koe_str value)
+{
+    *out = (koe_contour){ 0 };
+    for (value = koe_str_trim(value); value.n; value = koe_str_trim(value)) {
+        const char *comma = memchr(value.p, ',', value.n), *close = memchr(value.p, ')', value.n);
+        koe_prosody p = KOE_PROSODY_PLAIN;
+        koe_str unit;
+        bool sign;
+        double at;
+        if (value.p[0] != '(' || !comma || !close || comma > close || out->n == KOE_CONTOUR_POINTS) return false;
+        const size_t n = (size_t)(close - value.p), middle = (size_t)(comma - value.p);
+        if (!parse_number(koe_str_sub(value, 1, middle - 1), &at, &unit, &sign) || !is_word(unit, "%")) return false;
+        if (!koe_prosody_pitch(&p, koe_str_sub(value, middle + 1, n - middle - 1)) || p.pitch_to_hz > 0) return false;
+        at = within(at / 100, 0, 1);
+        if (out->n && at < out->point[out->n - 1].at) return false;
+        out->point[out->n].at = at;
+        out->point[out->n].pitch_st = p.pitch_st;
+        out->point[out->n++].pitch_hz = p.pitch_hz;
+        value = koe_str_sub(value, n + 1, value.n);
+    }
+    return out->n > 0;
+}
+
+/* The contour at a place, between its points in a straight line. */
+static void add_contour(koe_prosody *p, const koe_contour *c, double at)
+{
+    size_t i = 0;
+    if (!c->n) return;
+    while (i < c->n && c->point[i].at < at) i++;
+    const struct koe_contour_point *b = &c->point[i < c->n ? i : c->n - 1], *a = i ? &c->point[i - 1] : b;
+    const double way = b->at > a->at ? (at - a->at) / (b->at - a->at) : 0;
+    p->pitch_st = within(p->pitch_st + a->pitch_st + way * (b->pitch_st - a->pitch_st), -24, 24);
+    p->pitch_hz = within(p->pitch_hz + a->pitch_hz + way * (b->pitch_hz - a->pitch_hz), -400, 400);
+}
+
+/* Bytes up to the next word's start. */
+static size_t word_length(koe_str text)
+{
+    size_t n = 0;
+    while (n < text.n && text.p[n] != ' ') n++;
+    while (n < text.n && text.p[n] == ' ') n++;
+    return n;
+}
+
+void koe_marked_shape(koe_marked *m, size_t first, unsigned group, const koe_contour *contour, double duration_s)
+{
+    size_t n, total = 0, done = 0;
+    const koe_marked_span *span = koe_marked_spans(m, &n);
+    const koe_str plain = koe_buf_str(&m->plain.text);
+    koe_buf shaped = { 0 };
+    for (size_t i = first; i < n; i++) total += span[i].style.prosody.group == group ? span[i].n : 0;
+    if (first >= n || !total) return;
+    for (size_t i = first; i < n; i++) {
+        koe_marked_span s = span[i];
+        const bool ours = s.style.prosody.group == group;
+        for (size_t at = s.at, end = s.at + s.n; ours && s.n && at < end; at += s.n, done += s.n) {
+            s = span[i];
+            s.n = s.kind == KOE_MARKED_TEXT ? word_length(koe_str_sub(plain, at, end - at)) : end - at;
+            s.at = at;
+            add_contour(&s.style.prosody, contour, ((double)done + (double)s.n / 2) / (double)total);
+            s.style.prosody.duration_s = duration_s * (double)s.n / (double)total;
+            koe_buf_add(&shaped, &s, sizeof s);
+        }
+        if (!ours || !span[i].n) koe_buf_add(&shaped, &span[i], sizeof *span);
+    }
+    m->spans.n = first * sizeof *span;
+    koe_buf_add(&m->spans, shaped.data, shaped.n);
+    m->spans.failed |= shaped.failed;
+    koe_buf_free(&shaped);
 }
 
 /* ---- tags ---- */

@@ -68,8 +68,23 @@ void koe_marked_add(koe_marked *m, const koe_marked_span *span);
 bool koe_prosody_rate(koe_prosody *p, koe_str value);
 bool koe_prosody_pitch(koe_prosody *p, koe_str value);
 bool koe_prosody_volume(koe_prosody *p, koe_str value);
+bool koe_prosody_range(koe_prosody *p, koe_str value);
 bool koe_prosody_emphasis(koe_prosody *p, koe_str level);
 bool koe_prosody_same(const koe_prosody *a, const koe_prosody *b);
+/* A contour as SSML spells it, "(0%,+20Hz) (50%,+10%) (100%,-2st)": how far along, and how much higher than it would be. */
+enum { KOE_CONTOUR_POINTS = 32 };
+typedef struct koe_contour {
+    struct koe_contour_point {
+        double at, pitch_st, pitch_hz; /* at: 0 to 1 */
+    } point[KOE_CONTOUR_POINTS];
+    size_t n;
+} koe_contour;
+
+/* False when it is none; no points leave the pitch as it is. */
+bool koe_contour_parse(koe_contour *out, koe_str value);
+/* Gives each word of the group, whose spans are the last ones from `first` on, its part of the contour and of the duration (0: none). */
+void koe_marked_shape(koe_marked *m, size_t first, unsigned group, const koe_contour *contour, double duration_s);
+
 /* "1.5s", "500ms", "2" (seconds). False when it is none or longer than a minute. */
 bool koe_pause_parse(double *seconds, koe_str value);
 

@@ -19,6 +19,10 @@ typedef struct element {
     size_t at, text_at; /* of its start tag and its content */
     koe_str value, format; /* say-as: as what; sub: alias; phoneme: the phonemes */
     bool is_ipa, is_alias;
+    size_t first_span; /* prosody: its words' spans, of its group */
+    unsigned group; /* 0: nothing is done to single words */
+    koe_contour contour;
+    double duration_s;
 } element;
 
 typedef struct ssml_reader {
@@ -32,6 +36,7 @@ typedef struct ssml_reader {
     size_t capture; /* depth of the element whose text is said otherwise; 0: none */
     koe_buf captured;
     koe_sayer sayer;
+    unsigned n_groups;
     koe_status st;
     koe_error *err;
 } ssml_reader;
@@ -188,10 +193,20 @@ static void set_prosody(ssml_reader *r, const char **atts, const char *name, pro
 
 static void start_prosody(ssml_reader *r, element *e, const char **atts)
 {
-    (void)e;
+    const koe_str contour = attribute(r, atts, "contour"), duration = attribute(r, atts, "duration");
     set_prosody(r, atts, "rate", koe_prosody_rate);
     set_prosody(r, atts, "pitch", koe_prosody_pitch);
+    set_prosody(r, atts, "range", koe_prosody_range);
     set_prosody(r, atts, "volume", koe_prosody_volume);
+    if (contour.n && !koe_contour_parse(&e->contour, contour)) {
+        e->contour.n = 0;
+        warn(r, "contour \"%.*s\" is not understood and changes nothing", KOE_STR_ARG(koe_str_sub(contour, 0, 60)));
+    }
+    if (duration.n && !koe_pause_parse(&e->duration_s, duration))
+        warn(r, "duration \"%.*s\" is not understood and changes nothing", KOE_STR_ARG(koe_str_sub(duration, 0, 60)));
+    if (!e->contour.n && !(e->duration_s > 0)) return;
+    (void)koe_marked_spans(r->m, &e->first_span);
+    e->group = r->style.prosody.group = ++r->n_groups;
 }
 
 static void start_emphasis(ssml_reader *r, element *e, const char **atts)
@@ -289,6 +304,7 @@ static void XMLCALL on_end(void *user, const char *name)
     }
     r->depth--;
     if (e.kind == SKIP) r->n_skip--;
+    if (e.group) koe_marked_shape(r->m, e.first_span, e.group, &e.contour, e.duration_s);
     r->style = e.style;
     if (e.kind == SENTENCE) add_span(r, KOE_MARKED_BREAK, 0.3, KOE_STR(""));
     if (e.kind == PARAGRAPH) add_span(r, KOE_MARKED_BREAK, 0.6, KOE_STR(""));

@@ -71,6 +71,9 @@ typedef struct koe_prosody {
     double pitch_to_hz; /* the mean of the segment becomes this; 0: not asked for */
     double gain; /* factor of the amplitude; 0: silent */
     double energy; /* factor of the vocal effort */
+    double range_pct; /* of the pitch's movement around its mean: 0 as it is, -100 monotone, 100 twice as much */
+    double duration_s; /* the word's share of what its group is to last; 0: as long as it does */
+    unsigned group; /* words that one element shapes; 0: none */
 } koe_prosody;
 
 #define KOE_PROSODY_PLAIN ((koe_prosody){ .rate = 1, .gain = 1, .energy = 1 })

@@ -59,6 +59,7 @@ typedef struct koe_shape {
     double *frames; /* durations, as they were set */
     size_t n;
     bool has_pitch;
+    double frame_s; /* how long one is: the provider's; 0: not known */
 } koe_shape;
 
 koe_status koe_shape_init(koe_shape *s, const koe_tokens *tokens, const koe_segment *segment, koe_error *err);

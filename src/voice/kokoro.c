@@ -18,7 +18,8 @@
 #include "voice/pack.h"
 #include "voice/symbols.h"
 
-enum { RATE_HZ = 24000, MAX_PHONEMES = 510, MAX_FILES = 4096, MAX_CONFIG_BYTES = 4 << 20, FRAME_SAMPLES = 600 };
+static const double frame_s = 600. / 24000; /* of a duration */
+enum { RATE_HZ = 24000, MAX_PHONEMES = 510, MAX_FILES = 4096, MAX_CONFIG_BYTES = 4 << 20, frame_sAMPLES = 600 };
 
 /* A voice: pack `index` of file `file`. */
 typedef struct kokoro_voice {
@@ -475,9 +476,10 @@ static koe_status run_network(koe_speech *out, kokoro *k, const koe_voice_job *j
     koe_status st = koe_acoustic_borrow(k->acoustic, &session, &run, job->cancel, err);
     if (st != KOE_OK) return st;
     inner_changes change = { .k = k, .speed = job->speed, .piece = { .tokens = tokens, .timeline = t, .segment = job->segment } };
-    if (k->feature_tap >= 0 && !atomic_load(&k->no_pieces)) change.piece.least_frames = job->piece_s * RATE_HZ / FRAME_SAMPLES;
+    if (k->feature_tap >= 0 && !atomic_load(&k->no_pieces)) change.piece.least_frames = job->piece_s * RATE_HZ / frame_sAMPLES;
     koe_run_options opt = { .seed = job->seed, .zero_noise = job->zero_noise, .cancel = job->cancel, .on_tap = change_inside, .user = &change };
     st = koe_shape_init(&change.shape, tokens, job->segment, err);
+    change.shape.frame_s = frame_s;
     check_prosody(k, &change.shape);
     if (st == KOE_OK) st = set_inputs(run, session, k, tokens, style, job->speed, &arena, err);
     if (st == KOE_OK) st = koe_run_execute(run, &opt, err);

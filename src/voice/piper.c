@@ -11,6 +11,7 @@
 #include "voice/acoustic.h"
 #include "voice/piper_config.h"
 
+enum { HOP = 256 /* samples of a frame, in all of Piper's networks */ };
 enum { MAX_PHONEMES = 400, MAX_CONFIG_BYTES = 4 << 20 };
 
 /* One file. */
@@ -360,6 +361,7 @@ static koe_status run_network(koe_speech *out, piper_model *m, size_t speaker, c
     inner_changes change = { .m = m, .speed = job->speed };
     koe_run_options opt = { .seed = job->seed, .zero_noise = job->zero_noise, .cancel = job->cancel, .on_tap = change_inside, .user = &change };
     st = koe_shape_init(&change.shape, tokens, job->segment, err);
+    change.shape.frame_s = HOP / (double)m->config.rate_hz;
     if (st == KOE_OK) st = set_inputs(run, session, m, tokens, speaker, job->speed, &arena, err);
     if (st == KOE_OK) st = koe_run_execute(run, &opt, err);
     if (st == KOE_OK) st = koe_acoustic_samples(out, koe_run_out(run, 0), err);

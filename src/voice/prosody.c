@@ -8,6 +8,24 @@
 /* Below this a frame is unvoiced: Kokoro's harmonic source has its threshold here. */
 static const double least_f0_hz = 10;
 
+static size_t word_of(const koe_segment *segment, size_t word, size_t owner)
+{
+    while (owner < KOE_OWNER_TAIL && word + 1 < segment->n_word && segment->word[word + 1].phoneme_at <= owner) word++;
+    return word;
+}
+
+/* What a word is to last is spread over its tokens. */
+static void share_durations(koe_shape *s, const koe_tokens *tokens, const koe_segment *segment)
+{
+    for (size_t i = 0, word = 0, end; i < tokens->n; i = end) {
+        end = i + 1;
+        if (tokens->owner[i] >= KOE_OWNER_TAIL) continue;
+        word = word_of(segment, word, tokens->owner[i]);
+        while (end < tokens->n && tokens->owner[end] < KOE_OWNER_TAIL && word_of(segment, word, tokens->owner[end]) == word) end++;
+        for (size_t k = i; k < end; k++) s->token[k].duration_s /= (double)(end - i);
+    }
+}
+
 /* The word that each code point belongs to is the last one that has started. */
 static void spread(koe_shape *s, const koe_tokens *tokens, const koe_segment *segment)
 {
@@ -15,12 +33,13 @@ static void spread(koe_shape *s, const koe_tokens *tokens, const koe_segment *se
     size_t word = 0;
     for (size_t i = 0; i < tokens->n; i++) {
         const size_t owner = tokens->owner[i];
-        while (owner < KOE_OWNER_TAIL && word + 1 < segment->n_word && segment->word[word + 1].phoneme_at <= owner) word++;
+        word = word_of(segment, word, owner);
         const bool inside = owner < KOE_OWNER_TAIL && segment->n_word && segment->word[word].phoneme_at <= owner;
         const koe_prosody *p = s->token + i;
         s->token[i] = inside ? segment->prosody[word] : plain;
-        s->has_pitch |= p->pitch_st != 0 || p->pitch_hz != 0 || p->pitch_to_hz != 0;
+        s->has_pitch |= p->pitch_st != 0 || p->pitch_hz != 0 || p->pitch_to_hz != 0 || p->range_pct != 0;
     }
+    share_durations(s, tokens, segment);
 }
 
 koe_status koe_shape_init(koe_shape *s, const koe_tokens *tokens, const koe_segment *segment, koe_error *err)
@@ -45,6 +64,15 @@ void koe_shape_deinit(koe_shape *s)
     *s = (koe_shape){ 0 };
 }
 
+/* Stretches the words of a group to what they are to last together. */
+static void fit_group(koe_shape *s, size_t from, size_t end)
+{
+    double is = 0, wanted = 0;
+    for (size_t i = from; i < end; i++) is += s->frames[i] * s->frame_s, wanted += s->token[i].duration_s;
+    const double factor = is > 0 ? fmin(fmax(wanted / is, 0.25), 4) : 1;
+    for (size_t i = from; i < end; i++) s->frames[i] *= factor;
+}
+
 koe_status koe_shape_durations(koe_shape *s, koe_tensor *t, double speed, koe_error *err)
 {
     if (!s->n) return KOE_OK;
@@ -53,9 +81,13 @@ koe_status koe_shape_durations(koe_shape *s, koe_tensor *t, double speed, koe_er
     for (size_t i = 0; i < s->n; i++) {
         /* The whole request's speed is in the durations already; together they stay within what speech can bear. */
         const double rate = fmin(fmax(s->token[i].rate * speed, 0.25), 4) / speed, d = koe_acoustic_number(t, i) / rate;
-        koe_acoustic_put(t, i, d);
         s->frames[i] = d > 1 ? d : 1;
     }
+    for (size_t i = 0, end; i < s->n && s->frame_s > 0; i = end) {
+        for (end = i + 1; end < s->n && s->token[end].group == s->token[i].group; end++) {}
+        if (s->token[i].group && s->token[i].duration_s > 0) fit_group(s, i, end);
+    }
+    for (size_t i = 0; i < s->n; i++) koe_acoustic_put(t, i, s->frames[i]);
     return KOE_OK;
 }
 
@@ -102,6 +134,7 @@ void koe_shape_pitch(const koe_shape *s, koe_tensor *t)
         const koe_prosody *p = prosody_at(&w, i);
         double f0 = koe_acoustic_number(t, i);
         if (!(f0 > least_f0_hz)) continue;
+        if (p->range_pct != 0) f0 = mean * pow(f0 / mean, 1 + p->range_pct / 100);
         if (p->pitch_to_hz > 0) f0 *= p->pitch_to_hz / mean;
         f0 = f0 * exp2(p->pitch_st / 12) + p->pitch_hz;
         koe_acoustic_put(t, i, fmin(fmax(f0, 2 * least_f0_hz), 1200));

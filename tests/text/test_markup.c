@@ -27,6 +27,8 @@ static void put_style(koe_buf *out, const koe_marked_style *s)
     put_number(out, "to-Hz", s->prosody.pitch_to_hz, 0);
     put_number(out, "volume", s->prosody.gain, 1);
     put_number(out, "energy", s->prosody.energy, 1);
+    put_number(out, "range", s->prosody.range_pct, 0);
+    put_number(out, "lasts", s->prosody.duration_s, 0);
     koe_buf_addc(out, ')');
 }
 
@@ -45,7 +47,9 @@ static void put_span(koe_buf *out, const koe_marked_span *s, const koe_marked *m
 
 static bool same_style(const koe_marked_style *a, const koe_marked_style *b)
 {
-    return koe_str_eq(a->voice, b->voice) && koe_str_eq(a->lang, b->lang) && koe_prosody_same(&a->prosody, &b->prosody);
+    koe_prosody p = b->prosody;
+    p.group = a->prosody.group == b->prosody.group || !(p.duration_s > 0) ? a->prosody.group : p.group;
+    return koe_str_eq(a->voice, b->voice) && koe_str_eq(a->lang, b->lang) && koe_prosody_same(&a->prosody, &p);
 }
 
 static void describe(koe_buf *out, koe_str input, koe_markup markup)

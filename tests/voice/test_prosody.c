@@ -74,6 +74,41 @@ static void test_curves_are_scaled(void **state)
     koe_tokens_deinit(&tokens);
 }
 
+/* Words that are to last together as long as their element says, whatever they would; the others as they would. */
+static void test_group_lasts(void **state)
+{
+    (void)state;
+    const koe_word words[] = { { .phoneme_at = 0, .phoneme_n = 2 }, { .phoneme_at = 2, .phoneme_n = 1 }, { .phoneme_at = 3, .phoneme_n = 2 } };
+    koe_prosody prosody[] = { KOE_PROSODY_PLAIN, KOE_PROSODY_PLAIN, KOE_PROSODY_PLAIN };
+    prosody[1].duration_s = prosody[2].duration_s = 0.15;
+    prosody[1].group = prosody[2].group = 1;
+    const koe_segment segment = { .word = words, .n_word = 3, .prosody = prosody };
+    const size_t owners[] = { KOE_OWNER_LEAD, 0, 1, 2, 3, 4, KOE_OWNER_TAIL };
+    koe_tokens tokens = { 0 };
+    for (size_t i = 0; i < 7; i++) assert_int_equal(koe_tokens_add(&tokens, 1, owners[i], NULL), KOE_OK);
+    koe_shape s;
+    assert_int_equal(koe_shape_init(&s, &tokens, &segment, NULL), KOE_OK);
+    s.frame_s = 0.025;
+    float d[7] = { 2, 2, 2, 1, 3, 2, 2 };
+    koe_tensor t = curve_of(d, 7);
+    assert_int_equal(koe_shape_durations(&s, &t, 1, NULL), KOE_OK);
+    assert_true(d[0] == 2 && d[1] == 2 && d[2] == 2 && d[6] == 2);
+    if (fabsf(d[3] + d[4] + d[5] - 12) > 1e-3f) fail_msg("%g frames, want 12: 0.3 s", (double)(d[3] + d[4] + d[5]));
+    koe_shape_deinit(&s);
+    prosody[1].duration_s = prosody[2].duration_s = 0;
+    prosody[1].range_pct = -100; /* monotone */
+    assert_int_equal(koe_shape_init(&s, &tokens, &segment, NULL), KOE_OK);
+    float f0[14];
+    assert_int_equal(koe_shape_durations(&s, &t, 1, NULL), KOE_OK);
+    for (int i = 0; i < 14; i++) f0[i] = i % 2 ? 100 : 200;
+    t = curve_of(f0, 14), koe_shape_pitch(&s, &t);
+    size_t n_flat = 0;
+    for (int i = 0; i < 14; i++) n_flat += fabsf(f0[i] - 150) < 1e-3f;
+    assert_true(n_flat > 0 && n_flat < 14);
+    koe_shape_deinit(&s);
+    koe_tokens_deinit(&tokens);
+}
+
 typedef struct times {
     double length_s[4]; /* of words */
     size_t n;
@@ -128,6 +163,7 @@ static void test_words_are_heard(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_curves_are_found), cmocka_unit_test(test_curves_are_scaled),
+                                        cmocka_unit_test(test_group_lasts),
                                         cmocka_unit_test(test_words_are_heard) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -189,6 +189,7 @@ static const struct pass {
     { "conv", "patterns replaced", NULL, koe_pass_conv },
     { "chain", "patterns replaced", NULL, koe_pass_chain },
     { "matmul", "patterns replaced", NULL, koe_pass_matmul },
+    { "elementwise", "chains joined", NULL, koe_pass_elementwise },
 };
 
 static koe_status run_one(koe_session *s, const struct pass *pass, bool dead, int *n_done, koe_error *err)

@@ -11,6 +11,7 @@ static bool decides(const koe_node *node)
                                        "Greater", "GreaterOrEqual", "Equal", "Multinomial", "Bernoulli", "Range", "Mod" };
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
         if (node->domain.n == 0 && koe_str_is(node->op_type, ops[i])) return true;
+    if (koe_node_attr(node, "decides")) return true; /* Elementwise with a comparison */
     const koe_onnx_attr *to = koe_node_attr(node, "to");
     return node->domain.n == 0 && koe_str_is(node->op_type, "Cast") && to && !koe_dtype_is_float((koe_dtype)to->i);
 }

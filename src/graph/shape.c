@@ -665,6 +665,17 @@ static void arg_reduce(const rule *r)
     set_shape(r, 0, &y);
 }
 
+static void top_k(const rule *r)
+{
+    koe_shape x;
+    koe_values k;
+    int axis;
+    if (!shape_in(r, 0, &x) || !axis_of(koe_node_int(r->node, "axis", -1), x.n_dim, &axis)) return;
+    x.dim[axis] = values_in(r, 1, &k) && k.n == 1 ? as_dim(r, k.v[0]) : fresh(r);
+    set_shape(r, 0, &x);
+    set_shape(r, 1, &x);
+}
+
 static void non_zero(const rule *r)
 {
     koe_shape x;
@@ -735,7 +746,12 @@ static koe_dim conv_dim(const rule *r, koe_dim x, koe_dim kernel, int i, int n)
 static void conv(const rule *r)
 {
     koe_shape x, w, y;
-    if (!shape_in(r, 0, &x) || !shape_in(r, 1, &w) || x.n_dim < 3 || w.n_dim != x.n_dim) return;
+    if (!shape_in(r, 1, &w) || w.n_dim < 3) return;
+    if (!shape_in(r, 0, &x)) { /* the weights say a part of it */
+        x.n_dim = w.n_dim;
+        for (int i = 0; i < x.n_dim; i++) x.dim[i] = fresh(r);
+    }
+    if (w.n_dim != x.n_dim) return;
     y = (koe_shape){ .n_dim = x.n_dim, .dim = { x.dim[0], w.dim[0] } };
     for (int i = 0; i < x.n_dim - 2; i++) y.dim[i + 2] = conv_dim(r, x.dim[i + 2], w.dim[i + 2], i, x.n_dim - 2);
     set_shape(r, 0, &y);
@@ -756,7 +772,9 @@ static void conv_transpose(const rule *r)
 static void recurrent(const rule *r)
 {
     koe_shape x, w;
-    if (!shape_in(r, 0, &x) || !shape_in(r, 2, &w) || x.n_dim != 3 || w.n_dim != 3 || koe_node_int(r->node, "layout", 0)) return;
+    if (!shape_in(r, 2, &w) || w.n_dim != 3 || koe_node_int(r->node, "layout", 0)) return;
+    if (!shape_in(r, 0, &x)) x = (koe_shape){ .n_dim = 3, .dim = { fresh(r), fresh(r) } };
+    if (x.n_dim != 3) return;
     koe_shape y = { .n_dim = 4, .dim = { x.dim[0], w.dim[0], x.dim[1], w.dim[2] } };
     koe_shape last = { .n_dim = 3, .dim = { w.dim[0], x.dim[1], w.dim[2] } };
     set_shape(r, 0, &y);
@@ -807,6 +825,7 @@ static const struct {
     { reduce, { "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2", "ReduceSumSquare" } },
     { arg_reduce, { "ArgMax", "ArgMin" } },
     { non_zero, { "NonZero" } },
+    { top_k, { "TopK" } },
     { resize, { "Resize" } },
     { matmul, { "MatMul", "MatMulInteger" } },
     { gemm, { "Gemm" } },
@@ -828,6 +847,7 @@ static koe_dtype type_out(const rule *r, int i)
 {
     static const char *const whole[] = { "Shape", "Size", "ArgMax", "ArgMin", "NonZero" };
     static const char *const truth[] = { "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor", "Not", "IsNaN" };
+    static const char *const alike[] = { "Add", "Sub", "Mul", "Div", "MatMul", "Gemm", "Conv", "ConvTranspose", "Concat", "Max", "Min" };
     const koe_str op = r->node->op_type;
     const koe_onnx_attr *value = koe_node_attr(r->node, "value");
     const koe_dtype first = koe_dtype_of(r->k, in_slot(r, 0));
@@ -839,6 +859,8 @@ static koe_dtype type_out(const rule *r, int i)
     if (koe_str_is(op, "MatMulInteger") || koe_str_is(op, "ConvInteger")) return KOE_DTYPE_I32;
     if (koe_str_is(op, "QuantizeLinear")) return in_slot(r, 2) >= 0 ? koe_dtype_of(r->k, in_slot(r, 2)) : KOE_DTYPE_NONE;
     if (koe_str_is(op, "DequantizeLinear") || koe_str_is(op, "Where")) return koe_dtype_of(r->k, in_slot(r, 1));
+    if (i == 1 && koe_str_is(op, "TopK")) return KOE_DTYPE_I64;
+    if (first == KOE_DTYPE_NONE && IS_ONE_OF(op, alike)) return koe_dtype_of(r->k, in_slot(r, 1));
     return i == 0 || koe_str_is(op, "Split") || r->node->n_out == 3 ? first : KOE_DTYPE_NONE; /* 3: LSTM and its kind */
 }
 

@@ -8,7 +8,7 @@
         .name = #isa, .needs = needs_, .width = width_, .mr = mr_, .nr = nr_, .exp = koe_f32_exp_##isa, .tanh = koe_f32_tanh_##isa,              \
         .sigmoid = koe_f32_sigmoid_##isa, .sin = koe_f32_sin_##isa, .cos = koe_f32_cos_##isa, .erf = koe_f32_erf_##isa,         \
         .log = koe_f32_log_##isa, .gelu = koe_f32_gelu_##isa, .gelu_tanh = koe_f32_gelu_tanh_##isa, .silu = koe_f32_silu_##isa,                 \
-        .mish = koe_f32_mish_##isa, .gate = koe_f32_gate_##isa, .tile = koe_f32_tile_##isa, .tile_bf16 = koe_f32_tile_bf16_##isa, .finish = koe_f32_finish_##isa,                                   \
+        .mish = koe_f32_mish_##isa, .gate = koe_f32_gate_##isa, .step = koe_f32_step_##isa, .tile = koe_f32_tile_##isa, .tile_bf16 = koe_f32_tile_bf16_##isa, .finish = koe_f32_finish_##isa,                                   \
         .split = koe_f32_split_##isa, .join = koe_f32_join_##isa, .mean_var = koe_f32_mean_var_##isa, .scale_shift = koe_f32_scale_shift_##isa, .softmax = koe_f32_softmax_##isa,         \
         .affine_leaky = koe_f32_affine_leaky_##isa, .affine_snake = koe_f32_affine_snake_##isa,                                 \
                 \
@@ -50,6 +50,15 @@ void koe_f32_gelu_tanh(float *y, const float *x, size_t n) { koe_kernels()->gelu
 void koe_f32_silu(float *y, const float *x, size_t n) { koe_kernels()->silu(y, x, n); }
 void koe_f32_mish(float *y, const float *x, size_t n) { koe_kernels()->mish(y, x, n); }
 void koe_f32_gate(float *y, const float *a, const float *b, size_t n) { koe_kernels()->gate(y, a, b, n); }
+void koe_f32_step(koe_step step, float *y, const float *a, const float *b, const float *c, float k, size_t n)
+{
+    const koe_kernel_set *set = koe_kernels();
+    switch (step) {
+#define CASE_MAPPED(name, kernel) case KOE_STEP_##name: set->kernel(y, a, n); break;
+        KOE_STEPS_MAPPED(CASE_MAPPED)
+    default: set->step(step, y, a, b, c, k, n);
+    }
+}
 void koe_f32_mean_var(const float *x, size_t n, float *mean, float *var) { koe_kernels()->mean_var(x, n, mean, var); }
 void koe_f32_scale_shift(float *y, const float *x, size_t n, float a, float b) { koe_kernels()->scale_shift(y, x, n, a, b); }
 void koe_f32_affine_leaky(float *y, const float *x, size_t n, float a, float b, float slope)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/cpu.h"
+#include "kernels/steps.h"
 
 /* ---- elementwise ------------------------------------------------------------------------------------------------------- */
 
@@ -137,6 +138,7 @@ typedef struct koe_kernel_set {
     unsigned needs; /* KOE_CPU_* */
     koe_f32_map_fn *exp, *tanh, *sigmoid, *sin, *cos, *erf, *log, *gelu, *gelu_tanh, *silu, *mish;
     koe_f32_gate_fn *gate;
+    koe_f32_step_fn *step;
     size_t width; /* floats of a vector */
     size_t mr, nr; /* largest tile; nr is a multiple of width */
     koe_f32_tile_fn *tile;

@@ -7,7 +7,8 @@
     koe_f32_map_fn koe_f32_exp_##isa, koe_f32_tanh_##isa, koe_f32_sigmoid_##isa, koe_f32_sin_##isa, koe_f32_cos_##isa, \
         koe_f32_erf_##isa, koe_f32_log_##isa, koe_f32_gelu_##isa, koe_f32_gelu_tanh_##isa, koe_f32_silu_##isa,             \
         koe_f32_mish_##isa;                                                                                            \
-    koe_f32_gate_fn koe_f32_gate_##isa;                                                                          \
+    koe_f32_gate_fn koe_f32_gate_##isa;                                                                                \
+    koe_f32_step_fn koe_f32_step_##isa;                                                                          \
     koe_f32_tile_fn koe_f32_tile_##isa;                                                                                \
     koe_f32_tile_bf16_fn koe_f32_tile_bf16_##isa;                                                                      \
     koe_f32_finish_fn koe_f32_finish_##isa;                                                                            \

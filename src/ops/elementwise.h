@@ -7,7 +7,7 @@
 #include "ops/op.h"
 
 enum {
-    KOE_LOOP_IN = 3, /* inputs of one loop at most */
+    KOE_LOOP_IN = 8, /* inputs of one loop at most */
     KOE_LOOP_CHUNK = 32768, /* elements of one task */
     KOE_DTYPES = 17, /* size of a table indexed by koe_dtype */
 };

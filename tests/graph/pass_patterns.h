@@ -70,3 +70,17 @@
   "Erf u -> e\nAdd e one -> f\nMul v f -> g\nMul g half -> a\nDiv a k -> y\n" },
 { "matmul", 1, "a sum that broadcasts is no residual",
   "in x 2 ? 70\nin z 1 1 100\nout y\nrandom w 70 100\nrandom b 100\nMatMul x w -> p\nAdd b p -> q\nAdd z q -> y\n" },
+{ "elementwise", 1, "a chain with inputs that broadcast",
+  "in x 2 6 ?\nout y\nrandom g 1 6 1\nrandom h 6 1\nscalar two 2\nscalar one 1\nSin x -> a\nAdd a g -> b\nSub one b -> c\nMul c c -> d\nDiv two d -> e\nTanh e -> f\n"
+  "Mul f h -> i\nMax i x -> y\n" },
+{ "elementwise", 1, "comparisons inside",
+  "in x 2 6 700\nin z 2 6 700\nout y\nscalar zero 0\nscalar pi 3.14159\nGreater x zero -> g\nLess z zero -> l\nAnd g l -> b\nAdd x pi -> p\nSub x pi -> m\nWhere b p m -> w\n"
+  "Cast l -> c to=1\nMul w c -> y\n" },
+{ "elementwise", 1, "a truth from outside stays outside",
+  "in x 2 6 70\nout y\nout t\nscalar zero 0\nGreater x zero -> g\nCast g -> t to=1\nNot g -> n\nNeg x -> m\nWhere n x m -> w\nSin w -> s\nAbs s -> y\n" },
+{ "elementwise", 0, "an inner value of another shape",
+  "in x 1 6 ?\nrandom g 1 6 1\nin s 1 6 1\nout y\nTanh s -> a\nMul x a -> y\n" },
+{ "elementwise", 2, "more steps than a program holds",
+  "in x 3 1000\nout y\nscalar k 0.9\nSin x -> a0\nMul a0 k -> a1\nAdd a1 x -> a2\nSin a2 -> a3\nMul a3 k -> a4\nAdd a4 x -> a5\nSin a5 -> a6\nMul a6 k -> a7\nAdd a7 x -> a8\n"
+  "Sin a8 -> a9\nMul a9 k -> b0\nAdd b0 x -> b1\nSin b1 -> b2\nMul b2 k -> b3\nAdd b3 x -> b4\nSin b4 -> b5\nMul b5 k -> b6\nAdd b6 x -> b7\nSin b7 -> b8\nMul b8 k -> b9\n"
+  "Add b9 x -> c0\nSin c0 -> c1\nMul c1 k -> c2\nAdd c2 x -> c3\nSin c3 -> c4\nMul c4 k -> c5\nAdd c5 x -> y\n" },

@@ -11,6 +11,8 @@ enum state { QUEUED, RUNNING, WOKEN /* while running */, PARKED };
 /* How much of the machine admission gives away: the rest is for everything that is not speech. */
 static const double usable = 0.9;
 /* Weight of the newest turn in the measured cost: good news counts at once, as bad ones may come from loading a model. */
+static const double LONGEST_TURN_S = 5, /* one that loaded a model took longer */
+                    LONG_SEGMENT_S = 6; /* of sound, made in one turn */
 static const double newest_better = 0.3, newest_worse = 0.1;
 
 struct koe_sched {
@@ -19,6 +21,7 @@ struct koe_sched {
     koe_job *queue; /* newest first; picked from by deadline */
     size_t n_streams, n_batch, n_waiting, n_running, n_parked, max_jobs;
     double cost; /* core seconds for a second of audio */
+    double turn_s; /* of long turns: at once up, slowly down */
     bool stop;
     int n_cores, n_workers;
     pthread_t *worker;
@@ -54,6 +57,7 @@ static koe_job *pick(koe_sched *s)
 static void measure(koe_sched *s, double wall_s, double audio_s, size_t n)
 {
     if (audio_s < 0.2) return; /* says nothing */
+    s->turn_s = fmin(fmax(wall_s, s->turn_s + 0.05 * (wall_s - s->turn_s)), LONGEST_TURN_S);
     const double share = (double)s->n_cores / (double)(n ? n : 1);
     const double cost = wall_s * (share < 1 ? 1 : share) / audio_s;
     s->cost = s->cost == 0 ? cost : s->cost + (cost < s->cost ? newest_better : newest_worse) * (cost - s->cost);
@@ -180,7 +184,17 @@ koe_sched_load koe_sched_get_load(koe_sched *s)
 {
     pthread_mutex_lock(&s->lock);
     const koe_sched_load load = { .n_streams = s->n_streams, .n_batch = s->n_batch, .n_waiting = s->n_waiting, .n_running = s->n_running,
-                                  .n_parked = s->n_parked, .core_s_per_audio_s = s->cost, .capacity = capacity(s) };
+                                  .n_parked = s->n_parked, .turn_s = s->turn_s, .core_s_per_audio_s = s->cost, .capacity = capacity(s) };
     pthread_mutex_unlock(&s->lock);
     return load;
+}
+
+double koe_sched_lead(koe_sched *s)
+{
+    pthread_mutex_lock(&s->lock);
+    const size_t streams = s->n_streams - s->n_parked, others = (streams > 1 ? streams - 1 : 0) + (s->n_batch > 0);
+    const double turn_s = fmax(s->turn_s, s->cost * LONG_SEGMENT_S); /* there may have been short ones only */
+    const double lead = others ? turn_s * (1 + (double)others / s->n_workers) : 0;
+    pthread_mutex_unlock(&s->lock);
+    return lead;
 }

@@ -1,6 +1,6 @@
 /* sched.h - whose turn it is. A job is a stream being spoken; a turn makes one segment of it.
- * Jobs are ordered by playback deadline: the moment at which a listener will have heard all there is. So a stream without audio goes
- * before one with some in hand, and among those without the older goes first. Batch jobs (answers that leave as a whole, warming) run
+ * Jobs are ordered by playback deadline: the moment at which a listener will have heard all there is. A stream without audio has waited long
+ * enough after one turn of another; so it goes before one with much in hand, but not before one that is about to fall silent. Batch jobs (answers that leave as a whole, warming) run
  * when no interactive one waits. A parked job is in no queue until it is woken.
  * Admission: a stream is refused at the door when it would not be kept in real time, or when too many wait.
  * Threads: any; the turns run on the scheduler's workers. */
@@ -34,6 +34,7 @@ struct koe_job {
 typedef struct koe_sched_load {
     size_t n_streams, n_batch; /* in work, parked ones included */
     size_t n_waiting, n_running, n_parked;
+    double turn_s; /* how long a long turn took lately */
     double core_s_per_audio_s; /* measured: work of one core for a second of audio; 0: not yet */
     double capacity; /* streams that this machine keeps in real time; 0: not known yet */
 } koe_sched_load;
@@ -46,4 +47,7 @@ void koe_sched_destroy(koe_sched *s);
 koe_status koe_sched_add(koe_sched *s, koe_job *j, int *retry_s, koe_error *err);
 void koe_sched_wake(koe_sched *s, koe_job *j);
 koe_sched_load koe_sched_get_load(koe_sched *s);
+/* Seconds of sound that a stream should have in hand before its listener starts, so that everybody else's turns may come before its next one;
+ * 0 when it has the machine for itself. */
+double koe_sched_lead(koe_sched *s);
 #endif

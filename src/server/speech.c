@@ -30,6 +30,7 @@ typedef struct speech_job {
     float *scaled; /* samples at another volume */
     double start_ms, audio_s;
     size_t next, n_segments, n_handed_over;
+    koe_buf held; /* made, but not let go yet: the stream would fall silent again */
     struct speech_job *link; /* of inflight */
 } speech_job;
 
@@ -92,6 +93,7 @@ static void job_destroy(speech_job *j)
     free(j->utterance);
     koe_buf_free(&j->encoded);
     koe_buf_free(&j->out);
+    koe_buf_free(&j->held);
     free(j->scaled);
     koe_answer_unref(j->answer);
     free(j);
@@ -130,7 +132,7 @@ static koe_status open_speech(speech_job *j, koe_error *err)
     }
     j->request = koe_utterance_request(u, &j->answer->cancel);
     j->request.first_segment_phonemes = u->whole ? 0 : FIRST_SEGMENT_PHONEMES;
-    j->request.first_piece_s = u->first_piece_s;
+    j->request.first_piece_s = koe_sched_lead(j->server->sched) > 0 ? 0 : u->first_piece_s; /* pays only alone */
     koe_status st = koe_speaking_open(&j->speaking, u->edition->engine, &j->request, err);
     if (st != KOE_OK) return st;
     koe_speaking_about(j->speaking, &about);
@@ -232,6 +234,23 @@ static koe_status speak_segment(speech_job *j, double *audio_s, koe_error *err)
     return st;
 }
 
+/* Whether what there is may leave: the listener starts with the first byte, and must not fall silent before the next turn. Until then it is
+ * put aside. */
+static bool may_leave(speech_job *j, bool last)
+{
+    if (j->n_handed_over || last || j->answer->whole || j->audio_s >= koe_sched_lead(j->server->sched)) {
+        if (!j->held.n) return true;
+        koe_buf_add_str(&j->held, koe_buf_str(&j->out));
+        const koe_buf all = j->held;
+        j->held = j->out;
+        j->out = all;
+        koe_buf_clear(&j->held);
+        return true;
+    }
+    koe_buf_add_str(&j->held, koe_buf_str(&j->out));
+    return false;
+}
+
 static koe_turn run_turn(koe_job *job, double *audio_s)
 {
     speech_job *j = (speech_job *)(void *)job;
@@ -242,8 +261,10 @@ static koe_turn run_turn(koe_job *job, double *audio_s)
     if (st != KOE_OK && fall_back(j, &err)) return KOE_TURN_AGAIN;
     if (st != KOE_OK) return fail_job(j, &err);
     const bool last = j->next == j->n_segments;
-    if (j->next == 1) koe_answer_head(j->answer, &j->about);
-    job->deadline_ms = fmax(job->deadline_ms, koe_clock_ms()) + *audio_s * 1000;
+    if (!may_leave(j, last)) return j->held.failed ? fail_job(j, &(koe_error){ .status = KOE_E_NOMEM }) : KOE_TURN_AGAIN;
+    if (j->out.failed) return fail_job(j, &(koe_error){ .status = KOE_E_NOMEM });
+    if (!j->n_handed_over) koe_answer_head(j->answer, &j->about);
+    job->deadline_ms = j->n_handed_over ? fmax(job->deadline_ms, koe_clock_ms()) + *audio_s * 1000 : koe_clock_ms() + j->audio_s * 1000;
     st = koe_answer_add(j->answer, j->out.data, j->out.n, last, &err);
     j->n_handed_over++;
     if (st == KOE_E_FULL) return KOE_TURN_PARKED;
@@ -276,7 +297,7 @@ static speech_job *job_create(koe_server *s, koe_utterance *u, const char *key)
     }
     *kept = *u;
     *u = (koe_utterance){ 0 };
-    j->job = (koe_job){ .turn = run_turn, .deadline_ms = koe_clock_ms(), .batch = a->whole };
+    j->job = (koe_job){ .turn = run_turn, .deadline_ms = koe_clock_ms() + 1000 * koe_sched_get_load(s->sched).turn_s, .batch = a->whole };
     j->server = s;
     j->answer = a;
     j->utterance = kept;

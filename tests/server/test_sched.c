@@ -119,8 +119,30 @@ static void test_admission(void **state)
     assert_int_equal(atomic_load(&n_order), 4);
 }
 
+/* Who speaks alone needs nothing in hand; beside others as much as their turns last, and its own. */
+static void test_lead(void **state)
+{
+    (void)state;
+    int retry_s;
+    koe_sched *s = new_sched(1, 100);
+    assert_true(koe_sched_lead(s) == 0);
+    noted first = { .job = { .turn = note }, .name = 'a', .left = 1, .work_ms = 50, .audio_s = 1 };
+    assert_int_equal(add(s, &first, &retry_s), KOE_OK);
+    for (int i = 0; i < 500 && koe_sched_get_load(s).n_streams; i++) pause_ms(10);
+    const double turn_s = koe_sched_get_load(s).turn_s;
+    assert_true(turn_s >= 0.05);
+    noted hold[3];
+    for (int i = 0; i < 3; i++) {
+        hold[i] = (noted){ .job = { .turn = note }, .name = (char)('b' + i), .left = 1, .work_ms = 300 };
+        assert_int_equal(add(s, &hold[i], &retry_s), KOE_OK);
+        if (i == 0) assert_true(koe_sched_lead(s) == 0);
+    }
+    assert_true(koe_sched_lead(s) >= 3 * turn_s); /* two others, and its own */
+    koe_sched_destroy(s);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_order), cmocka_unit_test(test_park_and_wake), cmocka_unit_test(test_admission) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_order), cmocka_unit_test(test_park_and_wake), cmocka_unit_test(test_admission), cmocka_unit_test(test_lead) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@ enum { MAX_NESTING = 34 }; /* subgraph depth allowed by build.c, and a widened n
 #define RESIDENT_BYTES ((size_t)64 << 20)
 #define RESIDENT_F32_BYTES ((size_t)256 << 20)
 #define WORK_BYTES ((size_t)16 << 20) /* beside tensors and weights that stay: weights of the node that runs, and what the estimate misses */
-#define IDLE_BYTES ((size_t)32 << 20) /* that a run keeps between two executions */
+#define IDLE_BYTES ((size_t)64 << 20) /* that a run keeps between two executions: all of Piper's for a long sentence */
 
 koe_status koe_run_create(koe_run **out, koe_session *s, koe_error *err)
 {

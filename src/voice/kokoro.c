@@ -19,7 +19,7 @@
 #include "voice/symbols.h"
 
 static const double frame_s = 600. / 24000; /* of a duration */
-enum { RATE_HZ = 24000, MAX_PHONEMES = 510, MAX_FILES = 4096, MAX_CONFIG_BYTES = 4 << 20, frame_sAMPLES = 600 };
+enum { RATE_HZ = 24000, MAX_PHONEMES = 510, MAX_FILES = 4096, MAX_CONFIG_BYTES = 4 << 20, FRAME_SAMPLES = 600 };
 
 /* A voice: pack `index` of file `file`. */
 typedef struct kokoro_voice {
@@ -384,15 +384,45 @@ static koe_status inspect(void *user, koe_acoustic_plan *plan, koe_onnx_model *m
 
 /* ---- speaking ------------------------------------------------------------------------------------------------------------- */
 
+/* Kokoro was trained on sentences: a word or two by themselves come out garbled, and the style of so few phonemes is hardly known. They are
+ * given what says nothing on both sides, and a longer sentence's style; the durations tell where the words are, and the rest is cut off. */
+enum { SHORT_PHONEMES = 10, SHORT_STYLE = 20, SHORT_MARGIN_MS = 60 /* kept around the words: breath and echo */ };
+static const uint32_t neutral[] = { 0x2026 /* … */, ' ' };
+
+static bool is_short(const koe_timeline *t) { return t->n > 0 && t->n < SHORT_PHONEMES; }
+
+static koe_status add_neutral(koe_tokens *out, const kokoro *k, size_t owner, koe_error *err)
+{
+    const size_t n = sizeof neutral / sizeof *neutral;
+    koe_status st = KOE_OK;
+    for (size_t i = 0; i < n && st == KOE_OK; i++) {
+        const koe_symbol *symbol = koe_symbols_find(&k->symbols, neutral[owner == KOE_OWNER_LEAD ? i : n - 1 - i]);
+        if (symbol) st = koe_tokens_add(out, k->symbols.id[symbol->first], owner, err);
+    }
+    return st;
+}
+
+/* Cuts off what was said for the neutral tokens. */
+static void cut_neutral(koe_speech *speech, koe_timeline *t)
+{
+    const size_t margin = SHORT_MARGIN_MS * RATE_HZ / 1000, first = t->at[0], last = t->at[t->n];
+    const size_t from = first > margin ? first - margin : 0, to = speech->n_samples - last > margin ? last + margin : speech->n_samples;
+    memmove(speech->samples, speech->samples + from, (to - from) * sizeof *speech->samples);
+    speech->n_samples = to - from;
+    for (size_t i = 0; i <= t->n; i++) t->at[i] -= from;
+}
+
 /* [0, ids, 0]. A code point without an id takes no time. */
 static koe_status make_tokens(koe_tokens *out, const kokoro *k, const koe_timeline *t, koe_error *err)
 {
     koe_status st = koe_tokens_add(out, 0, KOE_OWNER_LEAD, err);
+    if (st == KOE_OK && is_short(t)) st = add_neutral(out, k, KOE_OWNER_LEAD, err);
     for (size_t i = 0; st == KOE_OK && i < t->n; i++) {
         const koe_symbol *symbol = koe_symbols_find(&k->symbols, t->cp[i]);
         for (size_t j = 0; symbol && st == KOE_OK && j < symbol->n; j++)
             st = koe_tokens_add(out, k->symbols.id[symbol->first + j], i, err);
     }
+    if (st == KOE_OK && is_short(t)) st = add_neutral(out, k, KOE_OWNER_TAIL, err);
     if (st == KOE_OK) st = koe_tokens_add(out, 0, KOE_OWNER_TAIL, err);
     if (st == KOE_OK && out->n > MAX_PHONEMES + 2)
         st = koe_fail(err, KOE_E_LIMIT, "%zu phonemes in one segment, Kokoro takes %d", out->n - 2, MAX_PHONEMES);
@@ -476,7 +506,7 @@ static koe_status run_network(koe_speech *out, kokoro *k, const koe_voice_job *j
     koe_status st = koe_acoustic_borrow(k->acoustic, &session, &run, job->cancel, err);
     if (st != KOE_OK) return st;
     inner_changes change = { .k = k, .speed = job->speed, .piece = { .tokens = tokens, .timeline = t, .segment = job->segment } };
-    if (k->feature_tap >= 0 && !atomic_load(&k->no_pieces)) change.piece.least_frames = job->piece_s * RATE_HZ / frame_sAMPLES;
+    if (k->feature_tap >= 0 && !atomic_load(&k->no_pieces) && !is_short(t)) change.piece.least_frames = job->piece_s * RATE_HZ / FRAME_SAMPLES;
     koe_run_options opt = { .seed = job->seed, .zero_noise = job->zero_noise, .cancel = job->cancel, .on_tap = change_inside, .user = &change };
     st = koe_shape_init(&change.shape, tokens, job->segment, err);
     change.shape.frame_s = frame_s;
@@ -487,10 +517,18 @@ static koe_status run_network(koe_speech *out, kokoro *k, const koe_voice_job *j
     koe_piece_lay(&change.piece, out);
     const double whole = change.piece.n_words ? change.piece.total / change.piece.end : 1;
     if (st == KOE_OK) st = koe_acoustic_lay_times((size_t)rint((double)out->n_samples * whole), k->duration_out, run, t, tokens, err);
+    if (st == KOE_OK && is_short(t) && k->duration_out >= 0) cut_neutral(out, t);
     koe_acoustic_give_back(k->acoustic, run);
     koe_shape_deinit(&change.shape);
     koe_arena_free(&arena);
     return st;
+}
+
+static bool has_own_token(const koe_tokens *tokens)
+{
+    for (size_t i = 0; i < tokens->n; i++)
+        if (tokens->owner[i] < KOE_OWNER_TAIL) return true;
+    return false;
 }
 
 static koe_status kokoro_speak(koe_speech *out, const koe_voice *voice, const koe_voice_job *job, koe_error *err)
@@ -504,9 +542,10 @@ static koe_status kokoro_speak(koe_speech *out, const koe_voice *voice, const ko
     out->n_samples = 0;
     out->rate_hz = RATE_HZ;
     st = make_tokens(&tokens, k, &t, err);
-    if (st == KOE_OK) st = blend_style(style, k, voice, t.n, err);
+    if (st == KOE_OK) st = blend_style(style, k, voice, is_short(&t) ? SHORT_STYLE : t.n, err);
     /* Nothing that the network knows: no sound. */
-    if (st == KOE_OK && tokens.n > 2) st = run_network(out, k, job, &t, &tokens, style, err);
+    const bool speaks = has_own_token(&tokens);
+    if (st == KOE_OK && speaks) st = run_network(out, k, job, &t, &tokens, style, err);
     if (st != KOE_OK && st != KOE_E_CANCELLED && st != KOE_E_NOMEM && job->piece_s > 0 && !atomic_exchange(&k->no_pieces, true)) {
         koe_log(KOE_LOG_WARN, "%s cannot speak the beginning of a sentence on its own: %s", k->model, err ? err->message : "");
         st = run_network(out, k, job, &t, &tokens, style, err);

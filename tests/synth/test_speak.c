@@ -248,6 +248,32 @@ static void test_phonemes(void **state)
     remove_home();
 }
 
+/* A word by itself is said within a neutral context, of which nothing is left: it begins and ends with the word, whose time is exact. */
+static void test_short_inputs(void **state)
+{
+    (void)state;
+    static const char *const texts[] = { "Hi.", "No", "A", "Yes!", "\xe2\x80\xa6", "I am." };
+    make_home("kokoro_float.onnx");
+    koe_engine *e = open_engine(1);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        heard h = { 0 };
+        koe_error err = { 0 };
+        if (koe_speak(e, &(koe_request){ .text = texts[i], .zero_noise = true }, listen, &h, &err) != KOE_OK) {
+            assert_int_equal(i, 4); /* nothing to say */
+            continue;
+        }
+        const koe_timed_word *w = (const koe_timed_word *)(const void *)h.words.data;
+        const size_t n = h.words.n / sizeof *w;
+        const double length_s = (double)n_heard(&h) / h.rate_hz;
+        check_words(texts[i], &h);
+        if (w[0].start_s > 0.1 || w[n - 1].end_s < length_s - 0.3) fail_msg("%s: %g to %g of %g s", texts[i], w[0].start_s, w[n - 1].end_s, length_s);
+        assert_true(w[n - 1].end_s - w[0].start_s > 0.02);
+        forget(&h);
+    }
+    koe_engine_close(e);
+    remove_home();
+}
+
 /* The longest run of silence that is not at the ends, and the silence at the very start, in samples. */
 static size_t longest_silence(const heard *h, size_t *at_start)
 {
@@ -384,7 +410,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kokoro), cmocka_unit_test(test_first_piece),   cmocka_unit_test(test_piper_and_builtin), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_phonemes), cmocka_unit_test(test_pauses), cmocka_unit_test(test_voices_inside),
+        cmocka_unit_test(test_phonemes), cmocka_unit_test(test_short_inputs), cmocka_unit_test(test_pauses), cmocka_unit_test(test_voices_inside),
         cmocka_unit_test(test_reproducible),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

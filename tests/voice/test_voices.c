@@ -176,7 +176,7 @@ static void test_kokoro_v019(void **state)
     koe_buf_adds(&json, "{\"af\":[");
     for (int row = 0; row < 511; row++) {
         koe_buf_adds(&json, row ? ",[[" : "[[");
-        for (int i = 0; i < 256; i++) koe_buf_adds(&json, i ? row == 2 ? ",9" : ",-9" : row == 2 ? "9" : "-9");
+        for (int i = 0; i < 256; i++) koe_buf_adds(&json, i ? row == 12 ? ",9" : ",-9" : row == 12 ? "9" : "-9");
         koe_buf_adds(&json, "]]");
     }
     koe_buf_adds(&json, "]}");
@@ -192,11 +192,11 @@ static void test_kokoro_v019(void **state)
     assert_int_equal(voice.alphabet, KOE_ALPHABET_ESPEAK);
     assert_string_equal(voice.espeak_voice, "en-us");
     /* A style of 9 drives every sigmoid to 1: 8 frames a token; -9 to almost none: 1 frame, the least. */
-    const koe_segment two = { .phonemes = KOE_STR("hi") }, three = { .phonemes = KOE_STR("hi!") };
-    assert_int_equal(koe_voice_speak(&s, &voice, &(koe_voice_job){ .segment = &two, .speed = 1 }, &err), KOE_OK);
-    assert_int_equal(s.n_samples, 4 * 8 * 600);
-    assert_int_equal(koe_voice_speak(&s, &voice, &(koe_voice_job){ .segment = &three, .speed = 1 }, &err), KOE_OK);
-    assert_int_equal(s.n_samples, 5 * 1 * 600);
+    const koe_segment twelve = { .phonemes = KOE_STR("hihihihihihi") }, thirteen = { .phonemes = KOE_STR("hihihihihihi!") };
+    assert_int_equal(koe_voice_speak(&s, &voice, &(koe_voice_job){ .segment = &twelve, .speed = 1 }, &err), KOE_OK);
+    assert_int_equal(s.n_samples, 14 * 8 * 600);
+    assert_int_equal(koe_voice_speak(&s, &voice, &(koe_voice_job){ .segment = &thirteen, .speed = 1 }, &err), KOE_OK);
+    assert_int_equal(s.n_samples, 15 * 1 * 600);
     koe_speech_free(&s);
     koe_voices_close(v);
     remove_home();

@@ -41,18 +41,37 @@ static unsigned detect(void)
     return f;
 }
 #elif defined(__aarch64__)
-static unsigned detect(void) { return KOE_CPU_NEON; }
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+
+/* NEON is part of the architecture; the kernel names the rest. */
+static unsigned detect(void)
+{
+    const unsigned long one = getauxval(AT_HWCAP), two = getauxval(AT_HWCAP2);
+    unsigned f = KOE_CPU_NEON;
+    if (one & HWCAP_ASIMDDP) f |= KOE_CPU_DOTPROD;
+    if ((f & KOE_CPU_DOTPROD) && (two & HWCAP2_I8MM)) f |= KOE_CPU_I8MM;
+    if (two & HWCAP2_BF16) f |= KOE_CPU_NEON_BF16;
+    return f;
+}
 #else
 static unsigned detect(void) { return 0; }
 #endif
 
+/* Widest first. `mask`: what a level leaves in use. */
 static const struct {
     const char *name;
     unsigned mask, needs;
 } levels[] = {
+#if defined(__x86_64__)
     { "avx512", ~0u, KOE_CPU_AVX512 },
-    { "avx2", KOE_CPU_AVX2 | KOE_CPU_AVX_VNNI, KOE_CPU_AVX2 },
+    { "avxvnni", KOE_CPU_AVX2 | KOE_CPU_AVX_VNNI, KOE_CPU_AVX2 | KOE_CPU_AVX_VNNI },
+    { "avx2", KOE_CPU_AVX2, KOE_CPU_AVX2 },
+#elif defined(__aarch64__)
+    { "i8mm", ~0u, KOE_CPU_NEON | KOE_CPU_DOTPROD | KOE_CPU_I8MM },
+    { "dotprod", KOE_CPU_NEON | KOE_CPU_DOTPROD, KOE_CPU_NEON | KOE_CPU_DOTPROD },
     { "neon", KOE_CPU_NEON, KOE_CPU_NEON },
+#endif
     { "ref", 0, 0 },
 };
 enum { N_LEVELS = sizeof levels / sizeof *levels };
@@ -69,8 +88,12 @@ koe_status koe_cpu_restrict(const char *name, koe_error *err)
         features = (long)(have & levels[i].mask);
         return KOE_OK;
     }
-    return koe_fail(err, KOE_E_ARGUMENT, "unknown instruction set '%s': use ref, avx2 or avx512", name);
+    char names[64] = "";
+    for (int i = 0; i < N_LEVELS; i++) snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ", " : "", levels[i].name);
+    return koe_fail(err, KOE_E_ARGUMENT, "unknown instruction set '%s': use one of %s", name, names);
 }
+
+const char *koe_cpu_level(size_t i) { return i < N_LEVELS ? levels[i].name : NULL; }
 
 unsigned koe_cpu_features(void)
 {

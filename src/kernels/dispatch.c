@@ -20,6 +20,8 @@ static const koe_kernel_set table[] = {
 #if defined(__x86_64__)
     SET(avx512, KOE_CPU_AVX512, 16, 8, 48),
     SET(avx2, KOE_CPU_AVX2, 8, 4, 24),
+#elif defined(__aarch64__)
+    SET(neon, KOE_CPU_NEON, 4, 8, 12),
 #endif
     SET(ref, 0, 16, 4, 16),
 };

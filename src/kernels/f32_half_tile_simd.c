@@ -10,6 +10,10 @@ VF_INLINE vf widen(const uint16_t *p)
 {
     return vf_bits(vi_shl(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p)), 16));
 }
+#elif defined(__aarch64__)
+enum { MR = 8, NV = 3 };
+#define ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+VF_INLINE vf widen(const uint16_t *p) { return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16)); }
 #else
 enum { MR = 4, NV = 3 };
 #define ROWS(X) X(1) X(2) X(3) X(4)

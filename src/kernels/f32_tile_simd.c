@@ -1,10 +1,11 @@
 /* f32_tile_simd.c - the tile kernel: m rows by v vectors of c in registers, for each m and v its own unrolled loop.
  * AVX-512 8 x 3 vectors: 24 accumulators, 3 of b, one broadcast of a; 11 loads for 24 multiply-adds.
- * AVX2    4 x 3 vectors: 12, 3 and 1 of the 16 registers; 7 loads for 12. */
+ * AVX2    4 x 3 vectors: 12, 3 and 1 of the 16 registers; 7 loads for 12.
+ * NEON    as AVX-512, also in 32 registers; the element of a is a lane of the multiply-add. */
 #include "kernels/f32_math_simd.h"
 #include "kernels/variants.h"
 
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) || defined(__aarch64__)
 enum { MR = 8, NV = 3 };
 #define ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
 #else

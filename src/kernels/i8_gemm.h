@@ -78,8 +78,12 @@ koe_i8_gemm_fn koe_i8_gemm_ref;
 koe_f32_quantise_fn koe_f32_quantise_u8_ref;
 koe_f32_extremes_fn koe_f32_extremes_ref;
 #if defined(__x86_64__)
-koe_i8_gemm_fn koe_i8_gemm_avx2, koe_i8_gemm_vnni;
+koe_i8_gemm_fn koe_i8_gemm_avx2, koe_i8_gemm_avxvnni, koe_i8_gemm_vnni;
 koe_f32_quantise_fn koe_f32_quantise_u8_avx2, koe_f32_quantise_u8_avx512;
 koe_f32_extremes_fn koe_f32_extremes_avx2, koe_f32_extremes_avx512;
+#elif defined(__aarch64__)
+koe_i8_gemm_fn koe_i8_gemm_dotprod, koe_i8_gemm_i8mm;
+koe_f32_quantise_fn koe_f32_quantise_u8_neon;
+koe_f32_extremes_fn koe_f32_extremes_neon;
 #endif
 #endif

@@ -9,7 +9,12 @@ const koe_i8_variant koe_i8_variants[] = {
     { "vnni", KOE_CPU_AVX512 | KOE_CPU_VNNI, koe_i8_gemm_vnni, koe_i8_conv_vnni, koe_f32_quantise_u8_avx512,
       koe_f32_extremes_avx512 },
     { "avx512", KOE_CPU_AVX512, koe_i8_gemm_avx2, koe_i8_conv_avx2, koe_f32_quantise_u8_avx512, koe_f32_extremes_avx512 },
+    { "avxvnni", KOE_CPU_AVX2 | KOE_CPU_AVX_VNNI, koe_i8_gemm_avxvnni, koe_i8_conv_avxvnni, koe_f32_quantise_u8_avx2, koe_f32_extremes_avx2 },
     { "avx2", KOE_CPU_AVX2, koe_i8_gemm_avx2, koe_i8_conv_avx2, koe_f32_quantise_u8_avx2, koe_f32_extremes_avx2 },
+#elif defined(__aarch64__)
+    { "i8mm", KOE_CPU_NEON | KOE_CPU_I8MM, koe_i8_gemm_i8mm, koe_i8_conv_i8mm, koe_f32_quantise_u8_neon, koe_f32_extremes_neon },
+    { "dotprod", KOE_CPU_NEON | KOE_CPU_DOTPROD, koe_i8_gemm_dotprod, koe_i8_conv_dotprod, koe_f32_quantise_u8_neon, koe_f32_extremes_neon },
+    { "neon", KOE_CPU_NEON, koe_i8_gemm_ref, koe_i8_conv_ref, koe_f32_quantise_u8_neon, koe_f32_extremes_neon },
 #endif
     { "ref", 0, koe_i8_gemm_ref, koe_i8_conv_ref, koe_f32_quantise_u8_ref, koe_f32_extremes_ref },
 };

@@ -182,7 +182,7 @@ void koe_lp_conv_task(const koe_lp_set *set, const koe_f32_conv *v, size_t task,
         int32_t init[MR_MAX] = { 0 };
         float product[MR_MAX];
         for (size_t i = 0; set->kind == KOE_LP_INT8 && i < m; i++) {
-            init[i] = -(int32_t)zero * sum[c + i];
+            init[i] = (set->x_bias - (int32_t)zero) * sum[c + i];
             product[i] = x_scale * scale[c + i];
         }
         for (size_t j = 0; j < n; j += set->nr) {

@@ -21,6 +21,7 @@ typedef struct koe_lp_set {
     unsigned needs; /* KOE_CPU_* */
     size_t mr, nr;
     int x_max; /* int8: largest packed input, 255, or 127 where pairs of products are summed in 16 bits */
+    int x_bias; /* int8: what pack() takes off every input at the end, 0, or 128 where the product wants signed ones */
     koe_lp_tile_fn *tile;
     /* Words of n columns from up to 2 (bf16) or 4 rows of x, pitch apart; the missing rows count as zero points. LeakyRelu comes first (slope 1:
      * none). int8: round(x * inverse) + zero, clamped to 0..x_max. */

@@ -55,17 +55,33 @@ VF_INLINE size_t pack_whole(uint32_t *out, const float *x, size_t pitch, size_t 
     return j;
 }
 
-void VARIANT(koe_i8_pack)(uint32_t *out, const float *x, size_t pitch, size_t rows, size_t n, float slope, float inverse, float zero, float x_max)
+/* Words of four bytes, each with the bits of `flip` turned over. */
+VF_INLINE void pack_bytes(uint32_t *out, const float *x, size_t pitch, size_t rows, size_t n, float slope, float inverse, float zero, float x_max,
+                          uint32_t flip)
 {
-    const vf vs = vf_set(slope), vi_ = vf_set(inverse), vz = vf_set(zero), vm_ = vf_set(x_max);
-    for (size_t j = rows == 4 && x_max == 255 ? pack_whole(out, x, pitch, n, slope, inverse, zero) : 0; j < n; j += VF_N) {
+    const vf vs = vf_set(slope), vi_ = vf_set(inverse), vz = vf_set(zero), vm_ = vf_set(x_max), turned = vf_bits(vi_set((int)flip));
+    for (size_t j = rows == 4 && x_max == 255 && !flip ? pack_whole(out, x, pitch, n, slope, inverse, zero) : 0; j < n; j += VF_N) {
         const size_t k = n - j < VF_N ? n - j : VF_N;
         vi q[4];
         for (size_t r = 0; r < 4; r++) q[r] = r < rows ? quantise(vf_load_n(x + r * pitch + j, k), vs, vi_, vz, vm_) : vi_round(vz);
         const vi w = vi_add(vi_add(q[0], vi_shl(q[1], 8)), vi_add(vi_shl(q[2], 16), vi_shl(q[3], 24)));
-        vf_store_n((float *)(void *)(out + j), vf_bits(w), k);
+        vf_store_n((float *)(void *)(out + j), vf_xor(vf_bits(w), turned), k);
     }
 }
+
+void VARIANT(koe_i8_pack)(uint32_t *out, const float *x, size_t pitch, size_t rows, size_t n, float slope, float inverse, float zero, float x_max)
+{
+    pack_bytes(out, x, pitch, rows, n, slope, inverse, zero, x_max, 0);
+}
+
+#if defined(__aarch64__)
+/* x - 128 of every byte: the form that sdot takes. */
+void VARIANT(koe_i8_pack_signed)(uint32_t *out, const float *x, size_t pitch, size_t rows, size_t n, float slope, float inverse, float zero,
+                                 float x_max)
+{
+    pack_bytes(out, x, pitch, rows, n, slope, inverse, zero, x_max, 0x80808080u);
+}
+#endif
 
 void VARIANT(koe_f32_range)(const float *x, size_t n, float *low, float *high)
 {

@@ -1,40 +1,55 @@
 /* lp_tile_simd.c - the low-precision tiles: as f32_tile_simd.c, with a multiply-add that takes 2 or 4 rows at once. KOE_LP names the
- * product: 1 bf16 by vdpbf16ps, 2 int8 by vpdpbusd, 3 int8 by vpmaddubsw (inputs of 7 bits, so that its 16-bit sums cannot saturate:
- * 2 * 127 * 127 < 32768). */
+ * product:
+ *     1  bf16, vdpbf16ps       2  int8, vpdpbusd (512 bits, or 256 as in AVX-VNNI)
+ *     3  int8, vpmaddubsw: inputs of 7 bits, so that its 16-bit sums cannot saturate: 2 * 127 * 127 < 32768
+ *     4  bf16, bfdot           5  int8, usdot      6  int8, sdot: inputs less 128 (koe_lp_set.x_bias) */
 #include <string.h>
 
 #include "kernels/lp_variants.h"
 #include "kernels/simd.h"
 
-#if KOE_LP == 3
-#define ROWS(X) X(1) X(2) X(3) X(4)
-#else
+#if defined(__AVX512F__) || defined(__aarch64__) /* 32 registers, else 16 */
+#define EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
 #define ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+#else
+#define EACH_ROW(X) X(0) X(1) X(2) X(3)
+#define ROWS(X) X(1) X(2) X(3) X(4)
 #endif
 
-#if KOE_LP == 1
-typedef __m512 sum;
-VF_INLINE sum start(int32_t init) { return (void)init, _mm512_setzero_ps(); }
-VF_INLINE sum step(sum s, vi a, vi b) { return _mm512_dpbf16_ps(s, (__m512bh)a, (__m512bh)b); }
+#if KOE_LP == 1 || KOE_LP == 4
+typedef vf sum;
+VF_INLINE sum start(int32_t init) { return (void)init, vf_zero(); }
 VF_INLINE vf result(sum s, const float *scale) { return (void)scale, s; }
+#else
+typedef vi sum;
+VF_INLINE sum start(int32_t init) { return vi_set(init); }
+VF_INLINE vf result(sum s, const float *scale) { return vf_mul(vf_of_vi(s), vf_set(*scale)); }
+#endif
+
+/* s + a . b: a are weights, b inputs. */
+#if KOE_LP == 1
+VF_INLINE sum step(sum s, vi a, vi b) { return _mm512_dpbf16_ps(s, (__m512bh)a, (__m512bh)b); }
 #elif KOE_LP == 2
-typedef __m512i sum;
-VF_INLINE sum start(int32_t init) { return _mm512_set1_epi32(init); }
+#ifndef KOE_VNNI /* "%{vex%}" or "%{evex%}": how the 256-bit form is encoded; the tests run it where only the other one is known */
+#define KOE_VNNI ""
+#endif
 /* Assembler, because gcc 12 copies the sum before and after the intrinsic, which halves the speed. */
 VF_INLINE sum step(sum s, vi a, vi b)
 {
-    __asm__("vpdpbusd %2, %1, %0" : "+v"(s) : "v"(b), "v"(a));
+    __asm__(KOE_VNNI " vpdpbusd %2, %1, %0" : "+v"(s) : "v"(b), "v"(a));
     return s;
 }
-VF_INLINE vf result(sum s, const float *scale) { return vf_mul(vf_of_vi(s), vf_set(*scale)); }
-#else
-typedef __m256i sum;
-VF_INLINE sum start(int32_t init) { return _mm256_set1_epi32(init); }
+#elif KOE_LP == 3
 VF_INLINE sum step(sum s, vi a, vi b)
 {
     return _mm256_add_epi32(s, _mm256_madd_epi16(_mm256_maddubs_epi16(b, a), _mm256_set1_epi16(1)));
 }
-VF_INLINE vf result(sum s, const float *scale) { return vf_mul(vf_of_vi(s), vf_set(*scale)); }
+#elif KOE_LP == 4
+VF_INLINE sum step(sum s, vi a, vi b) { return vbfdotq_f32(s, vreinterpretq_bf16_s32(a), vreinterpretq_bf16_s32(b)); }
+#elif KOE_LP == 5
+VF_INLINE sum step(sum s, vi a, vi b) { return vusdotq_s32(s, vreinterpretq_u8_s32(b), vreinterpretq_s8_s32(a)); }
+#elif KOE_LP == 6
+VF_INLINE sum step(sum s, vi a, vi b) { return vdotq_s32(s, vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(b)); }
 #endif
 
 VF_INLINE vi load(const uint32_t *p) { return vi_bits(vf_load((const float *)(const void *)p)); }
@@ -42,12 +57,6 @@ VF_INLINE vi load_n(const uint32_t *p, size_t n) { return vi_bits(vf_load_n((con
 
 /* The accumulators are variables by name, not an array: gcc 12 keeps arrays of integer vectors in memory. m and v are constants at each
  * call, so that what the conditions leave out costs nothing. */
-#if KOE_LP == 3
-#define EACH_ROW(X) X(0) X(1) X(2) X(3)
-#else
-#define EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
-#endif
-
 VF_INLINE void put(float *to, sum s, const float *scale, size_t n)
 {
     if (n == VF_N) vf_store(to, result(s, scale));

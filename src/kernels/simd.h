@@ -4,10 +4,14 @@
  *     vf_min/max(a, b) b when either is NaN        vf_fma(a, b, c) a * b + c, vf_fnma c - a * b, rounded once */
 #ifndef KOE_KERNELS_SIMD_H
 #define KOE_KERNELS_SIMD_H
-#include <immintrin.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
 
 #define KOE_JOIN_(name, isa) name##_##isa
 #define KOE_JOIN(name, isa) KOE_JOIN_(name, isa)
@@ -116,6 +120,68 @@ VF_INLINE float vf_largest(vf a)
     s = _mm_max_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_shuffle_ps(s, s, 1)));
 }
+
+#elif defined(__aarch64__)
+
+typedef float32x4_t vf;
+typedef int32x4_t vi;
+typedef uint32x4_t vm;
+enum { VF_N = 4 };
+
+VF_INLINE vf vf_load(const float *p) { return vld1q_f32(p); }
+VF_INLINE vf vf_load_n(const float *p, size_t n)
+{
+    if (n >= 4) return vld1q_f32(p);
+    vf a = vdupq_n_f32(0);
+    if (n > 0) a = vld1q_lane_f32(p, a, 0);
+    if (n > 1) a = vld1q_lane_f32(p + 1, a, 1);
+    if (n > 2) a = vld1q_lane_f32(p + 2, a, 2);
+    return a;
+}
+VF_INLINE void vf_store(float *p, vf a) { vst1q_f32(p, a); }
+VF_INLINE void vf_store_n(float *p, vf a, size_t n)
+{
+    if (n >= 4) {
+        vst1q_f32(p, a);
+        return;
+    }
+    if (n > 0) vst1q_lane_f32(p, a, 0);
+    if (n > 1) vst1q_lane_f32(p + 1, a, 1);
+    if (n > 2) vst1q_lane_f32(p + 2, a, 2);
+}
+VF_INLINE vf vf_set(float a) { return vdupq_n_f32(a); }
+VF_INLINE vf vf_zero(void) { return vdupq_n_f32(0); }
+VF_INLINE vf vf_add(vf a, vf b) { return vaddq_f32(a, b); }
+VF_INLINE vf vf_sub(vf a, vf b) { return vsubq_f32(a, b); }
+VF_INLINE vf vf_mul(vf a, vf b) { return vmulq_f32(a, b); }
+VF_INLINE vf vf_div(vf a, vf b) { return vdivq_f32(a, b); }
+VF_INLINE vf vf_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
+VF_INLINE vf vf_fnma(vf a, vf b, vf c) { return vfmsq_f32(c, a, b); }
+/* Not vminq and vmaxq, which give NaN when either is. */
+VF_INLINE vf vf_min(vf a, vf b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+VF_INLINE vf vf_max(vf a, vf b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+VF_INLINE vf vf_abs(vf a) { return vabsq_f32(a); }
+VF_INLINE vi vi_bits(vf a) { return vreinterpretq_s32_f32(a); }
+VF_INLINE vf vf_bits(vi a) { return vreinterpretq_f32_s32(a); }
+VF_INLINE vi vi_set(int a) { return vdupq_n_s32(a); }
+VF_INLINE vi vi_and(vi a, vi b) { return vandq_s32(a, b); }
+VF_INLINE vf vf_sign(vf a) { return vf_bits(vi_and(vi_bits(a), vi_set(INT32_MIN))); }
+VF_INLINE vf vf_xor(vf a, vf b) { return vf_bits(veorq_s32(vi_bits(a), vi_bits(b))); }
+VF_INLINE vf vf_round(vf a) { return vrndnq_f32(a); }
+VF_INLINE vm vf_lt(vf a, vf b) { return vcltq_f32(a, b); }
+VF_INLINE vm vf_le(vf a, vf b) { return vcleq_f32(a, b); }
+VF_INLINE vm vf_eq(vf a, vf b) { return vceqq_f32(a, b); }
+VF_INLINE vf vf_select(vm m, vf a, vf b) { return vbslq_f32(m, a, b); }
+VF_INLINE bool vm_all(vm m) { return vminvq_u32(m) == UINT32_MAX; }
+VF_INLINE vi vi_round(vf a) { return vcvtnq_s32_f32(a); }
+VF_INLINE vf vf_of_vi(vi a) { return vcvtq_f32_s32(a); }
+VF_INLINE vi vi_add(vi a, vi b) { return vaddq_s32(a, b); }
+VF_INLINE vi vi_sub(vi a, vi b) { return vsubq_s32(a, b); }
+#define vi_shl(a, n) vshlq_n_s32(a, n)
+#define vi_sra(a, n) vshrq_n_s32(a, n)
+VF_INLINE vm vi_eq(vi a, vi b) { return vceqq_s32(a, b); }
+VF_INLINE float vf_sum(vf a) { return vaddvq_f32(a); }
+VF_INLINE float vf_largest(vf a) { return vmaxvq_f32(a); }
 
 #endif
 #endif

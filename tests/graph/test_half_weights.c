@@ -83,7 +83,10 @@ static result compute(weights *w, int precision)
 static double distance(const float *got, const float *want, size_t n)
 {
     double most = 0;
-    for (size_t i = 0; i < n; i++) most = fmax(most, fabs((double)got[i] - (double)want[i]));
+    for (size_t i = 0; i < n; i++) {
+        const double d = fabs((double)got[i] - (double)want[i]);
+        most = d > most ? d : most; /* not fmax(): gcc 12 for ARM stumbles over it */
+    }
     return most;
 }
 

@@ -98,8 +98,9 @@ static double distance(const float *got, const float *want)
 {
     double most = 0, peak = 0;
     for (size_t i = 0; i < CHANNELS * LEN; i++) {
-        most = fmax(most, fabs((double)got[i] - (double)want[i]));
-        peak = fmax(peak, fabs((double)want[i]));
+        const double d = fabs((double)got[i] - (double)want[i]), w = fabs((double)want[i]);
+        most = d > most ? d : most; /* not fmax(): gcc 12 for ARM stumbles over it */
+        peak = w > peak ? w : peak;
     }
     return most / peak;
 }

@@ -53,17 +53,25 @@ static void fill_words(uint32_t *w, size_t n, const koe_lp_set *set, bool weight
 
 static void check_tile(const koe_lp_set *set, const koe_lp_set *ref)
 {
-    uint32_t a[ROWS * TAPS * 16], b[ROWS * LDB];
+    uint32_t a[ROWS * TAPS * 16], b[ROWS * LDB], biased[ROWS * LDB];
     float c[16 * LDC], want[16 * LDC], scale[16];
     int32_t init[16];
     const size_t off[TAPS] = { 0, 3, 7 };
     fill_words(b, ROWS * LDB, set, false);
+    for (int i = 0; i < ROWS * LDB; i++) biased[i] = b[i] ^ (uint32_t)set->x_bias * 0x01010101u;
     for (int i = 0; i < 16; i++) scale[i] = 0.01f * (float)(i + 1), init[i] = i * 7 - 30;
     for (size_t m = 1; m <= set->mr; m++) {
         fill_words(a, ROWS * TAPS * m, set, true);
+        int32_t moved[16]; /* what the bias takes off the inputs: the tile's x are the reference's less x_bias */
+        for (size_t i = 0; i < m; i++) {
+            int32_t sum = 0;
+            for (size_t r = 0; set->x_bias && r < ROWS * TAPS; r++)
+                for (int k = 0; k < 32; k += 8) sum += (int8_t)(a[r * m + i] >> k);
+            moved[i] = init[i] + set->x_bias * sum;
+        }
         for (size_t n = 1; n <= set->nr; n++) {
             for (size_t i = 0; i < 16 * LDC; i++) c[i] = want[i] = guard;
-            set->tile(c, LDC, a, b, LDB, off, ROWS, TAPS, m, n, init, scale);
+            set->tile(c, LDC, a, biased, LDB, off, ROWS, TAPS, m, n, moved, scale);
             ref->tile(want, LDC, a, b, LDB, off, ROWS, TAPS, m, n, init, scale);
             for (size_t i = 0; i < 16 * LDC; i++) {
                 const float tolerance = set->kind == KOE_LP_INT8 ? 0 : 1e-4f;
@@ -85,6 +93,7 @@ static void check_pack(const koe_lp_set *set, const koe_lp_set *ref)
             const float slope = n % 2 ? 1 : 0.1f;
             set->pack(out, x, COLS, rows, n, slope, 31.7f, 90, (float)set->x_max);
             ref->pack(want, x, COLS, rows, n, slope, 31.7f, 90, (float)set->x_max);
+            for (size_t i = 0; i < n; i++) out[i] ^= (uint32_t)set->x_bias * 0x01010101u;
             for (size_t i = 0; i <= n; i++)
                 if (out[i] != want[i]) fail_msg("%s rows %zu n %zu: word %zu is %08x, expected %08x", set->name, rows, n, i, out[i], want[i]);
             float low = 0, high = 0, low_want = 0, high_want = 0;

@@ -139,11 +139,10 @@ static void conv_case(koe_pool *pool)
 
 static void on_all(void (*one)(koe_pool *pool), int times)
 {
-    static const char *const levels[] = { "ref", "avx2", "avx512" };
     koe_pool *pool = NULL;
     assert_int_equal(koe_pool_create(&pool, 3, NULL), KOE_OK);
-    for (size_t v = 0; v < sizeof levels / sizeof *levels; v++)
-        for (int i = 0; koe_cpu_restrict(levels[v], NULL) == KOE_OK && i < times; i++) one(pool);
+    for (size_t v = 0; koe_cpu_level(v); v++)
+        for (int i = 0; koe_cpu_restrict(koe_cpu_level(v), NULL) == KOE_OK && i < times; i++) one(pool);
     koe_pool_destroy(pool);
 }
 

@@ -131,11 +131,10 @@ static void random_case(const char *op, int64_t n_gate, koe_pool *pool)
 static void test_random(void **unused)
 {
     (void)unused;
-    static const char *const levels[] = { "ref", "avx2", "avx512" };
     koe_pool *pool = NULL;
     assert_int_equal(koe_pool_create(&pool, 3, NULL), KOE_OK);
-    for (size_t v = 0; v < sizeof levels / sizeof *levels; v++)
-        for (int i = 0; koe_cpu_restrict(levels[v], NULL) == KOE_OK && i < 10; i++) {
+    for (size_t v = 0; koe_cpu_level(v); v++)
+        for (int i = 0; koe_cpu_restrict(koe_cpu_level(v), NULL) == KOE_OK && i < 10; i++) {
             random_case("LSTM", 4, pool);
             random_case("GRU", 3, pool);
             random_case("RNN", 1, pool);

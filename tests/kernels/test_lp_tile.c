@@ -30,10 +30,22 @@ static const koe_lp_set *reference(koe_lp_kind kind)
 
 typedef void check_fn(const koe_lp_set *set, const koe_lp_set *ref);
 
+#ifdef KOE_TEST_EVEX /* the AVX-VNNI tile in the encoding of AVX512-VL, for machines without AVX-VNNI */
+koe_lp_tile_fn koe_i8_tile_evex;
+#endif
+
 static void for_each(check_fn *check)
 {
     size_t n;
     const koe_lp_set *t = koe_lp_table(&n);
+#ifdef KOE_TEST_EVEX
+    for (size_t i = 0; i < n; i++)
+        if (t[i].needs & KOE_CPU_AVX_VNNI && (koe_cpu_features() & KOE_CPU_VNNI)) {
+            koe_lp_set set = t[i];
+            set.tile = koe_i8_tile_evex;
+            check(&set, reference(set.kind));
+        }
+#endif
     for (size_t i = 0; i < n; i++)
         if (t[i].needs && (koe_cpu_features() & t[i].needs) == t[i].needs) check(&t[i], reference(t[i].kind));
 }

@@ -251,8 +251,8 @@ static int bench(const koe_command_line *c, const char *file, const koe_model_op
                load, first, median, ms[0], rss_mb, (double)koe_run_peak_bytes(l.run) / 1048576, koe_pool_threads(l.pool),
                o->precision, n_runs, koe_cpu_name());
         if (at_once > 1) printf(", \"at_once\": %zu, \"at_once_ms\": %.3f, \"throughput\": %.3f", at_once, together, (double)at_once * median / together);
+        if (profile) st = koe_model_profile(&l, &o->run, &err);
         puts("}");
-        if (profile) st = koe_model_profile(l.run, &o->run, &err);
     }
     koe_loaded_close(&l);
     koe_arena_free(&arena);
@@ -275,13 +275,16 @@ int koe_cmd_model_bench(int argc, char **argv)
         { .name = "runs", .value = "N", .help = "timed runs after the first (default: 5)", .text = &runs },
         { .name = "at-once", .value = "N", .help = "then N runs side by side, on threads of their own; throughput: over one run's", .text = &sides },
         { .name = "pack", .help = "load as the engine does: from the packed file, written first when there is none", .on = &o.pack },
-        { .name = "profile", .help = "then time one run's operators, on stderr", .on = &profile },
+        { .name = "profile", .help = "then time one run's nodes: tables on stderr, \"profile\" in the object", .on = &profile },
         KOE_MODEL_OPTIONS(o),
     };
     const koe_command_line c = {
         "koe model bench", "FILE.onnx --in NAME=FILE.npy ... [options]",
         "Times a model; prints one JSON object: milliseconds to load, of the first run, the median and the "
-        "fastest of\nthe others; peak_rss_mb of the process and run_peak_mb of the run's tensors.",
+        "fastest of\nthe others; peak_rss_mb of the process and run_peak_mb of the run's tensors.\n"
+        "--profile: time and nodes by operator and by group (operator, weights' shape, what is fused into it); GMAC/s of "
+        "the multiply-adds\nthat the definition takes, and their share of the peak measured here: of float32, the low "
+        "precision's when one is asked for\n(beyond 100 % where an algorithm needs fewer).",
         options, sizeof options / sizeof *options
     };
     koe_error err = { 0 };

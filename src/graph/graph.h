@@ -26,6 +26,8 @@ typedef struct koe_session_options {
 /* Takes the model in every case (closes it on failure). opt may be NULL. KOE_E_UNSUPPORTED names operator, domain, opset and node. */
 koe_status koe_session_create(koe_session **out, koe_onnx_model *model, const koe_session_options *opt, koe_error *err);
 void koe_session_destroy(koe_session *s);
+/* KOE_PRECISION_* in use; never AUTO. */
+int koe_session_precision(const koe_session *s);
 /* What the passes over the graph did when the session was made. */
 typedef struct koe_pass_report {
     const char *name;
@@ -57,8 +59,9 @@ int koe_session_find_in(const koe_session *s, const char *name);
  * type or shape. How durations, F0 and energy are scaled inside a known network. */
 typedef koe_status koe_tap_fn(void *user, size_t tap, koe_tensor *t, koe_error *err);
 
-/* Called after every node (a node with subgraphs: after all of it) with the time it took. `out` is its first output, NULL when absent. */
-typedef void koe_profile_fn(void *user, const koe_node *node, const koe_value *out, int64_t ns);
+/* Called after every node (a node with subgraphs: after all of it) with the time it took. `out` is its first output, NULL when absent;
+ * `macs`: multiply-adds that its definition takes (macs.c). */
+typedef void koe_profile_fn(void *user, const koe_node *node, const koe_value *out, double macs, int64_t ns);
 
 typedef struct koe_run_options {
     uint64_t seed;

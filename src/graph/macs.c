@@ -1,8 +1,8 @@
 /* macs.c - multiply-adds that a node's result takes by its definition, whatever the algorithm saves; 0 for what is not a sum of products.
  *     Conv        every output: the weights of its channel        ConvTranspose  every input: likewise
  *     ConvChain   each of its convolutions, at the output's length
- *     MatMul, Gemm, Attention's relatives: outputs times the inner dimension
- *     LSTM, GRU, RNN: every step all of W and R */
+ *     MatMul, Gemm  every output: the inner dimension
+ *     LSTM, GRU, RNN  every step: all of W and R */
 #include "graph/internal.h"
 
 static double count(const koe_tensor *t)

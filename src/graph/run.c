@@ -282,16 +282,33 @@ static void pass_weights(koe_run *r, const koe_node *node)
     koe_weights_passed(r->session->weights, node->pack_id, held < r->resident_max ? r->resident_max - held : 0);
 }
 
+/* Shape of input i, or of nothing. */
+static koe_tensor shape_of(const koe_run *r, const koe_node *node, int i)
+{
+    const koe_value *v = i < node->n_in && node->in[i] >= 0 ? &r->value[node->in[i]] : NULL;
+    return v && v->kind == KOE_VALUE_TENSOR ? v->t : (koe_tensor){ 0 };
+}
+
+/* Runs a node under the eyes of opt.on_node. */
+static koe_status run_timed(koe_run *r, const koe_node *node, koe_error *err)
+{
+    const koe_tensor x = shape_of(r, node, 0), y = shape_of(r, node, 1); /* before: the node may take its inputs' memory */
+    const int64_t start = koe_clock_ns();
+    koe_status st = koe_run_node(r, node, err);
+    const int64_t ns = koe_clock_ns() - start;
+    const koe_value *out = node->n_out && node->out[0] >= 0 ? &r->value[node->out[0]] : NULL;
+    const bool has_shapes = st == KOE_OK && out && out->kind == KOE_VALUE_TENSOR && x.dtype != KOE_DTYPE_NONE;
+    r->opt.on_node(r->opt.user, node, out, has_shapes ? koe_node_macs(node, &x, y.dtype != KOE_DTYPE_NONE ? &y : NULL, &out->t) : 0, ns);
+    return st;
+}
+
 koe_status koe_run_plan(koe_run *r, const koe_plan *plan, koe_error *err)
 {
     for (int i = 0; i < plan->n_node; i++) {
         const koe_node *node = plan->node[i];
         if (r->opt.cancel && atomic_load_explicit(r->opt.cancel, memory_order_relaxed))
             return koe_fail(err, KOE_E_CANCELLED, "cancelled");
-        const int64_t start = r->opt.on_node ? koe_clock_ns() : 0;
-        koe_status st = koe_run_node(r, node, err);
-        if (r->opt.on_node)
-            r->opt.on_node(r->opt.user, node, node->n_out && node->out[0] >= 0 ? &r->value[node->out[0]] : NULL, koe_clock_ns() - start);
+        koe_status st = r->opt.on_node ? run_timed(r, node, err) : koe_run_node(r, node, err);
         if (st == KOE_OK && node->tapped && r->opt.on_tap) st = call_taps(r, node, err);
         if (st != KOE_OK)
             return koe_error_wrap(err, st, "node '%.*s' (%.*s)", KOE_STR_ARG(node->name), KOE_STR_ARG(node->op_type));

@@ -79,6 +79,8 @@ koe_status koe_session_create(koe_session **out, koe_onnx_model *model, const ko
     return KOE_OK;
 }
 
+int koe_session_precision(const koe_session *s) { return s->precision; }
+
 void koe_session_destroy(koe_session *s)
 {
     if (!s) return;

@@ -15,11 +15,23 @@
 #define PLAIN_MALLOC 0
 #endif
 
-enum { ALIGN = 64, SMALL_MAX = 4096, N_CLASS = 7, CHUNK = 64 * 1024, GRAIN = 64 * 1024 };
+enum { ALIGN = 64, SMALL_MAX = 4096, N_CLASS = 7, CHUNK = 64 * 1024 };
+#define GRAIN ((size_t)2 << 20) /* pages come and go in these: a huge page where the system has them, one fault instead of 512 */
 #define GROW_BYTES ((size_t)4 << 20)
 #define SLACK_BYTES ((size_t)2 << 20) /* that may be resident beyond the peak of live bytes */
 /* A run with a smaller peak may hold twice the peak, if it has no limit that forbids it: pages that come and go cost Piper 8 to 12 % of its time. */
 #define SMALL_RUN_BYTES ((size_t)48 << 20)
+
+/* n bytes of addresses, a multiple of GRAIN, from a multiple of GRAIN on; NULL when there are none. */
+static char *reserve(size_t n)
+{
+    char *p = mmap(NULL, n + GRAIN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) return NULL;
+    const size_t before = (GRAIN - (uintptr_t)p % GRAIN) % GRAIN;
+    if (before) munmap(p, before);
+    munmap(p + before + n, GRAIN - before);
+    return p + before;
+}
 
 /* A free range of the reservation. */
 typedef struct range {
@@ -45,18 +57,12 @@ koe_status koe_memory_create(koe_memory **out, koe_error *err)
     koe_memory *m = calloc(1, sizeof *m);
     if (!m) return koe_fail(err, KOE_E_NOMEM, "memory of a run");
     if (!PLAIN_MALLOC) {
-        void *p = MAP_FAILED;
-        for (m->reserved = (size_t)64 << 30; m->reserved >= (size_t)64 << 20; m->reserved /= 2) {
-            p = mmap(NULL, m->reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-            if (p != MAP_FAILED) break;
-        }
-        m->touched = p == MAP_FAILED ? NULL : calloc(m->reserved / GRAIN, 1);
+        for (m->reserved = (size_t)64 << 30; !(m->base = reserve(m->reserved)) && m->reserved > (size_t)64 << 20;) m->reserved /= 2;
+        m->touched = m->base ? calloc(m->reserved / GRAIN, 1) : NULL;
         if (!m->touched) {
-            if (p != MAP_FAILED) munmap(p, m->reserved);
-            free(m);
+            koe_memory_destroy(m);
             return koe_fail(err, KOE_E_NOMEM, "no address space for a run");
         }
-        m->base = p;
     }
     *out = m;
     return KOE_OK;
@@ -155,6 +161,7 @@ static size_t take_range(koe_memory *m, size_t n)
         size_t grow = ((end - m->committed) + GROW_BYTES - 1) & ~(GROW_BYTES - 1);
         if (grow > m->reserved - m->committed) grow = m->reserved - m->committed;
         if (mprotect(m->base + m->committed, grow, PROT_READ | PROT_WRITE) != 0) return SIZE_MAX;
+        madvise(m->base + m->committed, grow, MADV_HUGEPAGE); /* where there are none: no harm */
         m->committed += grow;
     }
     m->top = end;

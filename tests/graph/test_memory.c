@@ -26,7 +26,7 @@ static bool holds(const struct koe_buffer *b, int fill)
     return true;
 }
 
-/* Blocks with gaps between them, then one that fits into no gap. */
+/* Blocks with gaps between them, then one that fits into no gap. Pages come and go by 2 MB: at each end of a gap up to so much may stay. */
 static void test_gaps(void **state)
 {
     enum { N = 8 };
@@ -34,18 +34,18 @@ static void test_gaps(void **state)
     koe_memory *m;
     (void)state;
     assert_int_equal(koe_memory_create(&m, NULL), KOE_OK);
-    for (int i = 0; i < N; i++) b[i] = take(m, 8 * MB + 100, i);
+    for (int i = 0; i < N; i++) b[i] = take(m, 12 * MB + 100, i);
     for (int i = 0; i < N; i += 2) koe_buffer_unref(b[i]);
-    struct koe_buffer *large = take(m, 20 * MB, 77);
+    struct koe_buffer *large = take(m, 40 * MB, 77);
     const size_t peak = koe_memory_peak(m), resident = koe_memory_resident(m);
-    if (resident > peak + 3 * MB) fail_msg("%zu bytes resident, %zu in use at most", resident, peak);
+    if (resident > peak + 12 * MB) fail_msg("%zu bytes resident, %zu in use at most", resident, peak);
     for (int i = 1; i < N; i += 2) assert_true(holds(b[i], i));
-    for (int i = 0; i < N; i += 2) b[i] = take(m, 8 * MB, i + 20); /* the gaps again */
+    for (int i = 0; i < N; i += 2) b[i] = take(m, 12 * MB, i + 20); /* the gaps again */
     for (int i = 0; i < N; i++) assert_true(holds(b[i], i % 2 ? i : i + 20));
     assert_true(holds(large, 77));
     for (int i = 0; i < N; i++) koe_buffer_unref(b[i]);
     koe_memory_trim(m, 0);
-    if (koe_memory_resident(m) > 21 * MB) fail_msg("%zu bytes resident after a trim", koe_memory_resident(m));
+    if (koe_memory_resident(m) > 44 * MB) fail_msg("%zu bytes resident after a trim", koe_memory_resident(m));
     assert_true(holds(large, 77));
     koe_buffer_unref(large);
     koe_memory_destroy(m);

@@ -111,22 +111,16 @@ VF_INLINE vf v_cos(vf x)
     return __builtin_expect(vm_all(good), 1) ? c : v_patch(x, c, good, cosf);
 }
 
-static inline float sinf_squared(float x) { return sinf(x) * sinf(x); }
-
-/* sin(x)^2 has the period pi, and no sign: x = n * pi + r, |r| <= pi/2, and one polynomial. */
-VF_INLINE vf v_sin_squared(vf x)
+/* sin(pi t)^2, which has the period 1 and no sign: t less the nearest whole number, |.| <= 1/2, and one polynomial. Beyond 2^23 a float is
+ * whole: 0. Infinity gives NaN. */
+VF_INLINE vf v_sin_pi_squared(vf t)
 {
-    const vm good = vf_le(vf_abs(x), vf_set(V_SINCOS_MAX));
-    const vf n = vf_round(vf_mul(x, vf_set(0x1.45f306p-2f)));
-    vf r = vf_fnma(n, vf_set(0x1.921fb6p+1f), x);
-    r = vf_fnma(n, vf_set(-0x1.777a5cp-24f), r);
-    const vf z = vf_mul(r, r);
-    vf s = vf_fma(z, vf_set(2.6057792e-06f), vf_set(-0.00019809602f));
-    s = vf_fma(z, s, vf_set(0.0083330665f));
-    s = vf_fma(z, s, vf_set(-0.1666666f));
-    s = vf_fma(vf_mul(r, z), s, r);
-    s = vf_mul(s, s);
-    return __builtin_expect(vm_all(good), 1) ? s : v_patch(x, s, good, sinf_squared);
+    const vf r = vf_sub(t, vf_round(t)), z = vf_mul(r, r);
+    vf s = vf_fma(z, vf_set(0.077675931f), vf_set(-0.598308068f));
+    s = vf_fma(z, s, vf_set(2.55008238f));
+    s = vf_fma(z, s, vf_set(-5.16771071f));
+    s = vf_mul(r, vf_fma(z, s, vf_set(3.14159265f)));
+    return vf_mul(s, s);
 }
 
 /* Near zero an odd polynomial; further out 1 - exp(t * Q(t) - t), whose absolute error is what counts. */

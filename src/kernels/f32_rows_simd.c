@@ -60,18 +60,19 @@ void VARIANT(koe_f32_affine_leaky)(float *y, const float *x, size_t n, float a, 
     if (i < n) vf_store_n(y + i, leaky(vf_load_n(x + i, n - i), va, vb, vs), n - i);
 }
 
-VF_INLINE vf snake(vf x, vf a, vf b, vf alpha, vf r)
+/* turns: alpha / pi */
+VF_INLINE vf snake(vf x, vf a, vf b, vf turns, vf r)
 {
     const vf v = vf_fma(x, a, b);
-    return vf_fma(r, v_sin_squared(vf_mul(alpha, v)), v);
+    return vf_fma(r, v_sin_pi_squared(vf_mul(turns, v)), v);
 }
 
 void VARIANT(koe_f32_affine_snake)(float *y, const float *x, size_t n, float a, float b, float alpha, float r)
 {
-    const vf va = vf_set(a), vb = vf_set(b), valpha = vf_set(alpha), vr = vf_set(r);
+    const vf va = vf_set(a), vb = vf_set(b), vturns = vf_set((float)((double)alpha * 0.318309886183790672)), vr = vf_set(r);
     size_t i = 0;
-    for (; i + VF_N <= n; i += VF_N) vf_store(y + i, snake(vf_load(x + i), va, vb, valpha, vr));
-    if (i < n) vf_store_n(y + i, snake(vf_load_n(x + i, n - i), va, vb, valpha, vr), n - i);
+    for (; i + VF_N <= n; i += VF_N) vf_store(y + i, snake(vf_load(x + i), va, vb, vturns, vr));
+    if (i < n) vf_store_n(y + i, snake(vf_load_n(x + i, n - i), va, vb, vturns, vr), n - i);
 }
 
 void VARIANT(koe_f32_softmax)(float *y, const float *x, size_t n)

@@ -123,7 +123,7 @@ static void find_range(const koe_lp_set *set, const piece *p, float *scratch, fl
     for (size_t r = 0; r < v->rows; r++) {
         if (r + 1 < v->rows) koe_conv_prefetch(v, p->row(p->arg, r + 1), p->from, v->ldb);
         if (p->in_place) {
-            if (p->count) set->range(p->row(p->arg, r) + p->from + (int64_t)p->skip, p->count, low, high);
+            if (p->count) set->range(p->row(p->arg, r) + (p->from + (int64_t)p->skip), p->count, low, high);
             continue;
         }
         koe_conv_copy_row(v, p->pre, r, scratch + r * v->ldb, p->row(p->arg, r), p->t0);
@@ -155,7 +155,7 @@ static const uint32_t *pack_input(const koe_lp_set *set, piece *p, float *scratc
         if (p->in_place) {
             const float *x = p->row(p->arg, r);
             set->pack(to, NULL, 0, 0, p->skip, 1, inverse, *zero, x_max);
-            if (p->count) set->pack(to + p->skip, x + p->from + (int64_t)p->skip, (size_t)p->pitch, m, p->count, p->slope, inverse, *zero, x_max);
+            if (p->count) set->pack(to + p->skip, x + (p->from + (int64_t)p->skip), (size_t)p->pitch, m, p->count, p->slope, inverse, *zero, x_max);
             set->pack(to + p->skip + p->count, NULL, 0, 0, n - p->skip - p->count, 1, inverse, *zero, x_max);
             continue;
         }

@@ -28,8 +28,10 @@ void VARIANT(koe_bf16_pack)(uint32_t *out, const float *x, size_t pitch, size_t 
     }
 }
 
+#if defined(__AVX512BW__)
 /* round(x * inverse) + zero, not yet clamped. */
 VF_INLINE vi scaled(vf x, vf slope, vf inverse, vi zero) { return vi_add(vi_round(vf_mul(leaky(x, slope), inverse)), zero); }
+#endif
 
 VF_INLINE vi quantise(vf x, vf slope, vf inverse, vf zero, vf max)
 {

@@ -6,6 +6,7 @@
 #include "cli/args.h"
 #include "cli/cli.h"
 #include "cli/settings.h"
+#include "server/keys.h"
 
 /* What koe finds in its folder, and how to get it. */
 static const struct {
@@ -59,20 +60,34 @@ static void print_document(void)
     koe_buf_free(&text);
 }
 
+static int make_key(const koe_command_line *line, const char *name)
+{
+    koe_error err = { 0 };
+    koe_buf text = { 0 };
+    const koe_status st = koe_keys_make(&text, name, &err);
+    if (st == KOE_OK) fwrite(text.data, 1, text.n, stdout);
+    koe_buf_free(&text);
+    return st == KOE_OK ? 0 : koe_args_failed(line, &err);
+}
+
 int koe_cmd_config(int argc, char **argv)
 {
     bool wanted = false, document = false;
+    const char *new_key = NULL;
     koe_arg_list words = { 0 };
     koe_settings_options o;
     koe_settings_options_init(&o);
     o.option[o.n++] = (koe_option){ .name = "check", .help = "check the settings, and show them and what is installed", .on = &wanted };
     o.option[o.n++] = (koe_option){ .name = "document", .help = "write docs/configuration.md to stdout", .on = &document };
+    o.option[o.n++] = (koe_option){ .name = "new-key", .value = "NAME", .help = "make an API key: print it, and the line for the file of --keys", .text = &new_key };
     const koe_command_line line = { "koe config", "--check [options of koe serve]",
                                     "Checks the settings of koe serve, given as options, in the environment or in a file, and the folder of models.",
                                     o.option, o.n };
     const koe_args_result r = koe_args_parse(&line, argc, argv, &words);
     int status = r == KOE_ARGS_HELP ? 0 : 2;
-    if (r == KOE_ARGS_OK && (wanted == document || words.n)) {
+    if (r == KOE_ARGS_OK && new_key) {
+        status = make_key(&line, new_key);
+    } else if (r == KOE_ARGS_OK && (wanted == document || words.n)) {
         status = koe_args_wrong(&line, "say koe config --check");
     } else if (r == KOE_ARGS_OK && document) {
         print_document();

@@ -95,6 +95,9 @@ koe_route_fn koe_route_voices, koe_route_combine, koe_route_models, koe_route_mo
 koe_route_fn koe_route_health, koe_route_live, koe_route_ready, koe_route_status, koe_route_metrics, koe_route_purge, koe_route_socket;
 koe_route_fn koe_route_studio, koe_route_dashboard, koe_route_web;
 
+/* Talks with a WebSocket's client, whose handshake is over, until it leaves or the server ends; early: bytes that came already. */
+void koe_socket_talk(koe_server *s, int fd, koe_str early);
+
 /* Opens the socket, or takes the one that systemd has opened, and reads the certificate: what may need more rights than the rest. */
 koe_status koe_http_listen(koe_server *s, int *port, koe_error *err);
 koe_status koe_http_start(koe_server *s, koe_error *err);

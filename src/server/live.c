@@ -123,6 +123,8 @@ struct koe_live {
     koe_speaking *speaking;
     koe_encoder *encoder;
     koe_wrap wrap;
+    double start_ms;
+    bool queued; /* its time in the queue was counted */
     double audio_s, piece_at_s; /* sound so far, and where the piece began */
     char warning[600]; /* "": none */
     size_t n_chars, piece_at_chars, seq;
@@ -255,20 +257,28 @@ static koe_status open_piece(koe_live *l, koe_error *err)
     for (size_t i = 0; i < u->input.n; i++) l->n_chars += ((unsigned char)u->input.p[i] & 0xC0) != 0x80;
     l->wrap.at_bytes = l->wrap.at_chars = 0;
     if (!has_words(u->input)) return KOE_OK;
+    koe_metrics *m = l->server->metrics;
+    const double start_ms = koe_clock_ms();
+    if (!l->queued) koe_metrics_observe(m, KOE_HISTOGRAM_QUEUE, (start_ms - l->start_ms) / 1000);
+    l->queued = true;
     l->request = koe_utterance_request(u, &l->cancel);
     l->request.ssml = l->request.phonemes = false; /* the text comes in pieces */
     l->request.first_segment_phonemes = l->audio_s == 0 ? FIRST_SEGMENT_PHONEMES : 0;
     l->request.first_piece_s = l->audio_s == 0 ? u->first_piece_s : 0;
-    return koe_speaking_open(&l->speaking, u->edition->engine, &l->request, err);
+    const koe_status st = koe_speaking_open(&l->speaking, u->edition->engine, &l->request, err);
+    if (st == KOE_OK) koe_metrics_observe(m, KOE_HISTOGRAM_PHONEMISE, (koe_clock_ms() - start_ms) / 1000);
+    return st;
 }
 
 static koe_status encode(koe_live *l, const koe_audio *audio, koe_buf *out, koe_error *err)
 {
     const koe_utterance *u = &l->utterance;
     const koe_encode_options o = { .format = koe_str_of(u->format), .in_rate_hz = audio->rate_hz, .out_rate_hz = u->sample_rate, .bitrate = u->bitrate };
+    const double start_ms = koe_clock_ms();
     koe_status st = l->encoder ? KOE_OK : koe_encoder_open(&l->encoder, &o, err);
     if (st == KOE_OK) st = koe_encoder_write(l->encoder, audio->samples, audio->n_samples, out, err);
     if (st == KOE_OK && out->failed) st = koe_fail(err, KOE_E_NOMEM, "encoder");
+    koe_metrics_observe(l->server->metrics, KOE_HISTOGRAM_ENCODE, (koe_clock_ms() - start_ms) / 1000);
     return st;
 }
 
@@ -283,14 +293,23 @@ static koe_status speak_segment(koe_live *l, double *audio_s, koe_error *err)
 {
     koe_audio audio;
     koe_buf sound = { 0 };
+    koe_metrics *m = l->server->metrics;
+    const double start_ms = koe_clock_ms();
     koe_status st = koe_speaking_next(l->speaking, &audio, err);
+    const double took_s = (koe_clock_ms() - start_ms) / 1000;
     if (st == KOE_OK) st = encode(l, &audio, &sound, err);
     if (st == KOE_OK) {
         put_audio(l, &sound);
         *audio_s = (double)audio.n_samples / audio.rate_hz;
         l->audio_s += *audio_s;
         note_warning(l, audio.warnings);
-        koe_metrics_spoke(l->server->metrics, *audio_s);
+        koe_metrics_observe(m, KOE_HISTOGRAM_SYNTHESIS, took_s);
+        if (*audio_s > 0) koe_metrics_observe(m, KOE_HISTOGRAM_REALTIME, took_s / *audio_s);
+        if (l->audio_s == *audio_s) {
+            koe_metrics_count(m, KOE_COUNTER_VOICES, audio.voice);
+            koe_metrics_count(m, KOE_COUNTER_FORMATS, l->utterance.format);
+        }
+        koe_metrics_spoke(m, *audio_s);
         koe_outbox_put_json(l->outbox, json_pack("{s:s, s:o}", "type", "timestamps", "timestamps",
                                                  koe_wrap_words(&l->wrap, &audio, l->piece_at_s, l->piece_at_chars)));
         if (audio.n_marks) {
@@ -363,6 +382,7 @@ koe_live *koe_live_start(koe_server *s, koe_utterance *u, koe_outbox *o, koe_pro
     atomic_init(&l->refs, 2);
     pthread_mutex_init(&l->lock, NULL);
     l->server = s;
+    l->start_ms = koe_clock_ms();
     l->outbox = o;
     atomic_fetch_add(&o->refs, 1);
     l->utterance = *u;

@@ -63,12 +63,23 @@ static void measure(koe_sched *s, double wall_s, double audio_s, size_t n)
     s->cost = s->cost == 0 ? cost : s->cost + (cost < s->cost ? newest_better : newest_worse) * (cost - s->cost);
 }
 
+static _Thread_local bool was_last; /* the turn that this thread runs has said so */
+
+void koe_sched_last_turn(koe_sched *s, const koe_job *j)
+{
+    pthread_mutex_lock(&s->lock);
+    (*(j->batch ? &s->n_batch : &s->n_streams))--;
+    pthread_mutex_unlock(&s->lock);
+    was_last = true;
+}
+
 static void run_turn(koe_sched *s, koe_job *j)
 {
     const bool batch = j->batch;
     const double start_ms = koe_clock_ms();
     double audio_s = 0;
     j->state = RUNNING;
+    was_last = false;
     const size_t n = ++s->n_running;
     pthread_mutex_unlock(&s->lock);
     const koe_turn turn = j->turn(j, &audio_s); /* j may be gone now */
@@ -76,7 +87,7 @@ static void run_turn(koe_sched *s, koe_job *j)
     s->n_running--;
     measure(s, (koe_clock_ms() - start_ms) / 1000, audio_s, n);
     if (turn == KOE_TURN_DONE) {
-        (*(batch ? &s->n_batch : &s->n_streams))--;
+        if (!was_last) (*(batch ? &s->n_batch : &s->n_streams))--;
         pthread_cond_broadcast(&s->idle);
         return;
     }

@@ -46,6 +46,8 @@ void koe_sched_destroy(koe_sched *s);
 /* Takes the job. KOE_E_FULL: not taken; *retry_s is an honest guess of when to come again. */
 koe_status koe_sched_add(koe_sched *s, koe_job *j, int *retry_s, koe_error *err);
 void koe_sched_wake(koe_sched *s, koe_job *j);
+/* From inside a turn: it is the job's last, so the job is no longer in work for who comes now. */
+void koe_sched_last_turn(koe_sched *s, const koe_job *j);
 koe_sched_load koe_sched_get_load(koe_sched *s);
 /* Seconds of sound that a stream should have in hand before its listener starts, so that everybody else's turns may come before its next one;
  * 0 when it has the machine for itself. */

@@ -5,6 +5,8 @@
  *            --> koe_speaking_next, encoder --> answer.c (bytes, readers) --> http.c --> client
  *     voices.c, captioned.c, ops.c, ws.c + live.c  more routes   watch.c    clients that leave or dawdle
  *     warm.c    phrases made beforehand     wrap.c     what the sound is wrapped in
+ *     choose.c  whose voice                 models.c   the engine and its successors     head.c     what a request's head says
+ *     guard.c   sandbox, user               tls.c      certificates                      systemd.c  what a supervisor hears
  *     config.c  all settings                metrics.c  counters            problem.c  errors as clients expect them
  *
  * Threads: libmicrohttpd's few own the connections and never wait for speech; the scheduler's workers make speech and never wait for a

@@ -266,6 +266,26 @@ static void *run_session(void *arg)
     return NULL;
 }
 
+/* A place among the sockets, if there is one. */
+static bool take_place(koe_server *s)
+{
+    if (atomic_fetch_add(&s->n_sockets, 1) < s->config->max_sockets) return true;
+    atomic_fetch_sub(&s->n_sockets, 1);
+    return false;
+}
+
+void koe_socket_talk(koe_server *server, int fd, koe_str early)
+{
+    session *s = take_place(server) ? calloc(1, sizeof *s) : NULL;
+    if (!s) return;
+    s->server = server;
+    s->fd = fd;
+    s->outbox = koe_outbox_create();
+    koe_buf_add(&s->early, early.p, early.n);
+    if (s->outbox && !s->early.failed) run_session(s);
+    else session_destroy(s);
+}
+
 static void on_upgrade(void *user, struct MHD_Connection *conn, void *context, const char *early, size_t n_early, MHD_socket fd,
                        struct MHD_UpgradeResponseHandle *upgrade)
 {
@@ -281,14 +301,6 @@ static void on_upgrade(void *user, struct MHD_Connection *conn, void *context, c
     pthread_attr_setdetachstate(&a, PTHREAD_CREATE_DETACHED);
     if (s->early.failed || pthread_create(&thread, &a, run_session, s) != 0) session_destroy(s);
     pthread_attr_destroy(&a);
-}
-
-/* A place among the sockets, if there is one. */
-static bool take_place(koe_server *s)
-{
-    if (atomic_fetch_add(&s->n_sockets, 1) < s->config->max_sockets) return true;
-    atomic_fetch_sub(&s->n_sockets, 1);
-    return false;
 }
 
 enum MHD_Result koe_route_socket(koe_call *c)

@@ -76,6 +76,155 @@ static void test_key_file(void **state)
     stop_server(&s);
 }
 
+static void test_scopes(void **state)
+{
+    (void)state;
+    server s;
+    char *home = new_folder(), *path = koe_path_join(home, "keys.json");
+    write_keys(home, key_line("talk", "alpha", ""), key_line("look", "beta", ", \"scopes\": [\"status\"]"));
+    start_server_in(&s, home, (const char *const[]){ "--keys", path, "--access-log", "off", NULL });
+    expect_reply(speak_as(&s, "Authorization: Bearer alpha\r\n"), 200, NULL);
+    expect_problem(speak_as(&s, "Authorization: Bearer beta\r\n"), 403, "forbidden", NULL);
+    expect_problem(ask(&s, "GET", "/metrics", "Authorization: Bearer alpha\r\n", NULL), 403, "forbidden", NULL);
+    expect_reply(ask(&s, "GET", "/metrics", "Authorization: Bearer beta\r\n", NULL), 200, "koe_uptime_seconds");
+    expect_reply(ask(&s, "GET", "/status", "Authorization: Bearer beta\r\n", NULL), 200, NULL);
+    expect_problem(ask(&s, "DELETE", "/cache", "Authorization: Bearer beta\r\n", NULL), 403, "forbidden", NULL);
+    stop_server(&s);
+    home = new_folder();
+    static const char *const wrong[] = { ", \"scopes\": [\"speach\"]", ", \"scopes\": \"speech\"", ", \"streams\": -1", ", \"characters_per_day\": \"many\"" };
+    free(path);
+    path = koe_path_join(home, "keys.json");
+    for (size_t i = 0; i < 4; i++) {
+        write_keys(home, key_line("talk", "alpha", ""), key_line("look", "beta", wrong[i]));
+        expect_error(run_koe("serve", "--port", "0", "--home", home, "--keys", path), 1, "of key 'look'");
+    }
+    free(path);
+    remove_folder(home);
+}
+
+/* What koe config makes is a key: the first line is sent by clients, the second stands in the file. */
+static void test_new_key(void **state)
+{
+    (void)state;
+    server s;
+    char *home = new_folder(), *path = koe_path_join(home, "keys.json"), headers[200];
+    result made = run_koe("config", "--new-key", "web");
+    assert_int_equal(made.status, 0);
+    char *line = strchr(made.out.data, '\n');
+    assert_non_null(line);
+    *line++ = 0;
+    assert_int_equal(strlen(made.out.data), 4 + 48);
+    assert_null(strstr(line, made.out.data)); /* only its digest is kept */
+    write_keys(home, line, key_line("other", "x", ""));
+    start_server_in(&s, home, (const char *const[]){ "--keys", path, "--access-log", "off", NULL });
+    snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\n", made.out.data);
+    expect_reply(speak_as(&s, headers), 200, NULL);
+    expect_problem(speak_as(&s, "Authorization: Bearer koe_0\r\n"), 401, "invalid_api_key", NULL);
+    result_free(&made);
+    free(path);
+    stop_server(&s);
+}
+
+/* A quota of characters a day is not refilled by the minute, nor by a reload. */
+static void test_quota(void **state)
+{
+    (void)state;
+    server s;
+    char *home = new_folder(), *path = koe_path_join(home, "keys.json");
+    const char *body = "{\"input\": \"Sixteen letters.\", \"response_format\": \"pcm\"}";
+    write_keys(home, key_line("web", "alpha", ", \"characters_per_day\": 20"), key_line("x", "y", ""));
+    start_server_in(&s, home, (const char *const[]){ "--keys", path, "--access-log", "off", NULL });
+    expect_reply(ask(&s, "POST", "/v1/audio/speech", "Authorization: Bearer alpha\r\n", body), 200, NULL);
+    reply r = ask(&s, "POST", "/v1/audio/speech", "Authorization: Bearer alpha\r\n", body);
+    assert_true(atoi(header(&r, "Retry-After")) > 10000);
+    expect_problem(r, 429, "insufficient_quota", NULL);
+    kill(s.pid, SIGHUP);
+    pause_ms(300);
+    expect_problem(ask(&s, "POST", "/v1/audio/speech", "Authorization: Bearer alpha\r\n", body), 429, "insufficient_quota", NULL);
+    free(path);
+    stop_server(&s);
+}
+
+/* As many streams of a key at a time as it may have, and one more when one of them has ended. */
+static void test_streams(void **state)
+{
+    (void)state;
+    server s;
+    koe_buf body = { 0 };
+    char *home = new_folder(), *path = koe_path_join(home, "keys.json");
+    koe_buf_adds(&body, "{\"response_format\": \"wav\", \"input\": \"");
+    for (int i = 0; i < 500; i++) koe_buf_printf(&body, "Sentence number %d is as long as the others. ", i);
+    koe_buf_adds(&body, "\"}");
+    write_keys(home, key_line("web", "alpha", ", \"streams\": 1"), key_line("x", "y", ""));
+    start_server_in(&s, home, (const char *const[]){ "--keys", path, "--access-log", "off", NULL });
+    const int fd = dial(&s);
+    char first;
+    send_request(fd, "POST", "/v1/audio/speech", "Authorization: Bearer alpha\r\n", body.data);
+    assert_int_equal(recv(fd, &first, 1, MSG_PEEK), 1);
+    expect_problem(speak_as(&s, "Authorization: Bearer alpha\r\n"), 429, "too_many_streams", NULL);
+    expect_reply(speak_as(&s, "Authorization: Bearer y\r\n"), 200, NULL);
+    close(fd);
+    bool again = false;
+    for (int i = 0; i < 200 && !again; i++) {
+        reply r = speak_as(&s, "Authorization: Bearer alpha\r\n");
+        again = r.status == 200;
+        reply_free(&r);
+        pause_ms(20);
+    }
+    assert_true(again);
+    koe_buf_free(&body);
+    free(path);
+    stop_server(&s);
+}
+
+/* X-Forwarded-For counts only from a trusted proxy, one address or a network of them. */
+static void test_proxies(void **state)
+{
+    (void)state;
+    server s;
+    const char *body = "{\"input\": \"Sixteen letters.\", \"response_format\": \"pcm\"}";
+    start_server(&s, "--rate-characters", "20", NULL); /* nobody is trusted: another name does not help */
+    expect_reply(ask(&s, "POST", "/v1/audio/speech", "X-Forwarded-For: 10.0.0.1\r\n", body), 200, NULL);
+    expect_problem(ask(&s, "POST", "/v1/audio/speech", "X-Forwarded-For: 10.0.0.2\r\n", body), 429, "rate_limit_exceeded", NULL);
+    stop_server(&s);
+    start_server(&s, "--rate-characters", "20", "--trusted-proxies", "192.0.2.1, 127.0.0.0/8, 10.9.0.0/16", NULL);
+    expect_reply(ask(&s, "POST", "/v1/audio/speech", "X-Forwarded-For: 203.0.113.5, 10.9.1.1\r\n", body), 200, NULL);
+    expect_problem(ask(&s, "POST", "/v1/audio/speech", "X-Forwarded-For: 1.1.1.1, 203.0.113.5, 10.9.2.2\r\n", body), 429, "rate_limit_exceeded", NULL);
+    expect_reply(ask(&s, "POST", "/v1/audio/speech", "X-Forwarded-For: 203.0.113.6, 10.9.1.1\r\n", body), 200, NULL);
+    stop_server(&s);
+}
+
+/* The names that other servers' deployments set. */
+static void test_env_names(void **state)
+{
+    (void)state;
+    static const char *const names[][3] = {
+        { "TTS_PROVIDER", "piper", "provider                     piper\n" },
+        { "KOKORO_MODEL_PATH", "/m/k.onnx", "model                        /m/k.onnx\n" },
+        { "KOKORO_VOICES_PATH", "/m/voices", "voices                       /m/voices\n" },
+        { "KOKORO_SPEAKER", "af_sky", "voice                        af_sky\n" },
+        { "KOKORO_THREADS", "3", "threads                      3\n" },
+        { "PIPER_MODEL_PATH", "/m/p.onnx", "piper-model                  /m/p.onnx\n" },
+        { "PIPER_THREADS", "4", "threads                      4\n" },
+        { "MAX_CONCURRENT_JOBS", "9", "max-jobs                     9\n" },
+        { "KOKORO_WORKERS", "2", "workers                      2\n" },
+        { "KOKORO_CACHE_ENABLED", "false", "cache-memory                 0\n" },
+    };
+    char *home = new_folder();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        setenv(names[i][0], names[i][1], 1);
+        expect(run_koe("config", "--check", "--home", home), 0, names[i][2], NULL);
+        unsetenv(names[i][0]);
+    }
+    setenv("KOKORO_THREADS", "3", 1); /* our own name comes before theirs, and the command line before both */
+    setenv("KOE_THREADS", "5", 1);
+    expect(run_koe("config", "--check", "--home", home), 0, "threads                      5\n", NULL);
+    expect(run_koe("config", "--check", "--home", home, "--threads", "6"), 0, "threads                      6\n", NULL);
+    unsetenv("KOKORO_THREADS");
+    unsetenv("KOE_THREADS");
+    remove_folder(home);
+}
+
 static void test_rates(void **state)
 {
     (void)state;
@@ -248,6 +397,8 @@ static void test_document(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_scopes),    cmocka_unit_test(test_new_key),  cmocka_unit_test(test_quota),
+        cmocka_unit_test(test_streams),   cmocka_unit_test(test_proxies),  cmocka_unit_test(test_env_names),
         cmocka_unit_test(test_api_key),   cmocka_unit_test(test_key_file), cmocka_unit_test(test_rates),
         cmocka_unit_test(test_admission), cmocka_unit_test(test_tls),      cmocka_unit_test(test_warm),
         cmocka_unit_test(test_gzip),      cmocka_unit_test(test_settings), cmocka_unit_test(test_document),

@@ -246,6 +246,36 @@ static void test_broken_model(void **state)
     free(kept);
 }
 
+/* A deployment of other servers: models and voices by their paths, none of them in the folder of models. */
+static void test_paths_of_others(void **state)
+{
+    (void)state;
+    char *empty = new_folder(), *voices = new_folder(), *old = s.home;
+    static const float rows[510 * 256];
+    write_file(voices, "af_river.bin", rows, sizeof rows);
+    kill(s.pid, SIGTERM);
+    assert_int_equal(wait_server(&s), 0);
+    setenv("KOKORO_MODEL_PATH", in_home("kokoro/model.onnx"), 1);
+    setenv("KOKORO_VOICES_PATH", voices, 1);
+    setenv("PIPER_MODEL_PATH", in_home("piper/one.onnx"), 1);
+    start_server_in(&s, empty, (const char *const[]){ "--access-log", "off", NULL });
+    expect_spoken("{\"input\": \"Hello.\", \"response_format\": \"pcm\"}", "af_river", "kokoro", NULL);
+    expect_spoken("{\"input\": \"Hello.\", \"model\": \"piper\", \"response_format\": \"pcm\"}", "one", "piper", NULL);
+    setenv("TTS_PROVIDER", "piper", 1);
+    kill(s.pid, SIGTERM);
+    assert_int_equal(wait_server(&s), 0);
+    start_server_in(&s, empty, (const char *const[]){ "--access-log", "off", NULL });
+    expect_spoken("{\"input\": \"Hello.\", \"response_format\": \"pcm\"}", "one", "piper", NULL);
+    unsetenv("KOKORO_MODEL_PATH");
+    unsetenv("KOKORO_VOICES_PATH");
+    unsetenv("PIPER_MODEL_PATH");
+    unsetenv("TTS_PROVIDER");
+    s.home = old;
+    again((const char *const[]){ "--access-log", "off", NULL });
+    remove_folder(empty);
+    remove_folder(voices);
+}
+
 /* What the text asks for and the voice cannot do is said. */
 static void test_text_warnings(void **state)
 {
@@ -273,6 +303,7 @@ int main(void)
         cmocka_unit_test(test_unload),
         cmocka_unit_test(test_fallback),
         cmocka_unit_test(test_broken_model),
+        cmocka_unit_test(test_paths_of_others),
         cmocka_unit_test(test_text_warnings),
     };
     return cmocka_run_group_tests(tests, up, down);

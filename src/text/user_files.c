@@ -12,10 +12,12 @@
 
 enum { MAX_FILES = 256, MAX_PLACES = 32 };
 
+typedef enum place_kind { GIVEN, PREFIX, FOLDER, NAMED } place_kind; /* PREFIX: only user* of the folder */
+
 /* Where lexicons are looked for. */
 typedef struct place {
     char *path; /* of a folder or, given by name, of a file */
-    enum { GIVEN, PREFIX, FOLDER, NAMED } kind; /* PREFIX: only user* of the folder */
+    place_kind kind;
     struct timespec changed; /* the folder's last change that was seen; 0: it was not there */
 } place;
 
@@ -238,15 +240,14 @@ static koe_status scan(koe_user_files *f, koe_error *err)
     return first;
 }
 
-static koe_status add_place(koe_user_files *f, char *path, int kind, koe_error *err)
+static koe_status add_place(koe_user_files *f, char *path, place_kind kind, koe_error *err)
 {
     if (!path) return koe_fail(err, KOE_E_NOMEM, "lexicons");
     if (f->n_place == MAX_PLACES) {
         free(path);
         return koe_fail(err, KOE_E_LIMIT, "more than %d places for lexicons", MAX_PLACES);
     }
-    f->place[f->n_place] = (place){ .path = path };
-    f->place[f->n_place++].kind = kind;
+    f->place[f->n_place++] = (place){ .path = path, .kind = kind };
     return KOE_OK;
 }
 

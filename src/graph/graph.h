@@ -17,7 +17,8 @@ int koe_precision_of(const char *name);
 typedef struct koe_session_options {
     koe_pool *pool; /* borrowed, may be NULL: one thread */
     int precision; /* KOE_PRECISION_* */
-    const char *passes; /* e.g. "-snake,-fold": passes to leave out, and "-toom": convolutions by their definition; NULL: all */
+    const char *passes; /* e.g. "-snake,-fold": passes to leave out, and "-toom": convolutions by their definition, "-narrow": no tensors
+                         * stored as float16; NULL: all */
     const char *const *taps; /* names of inner tensors to keep as extra outputs after the graph's own */
     size_t n_taps;
     const char *packed; /* a file of packed weights, used when it fits the model, this machine and the options; NULL: none */
@@ -68,6 +69,7 @@ typedef struct koe_run_options {
     bool zero_noise;
     const _Atomic bool *cancel; /* looked at between nodes; NULL: never cancelled */
     size_t memory_limit; /* bytes of tensors that this run may hold; 0: what koe_process_limit() leaves */
+    size_t narrow_bytes; /* size from which on tensors are stored as float16 by the low precisions; 0: the preset */
     koe_tap_fn *on_tap; /* NULL: taps are only kept as outputs */
     koe_profile_fn *on_node; /* NULL: not timed */
     void *user; /* for on_tap and on_node */

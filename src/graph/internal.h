@@ -3,6 +3,7 @@
  *     passes.c   nodes -> fewer nodes: the list of passes
  *     pass_*.c   one pass each; shape.c what is known of shapes
  *     precision.c  which nodes may use low precision
+ *     narrow.c   which tensors are stored as float16
  *     plan.c     last readers, prepared operators
  *     weights.c  what operators pack, and the file it is kept in
  *     session.c  the public face of a loaded graph
@@ -37,7 +38,7 @@ struct koe_session {
     koe_onnx_model *model;
     koe_pool *pool;
     int precision;
-    bool no_toom;
+    bool no_toom, narrow; /* passes */
     koe_plan *plan; /* the main graph */
     koe_slot *slot;
     int n_slot, cap_slot;
@@ -75,6 +76,8 @@ koe_status koe_graph_passes(koe_session *s, const char *passes, koe_error *err);
 double koe_node_macs(const koe_node *node, const koe_tensor *x, const koe_tensor *y, const koe_tensor *out);
 /* precision.c: sets every node's precision from the session's. */
 koe_status koe_graph_set_precision(koe_session *s, koe_error *err);
+/* narrow.c: sets every node's `narrow`. */
+koe_status koe_graph_set_narrow(koe_session *s, koe_error *err);
 /* plan.c: prepares every node and finds last readers. */
 koe_status koe_graph_finish(koe_session *s, koe_error *err);
 koe_status koe_graph_prepare(koe_session *s, koe_node *node, koe_error *err);

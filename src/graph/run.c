@@ -16,6 +16,7 @@ enum { MAX_NESTING = 34 }; /* subgraph depth allowed by build.c, and a widened n
 #define RESIDENT_BYTES ((size_t)64 << 20)
 #define RESIDENT_F32_BYTES ((size_t)256 << 20)
 #define WORK_BYTES ((size_t)16 << 20) /* beside tensors and weights that stay: weights of the node that runs, and what the estimate misses */
+#define NARROW_BYTES ((size_t)24 << 20) /* float32 tensors from which on float16 pays: below, the conversion costs more than the memory is worth */
 #define IDLE_BYTES ((size_t)64 << 20) /* that a run keeps between two executions: all of Piper's for a long sentence */
 
 koe_status koe_run_create(koe_run **out, koe_session *s, koe_error *err)
@@ -219,6 +220,41 @@ static koe_status run_widened(koe_run *r, koe_op_ctx *c, koe_dtype half, koe_err
     return st;
 }
 
+/* ---- narrow values --------------------------------------------------------------------------------------------------------- */
+
+/* For an operator that does not know narrow values. A Pad only moves elements (narrow.c lets no other kind come here with a narrow output):
+ * it sees float16 and moves that. Others get a float32 copy. */
+static koe_status run_wide(koe_op_ctx *c, const koe_op *op, bool moves, koe_error *err)
+{
+    koe_run *r = c->run;
+    koe_value *copy = calloc((size_t)c->n_in + 1, sizeof *copy);
+    if (!copy) return koe_fail(err, KOE_E_NOMEM, "widening");
+    koe_status st = KOE_OK;
+    for (int i = 0; i < c->n_in && st == KOE_OK; i++) {
+        if (!koe_in_narrow(c, i)) continue;
+        copy[i] = (koe_value){ .kind = KOE_VALUE_TENSOR, .t = c->in[i]->t };
+        if (moves) copy[i].t.dtype = KOE_DTYPE_F16;
+        else {
+            const size_t n = koe_tensor_count(&copy[i].t);
+            st = koe_memory_alloc(r->memory, n * sizeof(float), &copy[i].buffer, err);
+            if (st != KOE_OK) break;
+            copy[i].t.data = copy[i].buffer->p;
+            koe_f16_widen(copy[i].t.data, c->in[i]->t.data, n);
+        }
+        c->in[i] = &copy[i];
+    }
+    if (st == KOE_OK) st = op->run(c, err);
+    if (st == KOE_OK && moves && c->out[0]) {
+        c->out[0]->narrow = true;
+        c->out[0]->t.dtype = KOE_DTYPE_F32;
+    }
+    for (int i = 0; i < c->n_in; i++) koe_buffer_unref(copy[i].buffer);
+    free(copy);
+    return st;
+}
+
+koe_status koe_run_widely(koe_op_ctx *c, const koe_op *op, koe_error *err) { return run_wide(c, op, false, err); }
+
 /* ---- execution ------------------------------------------------------------------------------------------------------------ */
 
 koe_status koe_run_node(koe_run *r, const koe_node *node, koe_error *err)
@@ -238,9 +274,12 @@ koe_status koe_run_node(koe_run *r, const koe_node *node, koe_error *err)
         c.out[i] = node->out[i] >= 0 ? &r->value[node->out[i]] : NULL;
         if (c.out[i]) koe_value_clear(c.out[i]);
     }
+    bool narrow = false;
+    for (int i = 0; i < node->n_in && !(node->op->flags & KOE_OP_NARROW); i++) narrow |= koe_in_narrow(&c, i);
     size_t scratch = r->n_scratch;
     bool widen = half != KOE_DTYPE_NONE && (node->op->flags & KOE_OP_WIDEN_HALF);
-    koe_status st = widen ? run_widened(r, &c, half, err) : node->op->run(&c, err);
+    c.narrow = node->narrow && !widen && c.out[0];
+    koe_status st = widen ? run_widened(r, &c, half, err) : narrow ? run_wide(&c, node->op, c.narrow, err) : node->op->run(&c, err);
     free_scratch(r, scratch);
     r->n_in_stack -= (size_t)node->n_in;
     r->n_out_stack -= (size_t)node->n_out;
@@ -338,6 +377,7 @@ koe_status koe_run_execute(koe_run *r, const koe_run_options *opt, koe_error *er
     koe_session *s = r->session;
     r->opt = opt ? *opt : (koe_run_options){ 0 };
     r->n_random = 0;
+    if (r->opt.narrow_bytes == 0) r->opt.narrow_bytes = NARROW_BYTES;
     clear_all(r);
     koe_memory_trim(r->memory, IDLE_BYTES);
     koe_status st = set_limits(r, err);
@@ -426,13 +466,40 @@ koe_status koe_out_inplace(koe_op_ctx *c, int i, int from, koe_dtype dtype, int 
     const koe_value *f = from < c->n_in ? c->in[from] : NULL;
     bool dies = v && f && f->kind == KOE_VALUE_TENSOR && c->node->in_dies && c->node->in_dies[from];
     /* A widened copy (run_widened) is this node's alone, but c->in then points at it and not at the slot: refs decide alike. */
-    if (!dies || !f->buffer || f->buffer->refs != 1 || f->t.data != f->buffer->p || koe_tensor_bytes(&f->t) != n_bytes)
+    if (!dies || f->narrow || !f->buffer || f->buffer->refs != 1 || f->t.data != f->buffer->p || koe_tensor_bytes(&f->t) != n_bytes)
         return koe_out(c, i, dtype, n_dim, dim, out, err);
     koe_value_clear(v);
     v->kind = KOE_VALUE_TENSOR;
     v->buffer = koe_buffer_ref(f->buffer);
     v->t.data = f->t.data;
     set_shape(&v->t, dtype, n_dim, dim);
+    *out = &v->t;
+    return KOE_OK;
+}
+
+bool koe_is_narrow(const koe_op_ctx *c, int n_dim, const int64_t *dim)
+{
+    size_t n_bytes;
+    return c->narrow && koe_shape_bytes(&n_bytes, KOE_DTYPE_F32, n_dim, dim, NULL) == KOE_OK && n_bytes >= c->run->opt.narrow_bytes;
+}
+
+koe_status koe_out_narrow(koe_op_ctx *c, int from, int n_dim, const int64_t *dim, koe_tensor **out, koe_error *err)
+{
+    size_t n_bytes;
+    koe_status st = koe_shape_bytes(&n_bytes, KOE_DTYPE_F16, n_dim, dim, err);
+    if (st != KOE_OK) return st;
+    koe_value *v = c->out[0];
+    const koe_value *f = from >= 0 && from < c->n_in ? c->in[from] : NULL;
+    const bool dies = f && f->narrow && c->node->in_dies && c->node->in_dies[from] && f->buffer && f->buffer->refs == 1 &&
+                      f->t.data == f->buffer->p && f->buffer->n_bytes == n_bytes;
+    koe_value_clear(v);
+    if (dies) v->buffer = koe_buffer_ref(f->buffer);
+    else st = koe_memory_alloc(c->run->memory, n_bytes, &v->buffer, err);
+    if (st != KOE_OK) return st;
+    v->kind = KOE_VALUE_TENSOR;
+    v->narrow = true;
+    v->t.data = v->buffer->p;
+    set_shape(&v->t, KOE_DTYPE_F32, n_dim, dim);
     *out = &v->t;
     return KOE_OK;
 }

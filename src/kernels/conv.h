@@ -34,6 +34,12 @@ size_t koe_f32_conv_count(const koe_toom *t, size_t co, size_t rows, size_t n_ta
 /* Packs the taps named in tap[n_tap] (with t->n != 0: all, in order): blocks of koe_kernels()->mr output channels, each [row][tap][channel]. */
 void koe_f32_conv_pack(const koe_toom *t, float *out, const koe_conv_weights *w, size_t co, size_t rows, const size_t *tap, size_t n_tap);
 
+/* Element i of an array of float32, or of float16 behind the same pointer. */
+static inline float *koe_conv_at(const float *p, size_t i, bool half)
+{
+    return (float *)(uintptr_t)((const char *)p + i * (half ? sizeof(uint16_t) : sizeof(float)));
+}
+
 /* One convolution along time. Fill the first part, then koe_f32_conv_plan(). */
 typedef struct koe_f32_conv {
     size_t co, rows, taps; /* output channels (of one group), reduction */
@@ -47,6 +53,7 @@ typedef struct koe_f32_conv {
      * far as they are in 0..y_length. Then y_step = phases, and no residual or bias of columns. */
     size_t phases, cut, y_length;
     size_t rows_per_channel; /* of pre: row r is channel r / rows_per_channel */
+    bool x_half, y_half, residual_half, addend_half; /* these are float16, and the pointers to float are to such numbers */
     /* planned */
     const koe_kernel_set *set;
     bool gathered; /* every tap has its own packed row; else one row per phase of the stride */

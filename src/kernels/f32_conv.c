@@ -1,6 +1,7 @@
 /* f32_conv.c - see conv.h. A task is one tile of outputs in time for a range of output channels. */
 #include <string.h>
 
+#include "base/half.h"
 #include "kernels/conv_internal.h"
 
 enum {
@@ -106,7 +107,13 @@ void koe_conv_copy_run(const koe_f32_conv *v, const koe_f32_prologue *pre, size_
         if (count > n - skip) count = n - skip;
     }
     memset(out, 0, skip * sizeof *out);
-    if (count && step == 1) {
+    if (count && v->x_half) {
+        const uint16_t *half = (const uint16_t *)(const void *)x + from;
+        if (step == 1) v->set->f16_widen(out + skip, half, count);
+        else
+            for (size_t j = 0; j < count; j++) out[skip + j] = koe_f16_to_f32(half[j * step]);
+        if (pre) apply(v->set, pre, channel, out + skip, out + skip, count);
+    } else if (count && step == 1) {
         if (pre) apply(v->set, pre, channel, out + skip, x + from, count);
         else memcpy(out + skip, x + from, count * sizeof *out);
     } else if (count) {
@@ -119,7 +126,51 @@ void koe_conv_copy_run(const koe_f32_conv *v, const koe_f32_prologue *pre, size_
 void koe_conv_prefetch(const koe_f32_conv *v, const float *x, int64_t from, size_t n)
 {
     const int64_t end = from + (int64_t)n < (int64_t)v->n_in ? from + (int64_t)n : (int64_t)v->n_in;
-    for (int64_t i = from > 0 ? from : 0; x && i < end; i += 16) __builtin_prefetch(x + i);
+    const int64_t line = v->x_half ? 32 : 16;
+    for (int64_t i = from > 0 ? from : 0; x && i < end; i += line) __builtin_prefetch(koe_conv_at(x, (size_t)i, v->x_half));
+}
+
+/* v->set->finish() where the output or an addend is float16: row by row, widened and narrowed in pieces on the stack. What float16 cannot hold
+ * becomes its largest number. */
+static void finish_half(const koe_f32_conv *v, float *y, size_t ldy, const float *from, size_t ld, size_t m, size_t n, const koe_f32_epilogue *ep)
+{
+    enum { PIECE = 512 };
+    float out[PIECE], residual[PIECE], addend[PIECE];
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j += PIECE) {
+            const size_t k = n - j < PIECE ? n - j : PIECE;
+            koe_f32_epilogue part = *ep;
+            if (part.bias_row) part.bias_row += i;
+            if (part.bias_col) part.bias_col += j;
+            if (part.residual) part.residual = koe_conv_at(part.residual, i * part.ld_residual + j, v->residual_half);
+            if (part.addend) part.addend = koe_conv_at(part.addend, i * part.ld_addend + j, v->addend_half);
+            if (part.residual && v->residual_half) {
+                v->set->f16_widen(residual, (const uint16_t *)(const void *)part.residual, k);
+                part.residual = residual;
+            }
+            if (part.addend && v->addend_half) {
+                v->set->f16_widen(addend, (const uint16_t *)(const void *)part.addend, k);
+                part.addend = addend;
+            }
+            float *to = v->y_half ? out : y + i * ldy + j;
+            v->set->finish(to, 0, from + i * ld + j, 0, 1, k, &part);
+            if (!v->y_half) continue;
+            uint16_t *half = (uint16_t *)(void *)koe_conv_at(y, i * ldy + j, true);
+            v->set->f16_narrow(half, out, k);
+            for (size_t c = 0; c < k; c++) half[c] = koe_f16_finite(half[c]);
+        }
+}
+
+static void finish(const koe_f32_conv *v, float *y, size_t ldy, const float *from, size_t ld, size_t m, size_t n, const koe_f32_epilogue *ep)
+{
+    if (v->y_half || v->residual_half || v->addend_half) finish_half(v, y, ldy, from, ld, m, n, ep);
+    else v->set->finish(y, ldy, from, ld, m, n, ep);
+}
+
+static void put(const koe_f32_conv *v, float *y, size_t at, float x)
+{
+    if (v->y_half) ((uint16_t *)(void *)y)[at] = koe_f16_finite(koe_f32_to_f16(x));
+    else y[at] = x;
 }
 
 void koe_conv_copy_row(const koe_f32_conv *v, const koe_f32_prologue *pre, size_t row, float *out, const float *x, size_t t0)
@@ -140,8 +191,8 @@ void koe_conv_expect(const koe_f32_conv *v, float *y, size_t ldy, size_t row, si
     const float *residual = ep ? ep->residual : NULL;
     for (size_t i = row; i < row + m && v->y_step == 1; i++)
         for (size_t j = t; j < t + n; j += LINE) {
-            __builtin_prefetch(y + i * ldy + j, 1);
-            if (residual && residual != y) __builtin_prefetch(residual + i * ep->ld_residual + j);
+            __builtin_prefetch(koe_conv_at(y, i * ldy + j, v->y_half), 1);
+            if (residual && residual != y) __builtin_prefetch(koe_conv_at(residual, i * ep->ld_residual + j, v->residual_half));
         }
 }
 
@@ -161,7 +212,8 @@ static void finish_phases(const koe_f32_conv *v, float *y, size_t ldy, const flo
             const size_t skip = at < v->cut ? v->cut - at : 0, room = v->y_length + v->cut - at;
             const size_t end = columns * p < room ? columns * p : room;
             v->set->join(joined, from + i * ld + j, ld, columns, p);
-            if (skip < end) v->set->finish(y + channel * ldy + at + skip - v->cut, ldy, joined + skip, ROOM, 1, end - skip, &part);
+            if (skip < end)
+                finish(v, koe_conv_at(y, channel * ldy + at + skip - v->cut, v->y_half), ldy, joined + skip, ROOM, 1, end - skip, &part);
         }
     }
 }
@@ -175,7 +227,7 @@ static void finish_phase(const koe_f32_conv *v, float *y, size_t ldy, float *fro
     v->set->finish(from, n, from, n, 1, n, &part);
     for (size_t j = 0; j < n; j++) {
         const size_t at = (t + j) * v->phases + row % v->phases;
-        if (at >= v->cut && at - v->cut < v->y_length) y[channel * ldy + at - v->cut] = from[j];
+        if (at >= v->cut && at - v->cut < v->y_length) put(v, y, channel * ldy + at - v->cut, from[j]);
     }
 }
 
@@ -191,16 +243,16 @@ void koe_conv_finish(const koe_f32_conv *v, float *y, size_t ldy, float *from, s
     }
     if (part.bias_row) part.bias_row += row;
     if (part.bias_col) part.bias_col += t;
-    if (part.residual) part.residual += row * part.ld_residual + t;
-    if (part.addend) part.addend += row * part.ld_addend + t;
-    y += row * ldy + t * v->y_step;
+    if (part.residual) part.residual = koe_conv_at(part.residual, row * part.ld_residual + t, v->residual_half);
+    if (part.addend) part.addend = koe_conv_at(part.addend, row * part.ld_addend + t, v->addend_half);
+    y = koe_conv_at(y, row * ldy + t * v->y_step, v->y_half);
     if (v->y_step == 1) {
-        v->set->finish(y, ldy, from, ld, m, n, &part);
+        finish(v, y, ldy, from, ld, m, n, &part);
         return;
     }
     v->set->finish(from, ld, from, ld, m, n, &part);
     for (size_t i = 0; i < m; i++)
-        for (size_t j = 0; j < n; j++) y[i * ldy + j * v->y_step] = from[i * ld + j];
+        for (size_t j = 0; j < n; j++) put(v, y, i * ldy + j * v->y_step, from[i * ld + j]);
 }
 
 void koe_f32_conv_task(const koe_f32_conv *v, size_t task, float *y, size_t ldy, const float *packed, koe_conv_row_fn *row,

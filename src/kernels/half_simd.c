@@ -73,14 +73,26 @@ void VARIANT(koe_f16_widen)(float *y, const uint16_t *x, size_t n)
 {
     size_t i = 0;
     for (; i + STEP <= n; i += STEP) widen_f16(y + i, x + i);
-    for (; i < n; i++) y[i] = koe_f16_to_f32(x[i]);
+    if (i < n) {
+        uint16_t last[STEP] = { 0 };
+        float wide[STEP];
+        memcpy(last, x + i, (n - i) * sizeof *x);
+        widen_f16(wide, last);
+        memcpy(y + i, wide, (n - i) * sizeof *y);
+    }
 }
 
 void VARIANT(koe_f16_narrow)(uint16_t *y, const float *x, size_t n)
 {
     size_t i = 0;
     for (; i + STEP <= n; i += STEP) narrow_f16(y + i, x + i);
-    for (; i < n; i++) y[i] = koe_f32_to_f16(x[i]);
+    if (i < n) {
+        float last[STEP] = { 0 };
+        uint16_t narrow[STEP];
+        memcpy(last, x + i, (n - i) * sizeof *x);
+        narrow_f16(narrow, last);
+        memcpy(y + i, narrow, (n - i) * sizeof *y);
+    }
 }
 
 void VARIANT(koe_bf16_widen)(float *y, const uint16_t *x, size_t n)

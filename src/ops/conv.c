@@ -427,6 +427,7 @@ typedef struct call {
     koe_f32_conv *conv; /* [n_phase] */
     size_t *first; /* [n_phase] first output of the phase */
     size_t tasks; /* of one convolution: the most of any phase */
+    bool x_half, y_half, residual_half, addend_half;
 } call;
 
 /* The rows of one convolution: one batch entry, group and outer position. */
@@ -434,6 +435,7 @@ typedef struct row_source {
     const geometry *g;
     const float *x; /* first channel of the group */
     size_t at[MAX_SPATIAL]; /* outer position in y */
+    bool half;
 } row_source;
 
 static const float *find_row(const void *arg, size_t r)
@@ -455,7 +457,7 @@ static const float *find_row(const void *arg, size_t r)
         index += (size_t)p * step;
         step *= g->in[i];
     }
-    return s->x + (r / g->outer_kernel * g->outer_in + index) * g->in[g->n_spatial - 1];
+    return koe_conv_at(s->x, (r / g->outer_kernel * g->outer_in + index) * g->in[g->n_spatial - 1], s->half);
 }
 
 static void run_task(void *arg, size_t task, void *scratch)
@@ -465,7 +467,7 @@ static void run_task(void *arg, size_t task, void *scratch)
     const int last = g->n_spatial - 1;
     const size_t part = task % k->tasks, outer = task / k->tasks % g->outer_out, block = task / k->tasks / g->outer_out;
     const size_t group = block % g->group, plane = g->outer_out * g->out[last];
-    row_source source = { .g = g, .x = k->x + block * g->c_in * g->outer_in * g->in[last] };
+    row_source source = { .g = g, .x = koe_conv_at(k->x, block * g->c_in * g->outer_in * g->in[last], k->x_half), .half = k->x_half };
     size_t rest = outer;
     for (int i = last - 1; i >= 0; i--) source.at[i] = rest % g->out[i], rest /= g->out[i];
     for (size_t p = 0; p < k->s->n_phase; p++) {
@@ -475,8 +477,9 @@ static void run_task(void *arg, size_t task, void *scratch)
         koe_f32_epilogue ep = k->ep;
         if (ep.bias_row) ep.bias_row += group * g->c_out;
         ep.ld_residual = ep.ld_addend = plane;
-        if (ep.residual) ep.residual += at;
-        if (ep.addend) ep.addend += at;
+        if (ep.residual) ep.residual = koe_conv_at(ep.residual, at, k->residual_half);
+        if (ep.addend) ep.addend = koe_conv_at(ep.addend, at, k->addend_half);
+        float *y = koe_conv_at(k->y, at, k->y_half);
         koe_f32_prologue pre = k->pre;
         if (pre.scale) pre.scale += block * g->c_in;
         if (pre.shift) pre.shift += block * g->c_in;
@@ -484,12 +487,12 @@ static void run_task(void *arg, size_t task, void *scratch)
         const koe_f32_prologue *before = pre.kind || pre.scale ? &pre : NULL;
         if (k->s->lp) {
             const size_t channel = (group * k->s->n_phase + p) * k->s->channels;
-            koe_lp_conv_task(k->s->lp, v, part, k->y + at, plane, k->s->words + group * k->s->group_words + lp_words(k->s, g, k->s->phase[p].first_tap),
+            koe_lp_conv_task(k->s->lp, v, part, y, plane, k->s->words + group * k->s->group_words + lp_words(k->s, g, k->s->phase[p].first_tap),
                              k->s->sum + channel, k->s->scale + channel, find_row, &source, before, &ep, scratch);
             continue;
         }
         const float *packed = k->s->packed + group * k->s->packed_count + v->rows * v->co * k->s->phase[p].first_tap;
-        koe_f32_conv_task(v, part, k->y + at, plane, packed, find_row, &source, before, &ep, scratch);
+        koe_f32_conv_task(v, part, y, plane, packed, find_row, &source, before, &ep, scratch);
     }
 }
 
@@ -520,7 +523,8 @@ static size_t plan(call *k, size_t *off)
         *v = (koe_f32_conv){ .co = k->s->channels, .rows = g->c_in * g->outer_kernel, .taps = ph->n_tap, .toom = &k->s->toom,
             .stride = g->stride[last], .dilation = g->dilation[last], .pad = pad,
             .pos = k->s->pos + ph->first_tap, .n_in = g->in[last], .n_out = g->out[last], .y_step = 1,
-            .rows_per_channel = g->outer_kernel };
+            .rows_per_channel = g->outer_kernel, .x_half = k->x_half, .y_half = k->y_half, .residual_half = k->residual_half,
+            .addend_half = k->addend_half };
         k->first[p] = 0;
         if (k->s->merged > 1) merge_plan(v, g);
         else if (g->transposed) {
@@ -540,10 +544,11 @@ static size_t plan(call *k, size_t *off)
     return scratch;
 }
 
-static koe_status run_f32(koe_op_ctx *c, const geometry *g, const conv_state *s, const koe_tensor *x, const koe_f32_prologue *pre,
-                          const koe_f32_epilogue *ep, koe_tensor *y, koe_error *err)
+static koe_status run_f32(koe_op_ctx *c, const call *like, koe_error *err)
 {
-    call k = { .g = g, .s = s, .x = x->data, .y = y->data, .pre = *pre, .ep = *ep };
+    call k = *like;
+    const geometry *g = k.g;
+    const conv_state *s = k.s;
     const size_t taps = g->kernel[g->n_spatial - 1];
     k.conv = koe_scratch(c, s->n_phase * sizeof *k.conv);
     k.first = koe_scratch(c, s->n_phase * sizeof *k.first);
@@ -613,6 +618,7 @@ static koe_status make_output(koe_op_ctx *c, const geometry *g, const koe_tensor
     for (int i = 0; i < 2; i++)
         if (sum[i] && sum[i]->dtype != x->dtype) return bad(c->node, err, "an addend must have the type of the output");
     *fused = (!sum[0] && !sum[1]) || (!g->transposed && is_like(sum[0], x->n_dim, dim) && is_like(sum[1], x->n_dim, dim));
+    if (*fused && x->dtype == KOE_DTYPE_F32 && koe_is_narrow(c, x->n_dim, dim)) return koe_out_narrow(c, sum[0] ? ADDEND : -1, x->n_dim, dim, y, err);
     return *fused && sum[0] ? koe_out_inplace(c, 0, ADDEND, x->dtype, x->n_dim, dim, y, err)
                             : koe_out(c, 0, x->dtype, x->n_dim, dim, y, err);
 }
@@ -695,13 +701,26 @@ static koe_status add_broadcast(koe_op_ctx *c, koe_tensor **at_y, const koe_tens
     return KOE_OK;
 }
 
+/* *t becomes a float32 copy in scratch memory, described by *wide. */
+static koe_status widen(koe_op_ctx *c, const koe_tensor **t, koe_tensor *wide, koe_error *err)
+{
+    *wide = **t;
+    wide->data = koe_scratch(c, koe_tensor_bytes(wide) + 1);
+    if (!wide->data) return koe_fail(err, KOE_E_NOMEM, "an addend");
+    koe_f16_widen(wide->data, (*t)->data, koe_tensor_count(wide));
+    *t = wide;
+    return KOE_OK;
+}
+
 static koe_status run(koe_op_ctx *c, bool transposed, koe_error *err)
 {
     const koe_tensor *x, *w, *bias = koe_in(c, 2), *sum[2] = { koe_in(c, ADDEND), koe_in(c, ADDEND_2) };
     koe_tensor *y;
     geometry g;
     bool fused = false;
-    if (!sum[0]) sum[0] = sum[1], sum[1] = NULL;
+    bool sum_half[2] = { koe_in_narrow(c, ADDEND), koe_in_narrow(c, ADDEND_2) };
+    koe_tensor wide[2];
+    if (!sum[0]) sum[0] = sum[1], sum_half[0] = sum_half[1], sum[1] = NULL;
     koe_f32_epilogue ep = { .scale = koe_node_float(c->node, "scale", 1) };
     koe_f32_prologue pre = { 0 };
     koe_status st = koe_need(c, 0, &x, err);
@@ -726,8 +745,12 @@ static koe_status run(koe_op_ctx *c, bool transposed, koe_error *err)
     st = read_prologue(&pre, c, &g, err);
     conv_state *made = NULL;
     if (st == KOE_OK && !c->state) st = koe_conv_make_state(&made, &g, w, NULL, 1, NULL, err);
-    if (st == KOE_OK) st = run_f32(c, &g, made ? made : c->state, x, &pre, &ep, y, err);
+    const call k = { .g = &g, .s = made ? made : c->state, .x = x->data, .y = y->data, .pre = pre, .ep = ep, .x_half = koe_in_narrow(c, 0),
+                     .y_half = c->out[0] && c->out[0]->narrow, .residual_half = sum_half[0], .addend_half = sum_half[1] };
+    if (st == KOE_OK) st = run_f32(c, &k, err);
     koe_conv_release_state(made);
+    for (int i = 0; i < 2 && st == KOE_OK && !fused; i++)
+        if (sum[i] && sum_half[i]) st = widen(c, &sum[i], &wide[i], err);
     for (int i = 0; i < 2 && st == KOE_OK && !fused; i++)
         if (sum[i]) st = add_broadcast(c, &y, sum[i], i == 0 && sum[1] ? &none : &whole, err);
     return st;
@@ -737,11 +760,11 @@ static koe_status run_conv(koe_op_ctx *c, koe_error *err) { return run(c, false,
 static koe_status run_transposed(koe_op_ctx *c, koe_error *err) { return run(c, true, err); }
 
 static const koe_op ops[] = {
-    { "Conv", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_conv, koe_conv_release_state, run_conv, NULL },
-    { "ConvTranspose", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_transposed, koe_conv_release_state, run_transposed, NULL },
-    { "FusedConv", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_conv, koe_conv_release_state, run_conv, "com.microsoft" },
-    { "Conv", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_conv, koe_conv_release_state, run_conv, "koe" },
-    { "ConvTranspose", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS, prepare_transposed, koe_conv_release_state, run_transposed, "koe" },
+    { "Conv", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS | KOE_OP_NARROW, prepare_conv, koe_conv_release_state, run_conv, NULL },
+    { "ConvTranspose", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS | KOE_OP_NARROW, prepare_transposed, koe_conv_release_state, run_transposed, NULL },
+    { "FusedConv", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS | KOE_OP_NARROW, prepare_conv, koe_conv_release_state, run_conv, "com.microsoft" },
+    { "Conv", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS | KOE_OP_NARROW, prepare_conv, koe_conv_release_state, run_conv, "koe" },
+    { "ConvTranspose", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_PACKS | KOE_OP_NARROW, prepare_transposed, koe_conv_release_state, run_transposed, "koe" },
 };
 
 koe_op_table koe_ops_conv(void) { return KOE_OP_TABLE(ops); }

@@ -6,6 +6,7 @@
  *                                        act: Snake with a, r, LeakyRelu with attribute `leaky`, else none
  *     AdaINStyle(x, w, b, g, h)          scale and shift [N*C] such that g * InstanceNorm(x; w, b) + h = x * scale + shift: the norm of a
  *                                        convolution's input, which then needs no pass of its own
+ *     Sum(a, b)                          Add, where the result is stored as float16 (graph/narrow.c)
  *     Conv, ConvTranspose (conv.c)       x, w, b, addend, scale, shift, a, r, w_scale, w_zero, addend:
  *                                        act(conv(pre(x)) + b + addends) * attribute `scale`;
  *                                        pre: x * scale + shift (one for each row), then Snake or LeakyRelu (attribute `leaky`);
@@ -13,8 +14,10 @@
  * All float32; half precision is widened by the executor. */
 #include <math.h>
 
+#include "base/half.h"
 #include "kernels/kernels.h"
 #include "ops/ops.h"
+#include "ops/tasks.h"
 
 /* x [n,C,...]: rows of n_inner elements, one per channel. */
 typedef struct rows {
@@ -77,16 +80,17 @@ typedef struct adain_job {
     float *y, *scale, *shift;
     const float *x, *w, *b, *g, *h, *a, *r;
     rows rows;
+    bool half; /* x is float16 */
     size_t n_style; /* elements of g and h: 1, or one for each row */
     float epsilon, leaky;
 } adain_job;
 
-/* The norm and the style of one row as x * scale + shift. */
-static void row_affine(const adain_job *j, size_t row, float *scale, float *shift)
+/* The norm and the style of one row as x * scale + shift; x is that row. */
+static void row_affine(const adain_job *j, size_t row, const float *x, float *scale, float *shift)
 {
     size_t ch = row % j->rows.n_channels, style = j->n_style == 1 ? 0 : row % j->n_style;
     float mean, var;
-    koe_f32_mean_var(j->x + row * j->rows.n_inner, j->rows.n_inner, &mean, &var);
+    koe_f32_mean_var(x, j->rows.n_inner, &mean, &var);
     float s = j->w[ch] / sqrtf(var + j->epsilon);
     *scale = s * j->g[style];
     *shift = (j->b[ch] - mean * s) * j->g[style] + j->h[style];
@@ -98,15 +102,21 @@ static void adain_row(void *arg, size_t row)
     size_t ch = row % j->rows.n_channels, n = j->rows.n_inner;
     const float *x = j->x + row * n;
     float *y = j->y + row * n, scale, shift;
-    row_affine(j, row, &scale, &shift);
+    row_affine(j, row, x, &scale, &shift);
     if (j->a) koe_f32_affine_snake(y, x, n, scale, shift, j->a[ch], j->r[ch]);
     else koe_f32_affine_leaky(y, x, n, scale, shift, j->leaky);
 }
 
-static void style_row(void *arg, size_t row)
+static void style_row(void *arg, size_t row, void *scratch)
 {
     const adain_job *j = arg;
-    row_affine(j, row, &j->scale[row], &j->shift[row]);
+    const size_t n = j->rows.n_inner;
+    const float *x = j->x + row * n;
+    if (j->half) {
+        koe_f16_widen(scratch, (const uint16_t *)(const void *)j->x + row * n, n);
+        x = scratch;
+    }
+    row_affine(j, row, x, &j->scale[row], &j->shift[row]);
 }
 
 /* True when t holds one number for each channel, or for each row, of x, in the order of the rows: [1,C,1,...] or [N,C,1,...]. */
@@ -166,7 +176,54 @@ static koe_status style_run(koe_op_ctx *c, koe_error *err)
     if (st != KOE_OK) return st;
     j.scale = scale->data;
     j.shift = shift->data;
-    koe_pool_for(c->pool, j.rows.n_rows, style_row, &j);
+    j.half = koe_in_narrow(c, 0);
+    return koe_tasks_run(c, j.rows.n_rows, j.half ? j.rows.n_inner * sizeof(float) : 0, style_row, &j, err);
+}
+
+/* ---- Sum ---- */
+
+typedef struct sum_job {
+    const void *x[2];
+    uint16_t *y;
+    bool half[2];
+    size_t n;
+} sum_job;
+
+enum { SUM_PIECE = 2048, SUM_TASK = 64 * SUM_PIECE };
+
+static void sum_task(void *arg, size_t task)
+{
+    const sum_job *j = arg;
+    float piece[2][SUM_PIECE];
+    const size_t end = j->n - task * SUM_TASK < SUM_TASK ? j->n : (task + 1) * SUM_TASK;
+    for (size_t at = task * SUM_TASK; at < end; at += SUM_PIECE) {
+        const size_t n = end - at < SUM_PIECE ? end - at : SUM_PIECE;
+        for (int k = 0; k < 2; k++) {
+            if (j->half[k]) koe_f16_widen(piece[k], (const uint16_t *)j->x[k] + at, n);
+            else memcpy(piece[k], (const float *)j->x[k] + at, n * sizeof(float));
+        }
+        for (size_t i = 0; i < n; i++) piece[0][i] += piece[1][i];
+        koe_f16_narrow(j->y + at, piece[0], n);
+        for (size_t i = at; i < at + n; i++) j->y[i] = koe_f16_finite(j->y[i]);
+    }
+}
+
+/* ONNX's Add, where it is to make a narrow value of two that are alike. */
+static koe_status sum_run(koe_op_ctx *c, koe_error *err)
+{
+    const koe_tensor *a, *b;
+    koe_tensor *y;
+    koe_status st = koe_need(c, 0, &a, err);
+    if (st == KOE_OK) st = koe_need(c, 1, &b, err);
+    if (st != KOE_OK) return st;
+    const bool alike = a->dtype == KOE_DTYPE_F32 && b->dtype == KOE_DTYPE_F32 && a->n_dim == b->n_dim &&
+                       memcmp(a->dim, b->dim, sizeof *a->dim * (size_t)a->n_dim) == 0;
+    if (!alike || !koe_is_narrow(c, a->n_dim, a->dim)) return koe_run_widely(c, koe_op_find(KOE_STR(""), KOE_STR("Add"), c->node->opset), err);
+    sum_job j = { .x = { a->data, b->data }, .half = { koe_in_narrow(c, 0), koe_in_narrow(c, 1) }, .n = koe_tensor_count(a) };
+    st = koe_out_narrow(c, j.half[0] ? 0 : 1, a->n_dim, a->dim, &y, err);
+    if (st != KOE_OK) return st;
+    j.y = y->data;
+    koe_pool_for(c->pool, (j.n + SUM_TASK - 1) / SUM_TASK, sum_task, &j);
     return KOE_OK;
 }
 
@@ -260,7 +317,8 @@ static const koe_op table[] = {
     { "Gate", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, gate_run, "koe" },
     { "Snake", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, snake_run, "koe" },
     { "AdaIN", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, adain_run, "koe" },
-    { "AdaINStyle", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, style_run, "koe" },
+    { "AdaINStyle", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_NARROW, NULL, NULL, style_run, "koe" },
+    { "Sum", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_NARROW, NULL, NULL, sum_run, "koe" },
 };
 
 koe_op_table koe_ops_fused(void) { return KOE_OP_TABLE(table); }

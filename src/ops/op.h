@@ -27,6 +27,7 @@ struct koe_value {
     koe_buffer *buffer; /* owner of t.data; NULL when borrowed for the whole run (weights, graph inputs) */
     koe_value *item; /* sequences */
     size_t n_item;
+    bool narrow; /* a float32 tensor whose elements are stored as float16 (graph/narrow.c); only operators that know of it see one */
     koe_dtype stands_for; /* the half-precision type that the graph gives this float32 tensor, else KOE_DTYPE_NONE */
 };
 
@@ -39,6 +40,8 @@ enum {
     /* prepare() reads large constant inputs by koe_node_data() only, and those it has packed (koe_node_pack()) are not read by run():
      * their in_const has type and shape, and no data. */
     KOE_OP_PACKS = 4,
+    /* Knows narrow values: narrow.c lists the inputs that may be such. To other operators they are widened before run(). */
+    KOE_OP_NARROW = 8,
 };
 
 typedef struct koe_op {
@@ -80,6 +83,7 @@ struct koe_node {
     unsigned packed; /* bit i: constant input i was packed */
     struct koe_session *session; /* while prepare() runs */
     int precision; /* KOE_PRECISION_*: what prepare() should pack weights for */
+    bool narrow; /* output 0, if it is float32 and large, is to be made by koe_out_narrow(): koe_is_narrow() */
     bool no_toom; /* convolutions as the sums that define them: passes "-toom" */
     struct koe_plan **body; /* compiled subgraphs, in the order of the graph attributes */
     int n_body;
@@ -113,6 +117,7 @@ struct koe_op_ctx {
     void *state; /* what prepare() made; read-only */
     koe_pool *pool; /* for koe_pool_for(); may be NULL */
     koe_run *run;
+    bool narrow; /* node->narrow, and this run() may obey it */
 };
 
 /* Input i, or NULL when absent. A sequence where a tensor is due is refused before run() by koe_op_need(). */
@@ -130,6 +135,15 @@ koe_status koe_out(koe_op_ctx *c, int i, koe_dtype dtype, int n_dim, const int64
  * input's. Only for operators that read element k of `from` before they write element k and never after. */
 koe_status koe_out_inplace(koe_op_ctx *c, int i, int from, koe_dtype dtype, int n_dim, const int64_t *dim, koe_tensor **out,
                            koe_error *err);
+/* Whether output 0, of this shape, should be narrow: the node may, and it is large. */
+bool koe_is_narrow(const koe_op_ctx *c, int n_dim, const int64_t *dim);
+/* Makes output 0 a narrow float32 tensor, in the memory of input `from` (-1: none) when that is narrow, as large, and read here for the last
+ * time. */
+koe_status koe_out_narrow(koe_op_ctx *c, int from, int n_dim, const int64_t *dim, koe_tensor **out, koe_error *err);
+/* Runs `op` in the place of the node's own, with its narrow inputs widened. For a table of the operators that know narrow values, but not these. */
+koe_status koe_run_widely(koe_op_ctx *c, const koe_op *op, koe_error *err);
+/* Whether input i is a narrow value: then its data is uint16_t. */
+static inline bool koe_in_narrow(const koe_op_ctx *c, int i) { return i < c->n_in && c->in[i] && c->in[i]->narrow; }
 /* Makes output i the same bytes as input `from` under another shape with as many elements (Reshape, Identity, ...). */
 koe_status koe_out_view(koe_op_ctx *c, int i, int from, int n_dim, const int64_t *dim, koe_error *err);
 /* Makes output i the very value of `v` (tensor or sequence), sharing its memory. */

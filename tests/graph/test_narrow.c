@@ -1,0 +1,115 @@
+/* Tensors that low precision stores as float16: the same results within its rounding, less memory, the same bits on any number of threads,
+ * and not in float32. One instruction set, named by the first argument. */
+#include "text_model.h"
+
+#include <math.h>
+
+#include "base/cpu.h"
+#include "base/pool.h"
+
+enum { TIME = 2003 };
+
+/* Residual blocks between an upsampling and a projection, with everything in between that may read or write such tensors. */
+static const char block[] =
+    "in x 1 40 ?\nout y\nrandom w0 40 40 3\nrandom w1 40 40 7\nrandom w2 40 40 3\nrandom up 40 40 6\nrandom many 40 40 40\nrandom last 5 40 3\n"
+    "random norm_w 40\nrandom norm_b 40\nrandom g 1 40 1\nrandom h 1 40 1\nrandom bias 1 40 1\nscalar third 0.3\n"
+    "Conv x w0 -> a pads=1,1\nConvTranspose a up -> u strides=[2] pads=2,2\nints left 0 0 1 0 0 0\nPad u left -> p mode=reflect\n"
+    "ConvTranspose a many -> v strides=[20] pads=10,10\nConv v w0 -> v2 strides=[10] pads=1,1\nints to 0 0 0 0 0 1\nPad v2 to -> v3 mode=edge\n"
+    "Add p v3 -> r\n"
+    "InstanceNormalization r norm_w norm_b -> n epsilon=0.00001\nMul n g -> ng\nAdd ng h -> s\nLeakyRelu s -> l alpha=0.1\n"
+    "Conv l w1 -> t pads=9,9 dilations=[3]\nLeakyRelu t -> tl alpha=0.1\nConv tl w2 -> t2 pads=1,1\nAdd t2 r -> b1\n"
+    "Conv b1 w1 -> c1 pads=3,3\nAdd c1 b1 -> b2\nAdd b2 r -> sum\nMul sum third -> mean\nAdd mean bias -> shifted\nConv shifted w2 -> q pads=1,1\n"
+    "Add q bias -> qb\nLeakyRelu qb -> ql alpha=0.01\nConv ql last -> y pads=1,1\n";
+
+typedef struct result {
+    float *y;
+    size_t n, peak;
+} result;
+
+static result compute(int precision, const char *passes, int n_threads)
+{
+    koe_error err = { 0 };
+    koe_pool *pool = NULL;
+    koe_session *s = NULL;
+    koe_run *r = NULL;
+    float *x = malloc(40 * TIME * sizeof *x);
+    result out = { 0 };
+    assert_non_null(x);
+    text_random(x, 40 * TIME, 7);
+    const koe_tensor in = { KOE_DTYPE_F32, 3, { 1, 40, TIME }, x };
+    koe_status st = koe_pool_create(&pool, n_threads, &err);
+    if (st == KOE_OK) st = koe_session_create(&s, text_model(block), &(koe_session_options){ .pool = pool, .precision = precision, .passes = passes }, &err);
+    if (st == KOE_OK) st = koe_run_create(&r, s, &err);
+    if (st == KOE_OK) st = koe_run_set_in(r, 0, &in, &err);
+    for (int again = 0; again < 2 && st == KOE_OK; again++) st = koe_run_execute(r, &(koe_run_options){ .narrow_bytes = 1 }, &err); /* the second in used memory */
+    if (st != KOE_OK) fail_msg("%s", err.message);
+    const koe_tensor *y = &koe_run_out(r, 0)->t;
+    out.n = koe_tensor_count(y);
+    out.y = malloc(out.n * sizeof *out.y);
+    assert_non_null(out.y);
+    memcpy(out.y, y->data, out.n * sizeof *out.y);
+    out.peak = koe_run_peak_bytes(r);
+    koe_run_destroy(r);
+    koe_session_destroy(s);
+    koe_pool_destroy(pool);
+    free(x);
+    return out;
+}
+
+/* Distance in dB below the signal. */
+static double snr(const result *a, const result *b)
+{
+    double signal = 0, noise = 1e-30;
+    assert_int_equal(a->n, b->n);
+    for (size_t i = 0; i < a->n; i++) {
+        signal += (double)a->y[i] * (double)a->y[i];
+        noise += ((double)a->y[i] - (double)b->y[i]) * ((double)a->y[i] - (double)b->y[i]);
+    }
+    return 10 * log10(signal / noise);
+}
+
+static void test_low(int precision, double least_db)
+{
+    result exact = compute(KOE_PRECISION_F32, NULL, 1), wide = compute(precision, "-narrow", 1), narrow = compute(precision, NULL, 1),
+           two = compute(precision, NULL, 2);
+    const double before = snr(&exact, &wide), lost = before - snr(&exact, &narrow), apart = snr(&wide, &narrow);
+    if ((before < 60 && lost > 1) || /* without kernels of this precision there is no loss before */ apart < least_db) fail_msg("float16 costs %.2f dB, is %.1f dB away", lost, apart);
+    assert_memory_equal(narrow.y, two.y, narrow.n * sizeof *narrow.y);
+    if (narrow.peak > wide.peak * 7 / 10) fail_msg("%zu bytes narrow, %zu wide", narrow.peak, wide.peak);
+    free(exact.y);
+    free(wide.y);
+    free(narrow.y);
+    free(two.y);
+}
+
+static void test_int8(void **state)
+{
+    (void)state;
+    test_low(KOE_PRECISION_INT8, 25);
+}
+
+static void test_bf16(void **state)
+{
+    (void)state;
+    test_low(KOE_PRECISION_BF16, 40);
+}
+
+static void test_f32(void **state)
+{
+    (void)state;
+    result a = compute(KOE_PRECISION_F32, NULL, 2), b = compute(KOE_PRECISION_F32, "-narrow", 1);
+    assert_memory_equal(a.y, b.y, a.n * sizeof *a.y);
+    free(a.y);
+    free(b.y);
+}
+
+int main(int argc, char **argv)
+{
+    koe_error err = { 0 };
+    if (argc > 1 && koe_cpu_restrict(argv[1], &err) != KOE_OK) {
+        printf("%s: skipped\n", err.message);
+        return 77;
+    }
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_int8), cmocka_unit_test(test_bf16), cmocka_unit_test(test_f32) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -115,6 +115,7 @@ static void add_block(koe_digest *d, const unsigned char *p)
 
 void koe_digest_add(koe_digest *d, const void *bytes, size_t n)
 {
+    if (!n) return; /* bytes may be NULL then */
     const unsigned char *p = bytes;
     const size_t held = (size_t)(d->n_bytes % 64);
     d->n_bytes += n;

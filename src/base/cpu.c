@@ -1,5 +1,6 @@
 #include "base/cpu.h"
 
+#include <limits.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdatomic.h>
@@ -115,19 +116,44 @@ const char *koe_cpu_name(void)
     return "ref";
 }
 
+/* cpu.max of one folder of cgroup v2 in processors, rounded up; INT_MAX when it sets no limit. */
+static int quota_of(const char *folder)
+{
+    char path[4200];
+    double quota, period;
+    int limit = INT_MAX;
+    snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", folder);
+    FILE *f = fopen(path, "r");
+    if (!f) return limit;
+    if (fscanf(f, "%lf %lf", &quota, &period) == 2 && period > 0 && quota > 0 && quota / period < 1e6)
+        limit = (int)((quota + period - 1) / period);
+    fclose(f);
+    return limit;
+}
+
+/* The least of this process's own cgroup and those around it: a systemd service has its own below the root. */
+static int quota(void)
+{
+    char line[4200], *path = NULL;
+    FILE *f = fopen("/proc/self/cgroup", "r");
+    while (f && !path && fgets(line, sizeof line, f))
+        if (strncmp(line, "0::/", 4) == 0) path = line + 3;
+    if (f) fclose(f);
+    int least = quota_of("");
+    if (path) path[strcspn(path, "\n")] = 0;
+    for (char *slash; path && (slash = strrchr(path, '/')); *slash = 0) {
+        const int limit = quota_of(path);
+        if (limit < least) least = limit;
+    }
+    return least;
+}
+
 int koe_cpu_count(void)
 {
     int n = (int)sysconf(_SC_NPROCESSORS_ONLN);
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) == 0) n = CPU_COUNT(&set);
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r");
-    if (f) {
-        double quota, period;
-        if (fscanf(f, "%lf %lf", &quota, &period) == 2 && period > 0) {
-            int limit = (int)((quota + period - 1) / period);
-            if (limit < n) n = limit;
-        }
-        fclose(f);
-    }
+    const int limit = quota();
+    if (limit < n) n = limit;
     return n > 0 ? n : 1;
 }

@@ -35,7 +35,7 @@ koe_status koe_model_options_read(koe_model_options *o, koe_error *err)
 koe_status koe_loaded_open(koe_loaded *l, const char *path, const koe_model_options *o, koe_error *err)
 {
     koe_onnx_model *model = NULL;
-    koe_session_options options = { .precision = o->precision_id, .passes = o->passes };
+    koe_session_options options = { .precision = o->precision_id, .precision_only = o->precision_only, .passes = o->passes };
     koe_status st = koe_onnx_open(&model, path, err);
     if (st != KOE_OK) return st;
     st = koe_pool_create(&l->pool, o->n_threads, err);

@@ -6,7 +6,7 @@
 
 /* The common options; the rows of KOE_MODEL_OPTIONS(m) fill the first six. */
 typedef struct koe_model_options {
-    const char *threads, *precision, *noise, *cpu, *passes, *memory_limit; /* as given */
+    const char *threads, *precision, *precision_only, *noise, *cpu, *passes, *memory_limit; /* as given */
     bool pack; /* use the model's packed file, written when it is missing */
     int n_threads; /* 0: all */
     int precision_id;
@@ -16,6 +16,8 @@ typedef struct koe_model_options {
 #define KOE_MODEL_OPTIONS(m)                                                                                                     \
     { .name = "threads", .value = "N", .help = "worker threads (default: all cores)", .text = &(m).threads },                    \
         { .name = "precision", .value = "P", .help = "f32, bf16, int8 or auto (default: f32)", .text = &(m).precision },         \
+        { .name = "precision-only", .value = "REGEX", .help = "low precision only in nodes with such a name",                    \
+          .text = &(m).precision_only },                                                                                         \
         { .name = "noise", .value = "zero|SEED", .help = "random nodes: no noise, or this seed", .text = &(m).noise },           \
         { .name = "memory-limit", .value = "MB", .help = "of the whole program (default: what the cgroup allows)", .text = &(m).memory_limit }, \
         { .name = "cpu", .value = "SET", .help = "ref, avx2 or avx512 (default: the best here)", .text = &(m).cpu },             \

@@ -91,6 +91,7 @@ static void describe_group(char *out, size_t cap, const koe_node *node)
     const koe_tensor *w = node->n_in > 1 ? node->in_const[1] : NULL;
     for (int i = 0; w && i < w->n_dim && i < 4; i++) at += (size_t)snprintf(out + at, cap - at, "%s%" PRId64, i ? "x" : " ", w->dim[i]);
     if (!koe_str_is(node->domain, "koe")) return;
+    if (!koe_str_is(koe_str_sub(node->op_type, 0, 4), "Conv")) return;
     const koe_str act = koe_node_str(node, "activation", "");
     const int n_addends = has(node, ADDEND) + has(node, ADDEND_2);
     if (koe_str_is(node->op_type, "ConvChain")) {

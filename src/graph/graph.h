@@ -17,6 +17,7 @@ int koe_precision_of(const char *name);
 typedef struct koe_session_options {
     koe_pool *pool; /* borrowed, may be NULL: one thread */
     int precision; /* KOE_PRECISION_* */
+    const char *precision_only; /* extended regular expression: low precision only in nodes with such a name; NULL: in all that may */
     const char *passes; /* e.g. "-snake,-fold": passes to leave out, and "-toom": convolutions by their definition, "-narrow": no tensors
                          * stored as float16; NULL: all */
     const char *const *taps; /* names of inner tensors to keep as extra outputs after the graph's own */

@@ -74,8 +74,8 @@ int *koe_graph_slots(koe_session *s, size_t n);
 koe_status koe_graph_passes(koe_session *s, const char *passes, koe_error *err);
 /* macs.c: multiply-adds of a node with first inputs x and y; NULL where absent. */
 double koe_node_macs(const koe_node *node, const koe_tensor *x, const koe_tensor *y, const koe_tensor *out);
-/* precision.c: sets every node's precision from the session's. */
-koe_status koe_graph_set_precision(koe_session *s, koe_error *err);
+/* precision.c: sets every node's precision from the session's; `only`: as koe_session_options.precision_only. */
+koe_status koe_graph_set_precision(koe_session *s, const char *only, koe_error *err);
 /* narrow.c: sets every node's `narrow`. */
 koe_status koe_graph_set_narrow(koe_session *s, koe_error *err);
 /* plan.c: prepares every node and finds last readers. */

@@ -1,6 +1,8 @@
 /* precision.c - which nodes may compute in low precision. What decides something discrete - a duration that is rounded, an index, a
  * comparison - or what is summed up over time (a phase) must not move, so everything that such a decision is computed from stays
  * float32; the rest, which is most of a speech network's work, takes the precision asked for. */
+#include <regex.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "graph/internal.h"
@@ -21,24 +23,37 @@ static bool hides(const koe_node *node) { return koe_str_is(node->op_type, "Shap
 
 static void mark(void *arg, int slot) { ((bool *)arg)[slot] = true; }
 
-static void set(koe_session *s, koe_plan *plan, bool *exact)
+/* True when the session asks for its precision here: everywhere, or where the node's name matches. */
+static bool is_chosen(const regex_t *only, const koe_node *node)
+{
+    char name[256];
+    if (!only) return true;
+    snprintf(name, sizeof name, "%.*s", KOE_STR_ARG(koe_str_sub(node->name, 0, sizeof name - 1)));
+    return regexec(only, name, 0, NULL, 0) == 0;
+}
+
+static void set(koe_session *s, koe_plan *plan, bool *exact, const regex_t *only)
 {
     for (int i = plan->n_node - 1; i >= 0; i--) {
         koe_node *node = plan->node[i];
         bool needed = decides(node);
         for (int k = 0; k < node->n_out; k++) needed |= node->out[k] >= 0 && exact[node->out[k]] && !hides(node);
         if (needed) koe_graph_reads(node, mark, exact);
-        node->precision = needed ? KOE_PRECISION_F32 : s->precision;
+        node->precision = needed || !is_chosen(only, node) ? KOE_PRECISION_F32 : s->precision;
         node->no_toom = s->no_toom;
-        for (int k = 0; k < node->n_body; k++) set(s, node->body[k], exact);
+        for (int k = 0; k < node->n_body; k++) set(s, node->body[k], exact, only);
     }
 }
 
-koe_status koe_graph_set_precision(koe_session *s, koe_error *err)
+koe_status koe_graph_set_precision(koe_session *s, const char *only, koe_error *err)
 {
+    regex_t pattern;
+    if (only && regcomp(&pattern, only, REG_EXTENDED | REG_NOSUB) != 0)
+        return koe_fail(err, KOE_E_ARGUMENT, "'%s' is not an extended regular expression", only);
     bool *exact = calloc((size_t)s->n_slot + 1, sizeof *exact);
-    if (!exact) return koe_fail(err, KOE_E_NOMEM, "precision");
-    set(s, s->plan, exact);
+    koe_status st = exact ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "precision");
+    if (exact) set(s, s->plan, exact, only ? &pattern : NULL);
     free(exact);
-    return KOE_OK;
+    if (only) regfree(&pattern);
+    return st;
 }

@@ -44,6 +44,7 @@ static void make_key(koe_session *s, const koe_session_options *opt)
     koe_buf_printf(&about, "%d %zu %lld.%09ld %s %x %d %s", PACKING_VERSION, f->n, (long long)info.st_mtim.tv_sec, info.st_mtim.tv_nsec,
                    koe_cpu_name(), koe_cpu_features(), s->precision, opt && opt->passes ? opt->passes : "");
     for (size_t i = 0; opt && i < opt->n_taps; i++) koe_buf_printf(&about, " %s", opt->taps[i]);
+    if (opt && opt->precision_only) koe_buf_printf(&about, " only %s", opt->precision_only);
     koe_digest_init(&d, KOE_DIGEST_SHA256);
     koe_digest_add(&d, about.data, about.n);
     for (size_t i = 0; i < N_SAMPLES && f->n > SAMPLE; i++) koe_digest_add(&d, f->p + (f->n - SAMPLE) / (N_SAMPLES - 1) * i, SAMPLE);
@@ -68,7 +69,7 @@ koe_status koe_session_create(koe_session **out, koe_onnx_model *model, const ko
     if (st == KOE_OK && model->path && opt && opt->packed) koe_weights_map(s->weights, opt->packed, s->key);
     if (st == KOE_OK) st = koe_graph_build(s, opt, err);
     if (st == KOE_OK) st = koe_graph_passes(s, opt ? opt->passes : NULL, err);
-    if (st == KOE_OK) st = koe_graph_set_precision(s, err);
+    if (st == KOE_OK) st = koe_graph_set_precision(s, opt ? opt->precision_only : NULL, err);
     if (st == KOE_OK && s->narrow) st = koe_graph_set_narrow(s, err);
     if (st == KOE_OK) st = koe_graph_finish(s, err);
     if (st != KOE_OK) {

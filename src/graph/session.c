@@ -28,14 +28,14 @@ static int resolve(int precision)
     const koe_lp_set *int8 = koe_lp_kernels(KOE_LP_INT8);
     if (int8 && int8->needs && int8->x_max == 255) return KOE_PRECISION_INT8;
     const koe_lp_set *bf16 = koe_lp_kernels(KOE_LP_BF16);
-    return bf16 && bf16->needs ? KOE_PRECISION_BF16 : KOE_PRECISION_F32;
+    return bf16 && bf16->needs && !bf16->widens ? KOE_PRECISION_BF16 : KOE_PRECISION_F32;
 }
 
 /* What packed weights depend on. The model file is known by its size, its time and samples of its content: reading all of it would take
  * longer than packing. */
 static void make_key(koe_session *s, const koe_session_options *opt)
 {
-    enum { PACKING_VERSION = 5, SAMPLE = 4096, N_SAMPLES = 64 };
+    enum { PACKING_VERSION = 6, SAMPLE = 4096, N_SAMPLES = 64 };
     const koe_mapping *f = &s->model->file;
     struct stat info = { 0 };
     koe_buf about = { 0 };

@@ -27,6 +27,7 @@ typedef struct koe_lp_set {
      * none). int8: round(x * inverse) + zero, clamped to 0..x_max. */
     void (*pack)(uint32_t *out, const float *x, size_t pitch, size_t rows, size_t n, float slope, float inverse, float zero, float x_max);
     void (*range)(const float *x, size_t n, float *low, float *high); /* widens low..high to hold x */
+    bool widens; /* bf16 without instructions for it: saves memory, not time */
 } koe_lp_set;
 
 /* Variants, best first; of each kind the last is "ref". */

@@ -67,20 +67,22 @@ void koe_f32_range_ref(const float *x, size_t n, float *low, float *high)
 }
 
 #define BF16(isa, needs_, mr_, nr_, simd) \
-    { #isa, KOE_LP_BF16, needs_, mr_, nr_, 0, 0, koe_bf16_tile_##isa, koe_bf16_pack_##simd, koe_f32_range_##simd }
+    { #isa, KOE_LP_BF16, needs_, mr_, nr_, 0, 0, koe_bf16_tile_##isa, koe_bf16_pack_##simd, koe_f32_range_##simd, false }
 #define INT8(isa, needs_, mr_, nr_, max, simd) \
-    { #isa, KOE_LP_INT8, needs_, mr_, nr_, max, 0, koe_i8_tile_##isa, koe_i8_pack_##simd, koe_f32_range_##simd }
+    { #isa, KOE_LP_INT8, needs_, mr_, nr_, max, 0, koe_i8_tile_##isa, koe_i8_pack_##simd, koe_f32_range_##simd, false }
 
 static const koe_lp_set table[] = {
 #if defined(__x86_64__)
     BF16(avx512bf16, KOE_CPU_AVX512 | KOE_CPU_BF16, 8, 48, avx512),
+    { "avx2", KOE_LP_BF16, KOE_CPU_AVX2, 4, 24, 0, 0, koe_bf16_tile_avx2, koe_bf16_pack_avx2, koe_f32_range_avx2, true },
     INT8(avx512vnni, KOE_CPU_AVX512 | KOE_CPU_VNNI, 8, 48, 255, avx512),
     INT8(avxvnni, KOE_CPU_AVX2 | KOE_CPU_AVX_VNNI, 4, 24, 255, avx2),
     INT8(avx2, KOE_CPU_AVX2, 4, 24, 127, avx2),
 #elif defined(__aarch64__)
     BF16(neon, KOE_CPU_NEON | KOE_CPU_NEON_BF16, 8, 12, neon),
     INT8(i8mm, KOE_CPU_NEON | KOE_CPU_I8MM, 8, 12, 255, neon),
-    { "dotprod", KOE_LP_INT8, KOE_CPU_NEON | KOE_CPU_DOTPROD, 8, 12, 255, 128, koe_i8_tile_dotprod, koe_i8_pack_signed_neon, koe_f32_range_neon },
+    { "dotprod", KOE_LP_INT8, KOE_CPU_NEON | KOE_CPU_DOTPROD, 8, 12, 255, 128, koe_i8_tile_dotprod, koe_i8_pack_signed_neon, koe_f32_range_neon,
+      false },
 #endif
     BF16(ref, 0, 4, 16, ref),
     INT8(ref, 0, 4, 16, 255, ref),

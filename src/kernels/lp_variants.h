@@ -3,7 +3,7 @@
 #define KOE_KERNELS_LP_VARIANTS_H
 #include "kernels/lp_conv.h"
 
-koe_lp_tile_fn koe_bf16_tile_ref, koe_bf16_tile_avx512bf16, koe_bf16_tile_neon;
+koe_lp_tile_fn koe_bf16_tile_ref, koe_bf16_tile_avx2, koe_bf16_tile_avx512bf16, koe_bf16_tile_neon;
 koe_lp_tile_fn koe_i8_tile_ref, koe_i8_tile_avx2, koe_i8_tile_avxvnni, koe_i8_tile_avx512vnni, koe_i8_tile_dotprod, koe_i8_tile_i8mm;
 
 #define KOE_LP_VARIANT(isa)                                                                                                         \

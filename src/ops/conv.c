@@ -305,9 +305,10 @@ const koe_lp_set *koe_conv_choose_lp(const koe_node *node, const koe_conv_geomet
     const koe_lp_set *int8 = koe_lp_kernels(KOE_LP_INT8);
     if (node->precision == KOE_PRECISION_INT8 || (bytes && int8 && int8->x_max == UINT8_MAX)) return int8;
     if (node->precision == KOE_PRECISION_F32) return NULL;
+    const koe_lp_set *bf16 = koe_lp_kernels(KOE_LP_BF16);
     koe_toom t;
     choose_f32(&t, g);
-    return saving(&t, g->kernel[0] / merged_phases(g)) > bf16_max ? NULL : koe_lp_kernels(KOE_LP_BF16);
+    return saving(&t, g->kernel[0] / merged_phases(g)) > (bf16 && bf16->widens ? 1 : bf16_max) ? NULL : bf16;
 }
 
 static koe_status make_rooms(conv_state *s, const geometry *g, koe_node *preparing, int input, bool *ready, koe_error *err)

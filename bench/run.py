@@ -9,7 +9,8 @@ alone). kokoro-int8 is Kokoro as a file with dynamic quantisation (tests/slow/co
 given so that both speak as long. "at once": how much more two runs side by side on one thread each get done than one.
 
 Every number is the median over the rounds of a process's own median, so that a slow moment of the machine hits both sides; the
-spread is (largest - smallest) / median. Run it on a quiet machine.
+spread is (largest - smallest) / median. koe starts from the packed file, as the engine does; KOE_PACK=off measures its load without one, and the
+memory of weights that are packed at every start. Run it on a quiet machine.
 """
 import argparse, json, os, pathlib, statistics, subprocess, sys
 
@@ -102,7 +103,7 @@ def main():
             if peer:
                 sides["onnxruntime"] = ["node", ROOT / "bench/peer/ort.mjs", onnx]
             for precision in a.precision.split(","):
-                sides[f"koe {precision}"] = [ROOT / "build/koe", "model", "bench", onnx, "--precision", precision]
+                sides[f"koe {precision}"] = [ROOT / "build/koe", "model", "bench", onnx, "--pack", "--precision", precision]
             got = {side: [] for side in sides}
             for _ in range(a.rounds):
                 for side, words in sides.items():

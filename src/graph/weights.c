@@ -11,14 +11,15 @@
 
 #include "base/log.h"
 
-enum { HEADER_BYTES = 48, ENTRY_BYTES = 24, ALIGN = 64 };
+enum { HEADER_BYTES = 48, ENTRY_BYTES = 24, ALIGN = 64, LARGE = 64 * 1024 };
 static const char magic[] = "KOEPACK1";
 
 typedef struct entry {
     unsigned node, part;
     size_t n;
     void *p;
-    bool mapped; /* in the file, else malloc()ed */
+    bool mapped; /* in the file */
+    bool own; /* LARGE, and whole pages of their own, which koe_weights_save() maps from the file that it writes */
     bool kept; /* counted in koe_weights.kept */
 } entry;
 
@@ -40,12 +41,18 @@ koe_status koe_weights_create(koe_weights **out, koe_error *err)
     return KOE_OK;
 }
 
+/* Memory of a part that is not in the file mapped at the start. */
+static void release(entry *e)
+{
+    if (e->own) munmap(e->p, e->n);
+    else if (!e->mapped) free(e->p);
+}
+
 void koe_weights_destroy(koe_weights *w)
 {
     if (!w) return;
     koe_weights_end(w);
-    for (size_t i = 0; i < w->n; i++)
-        if (!w->entry[i].mapped) free(w->entry[i].p);
+    for (size_t i = 0; i < w->n; i++) release(&w->entry[i]);
     koe_file_unmap(&w->file);
     pthread_mutex_destroy(&w->lock);
     free(w->entry);
@@ -81,6 +88,14 @@ static entry *insert(koe_weights *w, size_t at, entry e)
     return &w->entry[at];
 }
 
+static void *make_room(size_t n)
+{
+    if (n > SIZE_MAX - ALIGN) return NULL;
+    if (n < LARGE) return aligned_alloc(ALIGN, n ? (n + ALIGN - 1) / ALIGN * ALIGN : ALIGN);
+    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
 koe_status koe_weights_get(koe_weights *w, unsigned node, unsigned part, size_t n_bytes, void **out, bool *ready, koe_error *err)
 {
     size_t at = find(w, node, part);
@@ -89,10 +104,10 @@ koe_status koe_weights_get(koe_weights *w, unsigned node, unsigned part, size_t 
         return koe_fail(err, KOE_E_FORMAT, "packed weights of node %u have %zu bytes, expected %zu", node, w->entry[at].n, n_bytes);
     *ready = known;
     if (!known) {
-        size_t room = n_bytes > SIZE_MAX - ALIGN ? 0 : (n_bytes + ALIGN - 1) / ALIGN * ALIGN;
-        void *p = n_bytes > SIZE_MAX - ALIGN ? NULL : aligned_alloc(ALIGN, room ? room : ALIGN);
-        if (!p || !insert(w, at, (entry){ .node = node, .part = part, .n = n_bytes, .p = p })) {
-            free(p);
+        entry fresh = { .node = node, .part = part, .n = n_bytes, .own = n_bytes >= LARGE };
+        fresh.p = make_room(n_bytes);
+        if (!fresh.p || !insert(w, at, fresh)) {
+            if (fresh.p) release(&fresh);
             return koe_fail(err, KOE_E_NOMEM, "%zu bytes of packed weights", n_bytes);
         }
     }
@@ -104,7 +119,7 @@ void koe_weights_drop(koe_weights *w, unsigned node)
 {
     size_t from = find(w, node, 0), to = from;
     for (; to < w->n && w->entry[to].node == node; to++)
-        if (!w->entry[to].mapped) free(w->entry[to].p);
+        release(&w->entry[to]);
     if (to == from) return;
     memmove(&w->entry[from], &w->entry[to], (w->n - to) * sizeof *w->entry);
     w->n -= to - from;
@@ -190,7 +205,6 @@ static void give_back(koe_weights *w, entry *e)
 
 void koe_weights_passed(koe_weights *w, unsigned node, size_t most)
 {
-    if (w->file.n == 0) return;
     pthread_mutex_lock(&w->lock);
     for (size_t i = find(w, node, 0); i < w->n && w->entry[i].node == node; i++) {
         entry *e = &w->entry[i];
@@ -230,7 +244,24 @@ static bool write_at(int fd, const void *data, size_t n, size_t at)
     return true;
 }
 
-koe_status koe_weights_save(const koe_weights *w, const char *path, const unsigned char key[32], koe_error *err)
+/* Where part e goes that may begin at `at`: large ones on a page. */
+static size_t place(const entry *e, size_t at)
+{
+    const size_t align = e->n >= LARGE ? (size_t)sysconf(_SC_PAGESIZE) : ALIGN;
+    return (at + align - 1) / align * align;
+}
+
+/* Large parts from now on come from the file that holds them, in the place where they are, so that their pages can be given back. */
+static void adopt(koe_weights *w, int fd, size_t at)
+{
+    for (size_t i = 0; i < w->n; at += w->entry[i++].n) {
+        entry *e = &w->entry[i];
+        at = place(e, at);
+        if (e->own && !e->mapped && mmap(e->p, e->n, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, (off_t)at) == e->p) e->mapped = true;
+    }
+}
+
+koe_status koe_weights_save(koe_weights *w, const char *path, const unsigned char key[32], koe_error *err)
 {
     koe_buf head = { 0 }, temp = { 0 };
     size_t at = (HEADER_BYTES + w->n * ENTRY_BYTES + ALIGN - 1) / ALIGN * ALIGN, first = at;
@@ -242,9 +273,10 @@ koe_status koe_weights_save(const koe_weights *w, const char *path, const unsign
         const entry *e = &w->entry[i];
         put_number(&head, e->node, 4);
         put_number(&head, e->part, 4);
+        at = place(e, at);
         put_number(&head, at, 8);
         put_number(&head, e->n, 8);
-        at += (e->n + ALIGN - 1) / ALIGN * ALIGN;
+        at += e->n;
     }
     koe_buf_printf(&temp, "%s.XXXXXX", path);
     koe_status st = head.failed || temp.failed ? koe_fail(err, KOE_E_NOMEM, "packed weights") : KOE_OK;
@@ -252,10 +284,12 @@ koe_status koe_weights_save(const koe_weights *w, const char *path, const unsign
     bool ok = fd >= 0 && fchmod(fd, 0644) == 0 && write_at(fd, head.data, head.n, 0);
     at = first;
     for (size_t i = 0; ok && i < w->n; i++) {
+        at = place(&w->entry[i], at);
         ok = write_at(fd, w->entry[i].p, w->entry[i].n, at);
-        at += (w->entry[i].n + ALIGN - 1) / ALIGN * ALIGN;
+        at += w->entry[i].n;
     }
     ok = ok && ftruncate(fd, (off_t)at) == 0;
+    if (ok) adopt(w, fd, first);
     if (fd >= 0) ok = close(fd) == 0 && ok && rename(temp.data, path) == 0;
     if (st == KOE_OK && !ok) {
         st = koe_fail(err, KOE_E_IO, "cannot write packed weights to %s: %s", path, strerror(errno));

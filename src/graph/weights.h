@@ -1,7 +1,7 @@
 /* weights.h - constant data as prepare() packs it: one copy a session, shared by nodes that are the same, and kept in a file from
  * which the next start maps it.
  *     A packed file:  "KOEPACK1" | uint32 entries, 0 | 32 bytes key | entries x { uint32 node, uint32 part, uint64 offset, uint64 bytes }
- *     then the data, each part aligned to 64 bytes. Numbers are little-endian. The key is a hash of all that the content depends on:
+ *     then the data, each part aligned to 64 bytes, and to a page from 64 KB on. Numbers are little-endian. The key is a hash of all that the content depends on:
  *     the model file, koe's packing version, instruction set, precision and passes. A file that does not fit is ignored.
  * Threads: one at a time while a session is made; afterwards read-only but for koe_weights_passed(). */
 #ifndef KOE_GRAPH_WEIGHTS_H
@@ -29,6 +29,6 @@ bool koe_weights_all_mapped(const koe_weights *w);
 void koe_weights_passed(koe_weights *w, unsigned node, size_t most);
 /* Bytes of mapped weights that stay in memory between their uses. Threads: any. */
 size_t koe_weights_kept(koe_weights *w);
-/* Writes all parts to a new file at `path`, atomically. */
-koe_status koe_weights_save(const koe_weights *w, const char *path, const unsigned char key[32], koe_error *err);
+/* Writes all parts to a new file at `path`, atomically, and maps the large ones from it, where they are. No run may be reading. */
+koe_status koe_weights_save(koe_weights *w, const char *path, const unsigned char key[32], koe_error *err);
 #endif

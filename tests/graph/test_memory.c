@@ -87,6 +87,10 @@ static void test_weights_come_back(void **state)
     }
     koe_weights_passed(w, 0, 0); /* nothing is mapped: nothing happens */
     if (koe_weights_save(w, path, key, &err) != KOE_OK) fail_msg("%s", err.message);
+    for (unsigned i = 0; i < N; i++) { /* they come from the file now, at the same place */
+        koe_weights_passed(w, i, 0);
+        for (size_t k = 0; k < SIZE; k++) assert_int_equal(((const unsigned char *)p[i])[k], i + 1);
+    }
     koe_weights_destroy(w);
     assert_int_equal(koe_weights_create(&w, NULL), KOE_OK);
     assert_true(koe_weights_map(w, path, key));

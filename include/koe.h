@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "base/str.h"
 
 typedef struct koe_engine koe_engine;
 
@@ -53,6 +54,16 @@ enum {
     KOE_RULES_EMOJI = 1 << 7, /* off: emoji are silent */
 };
 
+/* Where a caller keeps pieces of speech, so that those that come again need not be made again. The calls come from the thread that speaks.
+ * What find() appended and cannot be read is as if it were not there. */
+typedef struct koe_recall {
+    const char *scope; /* whatever decides about the sound and an engine cannot see: which models these are */
+    bool (*has)(void *user, const char *key); /* a quick look; key has 64 hexadecimal digits */
+    bool (*find)(void *user, const char *key, koe_buf *out);
+    void (*keep)(void *user, const char *key, const void *bytes, size_t n);
+    void *user;
+} koe_recall;
+
 typedef struct koe_request {
     const char *text; /* UTF-8 */
     size_t text_n; /* bytes; 0: NUL-terminated */
@@ -74,6 +85,7 @@ typedef struct koe_request {
     size_t first_segment_phonemes; /* shorter first segment for streaming; 0: off */
     double first_piece_s; /* for streaming: of the first segment about so many seconds are made first, to the end of a word, and the rest
                            * after them, where the voice can; 0: off */
+    const koe_recall *recall; /* NULL: nothing is kept */
     const atomic_bool *cancel; /* set by another thread to stop: KOE_E_CANCELLED; may be NULL */
 } koe_request;
 
@@ -100,6 +112,7 @@ typedef struct koe_audio {
     size_t n_marks;
     size_t segment, n_segments; /* this one, counted from 0, and how many there are; of a long text, which is read part by part, at least
                                  * segment + 2 until the last one is reached */
+    bool recalled; /* it was not made now; in koe_speaking_about(): some of the next ones will not be */
     size_t text_at, text_n; /* bytes of the text it covers */
     const char *engine; /* "kokoro", "piper" or "builtin": who spoke */
     const char *voice; /* the voice as resolved */

@@ -11,10 +11,10 @@ needs='gcc=gcc gcc=libc6-dev pkg-config=pkg-config meson=meson ninja=ninja-build
   pc:cmocka=libcmocka-dev pc:espeak-ng=libespeak-ng-dev pc:icu-uc=libicu-dev pc:icu-i18n=libicu-dev
   pc:libavcodec=libavcodec-dev pc:libavformat=libavformat-dev pc:libavutil=libavutil-dev
   pc:expat=libexpat1-dev pc:jansson=libjansson-dev pc:libcurl=libcurl4-openssl-dev pc:libzip=libzip-dev
-  pc:zlib=zlib1g-dev pc:libmicrohttpd=libmicrohttpd-dev pc:gnutls=libgnutls28-dev /usr/include/wslay/wslay.h=libwslay-dev
+  pc:zlib=zlib1g-dev pc:hiredis=libhiredis-dev pc:libmicrohttpd=libmicrohttpd-dev pc:gnutls=libgnutls28-dev /usr/include/wslay/wslay.h=libwslay-dev
   mecab-config=libmecab-dev /var/lib/mecab/dic/ipadic-utf8=mecab-ipadic-utf8'
 [ "${1:-}" = ci ] && needs="$needs clang=clang python3=python3 py:onnx=python3-onnx py:numpy=python3-numpy
-  chromium=chromium chromedriver=chromium-driver npm=npm"
+  chromium=chromium chromedriver=chromium-driver npm=npm redis-server=redis-server ffprobe=ffmpeg"
 
 is_here() {
   case $1 in

@@ -25,6 +25,7 @@ typedef struct koe_answer_about {
     char type[40]; /* Content-Type */
     char voice[320], engine[16];
     char warning[400]; /* what could not be done as asked for; "": nothing */
+    char cache[8]; /* "hit", "partial", "miss": what of the sound was there already */
     double queue_ms, text_ms, synthesis_ms, encode_ms; /* until the head could leave */
 } koe_answer_about;
 

@@ -13,7 +13,9 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "server/redis.h"
 
+enum { MAX_QUEUED_BYTES = 64 << 20 /* waiting to be written; more is not written */ };
 enum { N_BUCKETS = 1 << 14, ENTRY_BYTES = 512 /* of bookkeeping, about */, KEY_DIGITS = 64, MAX_HEAD_BYTES = 2048 };
 static const char magic[] = "KOEC1\n";
 
@@ -29,8 +31,20 @@ struct koe_cache {
     char *dir; /* NULL: no disk tier */
     pthread_mutex_t lock; /* guards all below */
     entry *bucket[N_BUCKETS];
-    entry *newest, *oldest;
+    struct lru {
+        entry *newest, *oldest;
+        size_t n_bytes;
+    } used[2]; /* answers, pieces */
     koe_cache_stats stats;
+    struct written {
+        koe_answer *answer;
+        struct written *next;
+    } *first, *last; /* to be written */
+    size_t queued_bytes;
+    bool stop, purge_far;
+    bool has_writer;
+    pthread_cond_t work;
+    pthread_t writer;
     bool sweeping; /* somebody removes old files */
     bool said_failed; /* that the disk cannot be written was logged */
 };
@@ -51,29 +65,41 @@ static entry **find_entry(koe_cache *c, const char *key)
     return at;
 }
 
-static void unlink_used(koe_cache *c, entry *e)
+static struct lru *lru_of(koe_cache *c, const entry *e) { return &c->used[strcmp(e->answer->about.type, KOE_CACHE_PIECE) == 0]; }
+
+static void unlink_used(struct lru *l, entry *e)
 {
-    *(e->newer ? &e->newer->older : &c->newest) = e->older;
-    *(e->older ? &e->older->newer : &c->oldest) = e->newer;
+    *(e->newer ? &e->newer->older : &l->newest) = e->older;
+    *(e->older ? &e->older->newer : &l->oldest) = e->newer;
 }
 
-static void link_newest(koe_cache *c, entry *e)
+static void link_newest(struct lru *l, entry *e)
 {
     e->newer = NULL;
-    e->older = c->newest;
-    *(c->newest ? &c->newest->newer : &c->oldest) = e;
-    c->newest = e;
+    e->older = l->newest;
+    *(l->newest ? &l->newest->newer : &l->oldest) = e;
+    l->newest = e;
 }
 
 /* The caller frees what comes back, without the lock. */
 static entry *take_out(koe_cache *c, entry **at)
 {
     entry *e = *at;
+    struct lru *l = lru_of(c, e);
     *at = e->in_bucket;
-    unlink_used(c, e);
+    unlink_used(l, e);
+    l->n_bytes -= e->n_bytes;
     c->stats.memory_bytes -= e->n_bytes;
     c->stats.memory_entries--;
     return e;
+}
+
+/* What goes first: the piece used longest ago while pieces have more than half of the room, else the answer. */
+static entry *next_out(koe_cache *c)
+{
+    struct lru *answers = &c->used[0], *pieces = &c->used[1];
+    const bool piece = pieces->oldest && (pieces->n_bytes > c->setup.memory_bytes / 2 || !answers->oldest);
+    return piece ? pieces->oldest : answers->oldest;
 }
 
 static void free_entries(entry *e)
@@ -98,10 +124,11 @@ static koe_answer *find_in_memory(koe_cache *c, const char *key)
         old = take_out(c, at);
         old->in_bucket = NULL;
     } else if (*at) {
-        unlink_used(c, *at);
-        link_newest(c, *at);
+        struct lru *l = lru_of(c, *at);
+        unlink_used(l, *at);
+        link_newest(l, *at);
         a = koe_answer_ref((*at)->answer);
-        c->stats.hits_memory++;
+        if (l == &c->used[0]) c->stats.hits_memory++;
     }
     pthread_mutex_unlock(&c->lock);
     free_entries(old);
@@ -121,14 +148,15 @@ static void keep_in_memory(koe_cache *c, koe_answer *a, time_t made)
     } else {
         e->in_bucket = *at;
         *at = e;
-        link_newest(c, e);
+        link_newest(lru_of(c, e), e);
+        lru_of(c, e)->n_bytes += n;
         c->stats.memory_bytes += n;
         c->stats.memory_entries++;
-        while (c->stats.memory_bytes > c->setup.memory_bytes && c->oldest != e) {
-            entry *out = take_out(c, find_entry(c, c->oldest->answer->key));
+        while (c->stats.memory_bytes > c->setup.memory_bytes && next_out(c) != e) {
+            entry *out = take_out(c, find_entry(c, next_out(c)->answer->key));
             out->in_bucket = gone;
             gone = out;
-            c->stats.evictions++;
+            c->stats.evictions_memory++;
         }
     }
     pthread_mutex_unlock(&c->lock);
@@ -215,8 +243,8 @@ static koe_answer *find_on_disk(koe_cache *c, const char *key, time_t *made)
     }
     koe_buf_free(&file);
     pthread_mutex_lock(&c->lock);
-    if (a) c->stats.hits_disk++;
-    else c->stats.damaged++;
+    if (a && strcmp(a->about.type, KOE_CACHE_PIECE) != 0) c->stats.hits_disk++;
+    if (!a) c->stats.damaged++;
     pthread_mutex_unlock(&c->lock);
     return a;
 }
@@ -318,27 +346,23 @@ static void sweep(koe_cache *c, uint64_t keep)
     pthread_mutex_lock(&c->lock);
     c->stats.disk_bytes = total;
     c->stats.disk_entries = n - gone;
-    c->stats.evictions += removed;
+    c->stats.evictions_disk += removed;
     c->sweeping = false;
     pthread_mutex_unlock(&c->lock);
 }
 
-void koe_cache_write(koe_cache *c, koe_answer *a)
+static void write_to_disk(koe_cache *c, const koe_answer *a, const koe_buf *b)
 {
-    if (!c->dir) return;
     char path[4096];
-    koe_buf b = { 0 };
-    encode(&b, a);
     path_of(c, a->key, path, sizeof path);
     const bool is_new = access(path, F_OK) != 0;
     char *slash = strrchr(path, '/');
     *slash = 0;
     mkdir(path, 0700);
     *slash = '/';
-    const bool ok = !b.failed && write_file(path, &b);
+    const bool ok = !b->failed && write_file(path, b);
     const char *why = ok ? "" : strerror(errno);
-    if (ok && is_new) count_disk(c, (int64_t)b.n, 1);
-    koe_buf_free(&b);
+    if (ok && is_new) count_disk(c, (int64_t)b->n, 1);
     pthread_mutex_lock(&c->lock);
     const bool say = !ok && !c->said_failed;
     if (!ok) c->stats.failed_writes++;
@@ -350,6 +374,60 @@ void koe_cache_write(koe_cache *c, koe_answer *a)
     if (full) sweep(c, c->setup.disk_bytes - c->setup.disk_bytes / 10);
 }
 
+/* ---- writing ------------------------------------------------------------------------------------------------------------------------- */
+
+static void write_out(koe_cache *c, const koe_answer *a)
+{
+    koe_buf b = { 0 };
+    encode(&b, a);
+    if (c->dir) write_to_disk(c, a, &b);
+    if (c->setup.redis && !b.failed) koe_redis_put(c->setup.redis, a->key, koe_buf_str(&b));
+    koe_buf_free(&b);
+}
+
+static void *write_all(void *arg)
+{
+    koe_cache *c = arg;
+    pthread_mutex_lock(&c->lock);
+    for (;;) {
+        while (!c->first && !c->stop && !c->purge_far) pthread_cond_wait(&c->work, &c->lock);
+        struct written *w = c->first;
+        const bool purge = c->purge_far;
+        if (!w && !purge) break;
+        c->purge_far = false;
+        if (w && !(c->first = w->next)) c->last = NULL;
+        pthread_mutex_unlock(&c->lock);
+        if (purge && c->setup.redis) koe_redis_purge(c->setup.redis);
+        if (w) write_out(c, w->answer);
+        pthread_mutex_lock(&c->lock);
+        if (!w) continue;
+        c->queued_bytes -= w->answer->bytes.n;
+        koe_answer_unref(w->answer);
+        free(w);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return NULL;
+}
+
+void koe_cache_write(koe_cache *c, koe_answer *a)
+{
+    struct written *w = c->has_writer ? calloc(1, sizeof *w) : NULL;
+    if (!w) return;
+    pthread_mutex_lock(&c->lock);
+    const bool room = c->queued_bytes + a->bytes.n <= MAX_QUEUED_BYTES;
+    if (room) {
+        w->answer = koe_answer_ref(a);
+        *(c->last ? &c->last->next : &c->first) = w;
+        c->last = w;
+        c->queued_bytes += a->bytes.n;
+        pthread_cond_signal(&c->work);
+    } else {
+        c->stats.failed_writes++;
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (!room) free(w);
+}
+
 /* ---- both ---------------------------------------------------------------------------------------------------------------------------- */
 
 koe_status koe_cache_create(koe_cache **out, const koe_cache_setup *setup, koe_error *err)
@@ -357,6 +435,7 @@ koe_status koe_cache_create(koe_cache **out, const koe_cache_setup *setup, koe_e
     koe_cache *c = calloc(1, sizeof *c);
     if (!c) return koe_fail(err, KOE_E_NOMEM, "cache");
     pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->work, NULL);
     c->setup = *setup;
     koe_status st = KOE_OK;
     if (*setup->dir) {
@@ -364,6 +443,8 @@ koe_status koe_cache_create(koe_cache **out, const koe_cache_setup *setup, koe_e
         st = c->dir ? koe_file_make_dirs(c->dir, err) : koe_fail(err, KOE_E_NOMEM, "cache");
         if (st == KOE_OK) sweep(c, setup->disk_bytes);
     }
+    c->has_writer = st == KOE_OK && (c->dir || setup->redis) && pthread_create(&c->writer, NULL, write_all, c) == 0;
+    if (st == KOE_OK && (c->dir || setup->redis) && !c->has_writer) st = koe_fail(err, KOE_E_LIMIT, "no thread for the cache");
     if (st != KOE_OK) {
         koe_cache_destroy(c);
         return st;
@@ -376,8 +457,8 @@ static void forget_memory(koe_cache *c)
 {
     entry *gone = NULL;
     pthread_mutex_lock(&c->lock);
-    while (c->oldest) {
-        entry *e = take_out(c, find_entry(c, c->oldest->answer->key));
+    while (next_out(c)) {
+        entry *e = take_out(c, find_entry(c, next_out(c)->answer->key));
         e->in_bucket = gone;
         gone = e;
     }
@@ -388,7 +469,13 @@ static void forget_memory(koe_cache *c)
 void koe_cache_destroy(koe_cache *c)
 {
     if (!c) return;
+    pthread_mutex_lock(&c->lock);
+    c->stop = true; /* what is queued is written first */
+    pthread_cond_signal(&c->work);
+    pthread_mutex_unlock(&c->lock);
+    if (c->has_writer) pthread_join(c->writer, NULL);
     forget_memory(c);
+    pthread_cond_destroy(&c->work);
     pthread_mutex_destroy(&c->lock);
     free(c->dir);
     free(c);
@@ -404,10 +491,51 @@ koe_answer *koe_cache_find(koe_cache *c, const char *key)
         keep_in_memory(c, a, made);
         return a;
     }
+    return NULL;
+}
+
+koe_answer *koe_cache_find_far(koe_cache *c, const char *key)
+{
+    koe_buf value = { 0 };
+    time_t made = 0;
+    if (!c->setup.redis || !koe_redis_get(c->setup.redis, key, &value)) return NULL;
+    koe_answer *a = decode(&value, key, &made);
+    koe_buf_free(&value);
+    const bool old = a && too_old(c, made), answer = a && strcmp(a->about.type, KOE_CACHE_PIECE) != 0;
+    pthread_mutex_lock(&c->lock);
+    if (!a) c->stats.damaged++;
+    else if (!old && answer) c->stats.hits_redis++;
+    pthread_mutex_unlock(&c->lock);
+    if (!a) koe_log(KOE_LOG_WARN, "cache: a value in Redis was damaged and is not used");
+    if (a && !old) keep_in_memory(c, a, made);
+    if (!old) return a;
+    koe_answer_unref(a);
+    return NULL;
+}
+
+bool koe_cache_has(koe_cache *c, const char *key)
+{
+    char path[4096];
+    pthread_mutex_lock(&c->lock);
+    const bool here = *find_entry(c, key) != NULL;
+    pthread_mutex_unlock(&c->lock);
+    if (here || !c->dir) return here;
+    path_of(c, key, path, sizeof path);
+    return access(path, R_OK) == 0;
+}
+
+void koe_cache_count_piece(koe_cache *c, bool hit)
+{
+    pthread_mutex_lock(&c->lock);
+    (*(hit ? &c->stats.piece_hits : &c->stats.piece_misses))++;
+    pthread_mutex_unlock(&c->lock);
+}
+
+void koe_cache_count_miss(koe_cache *c)
+{
     pthread_mutex_lock(&c->lock);
     c->stats.misses++;
     pthread_mutex_unlock(&c->lock);
-    return NULL;
 }
 
 bool koe_cache_keep(koe_cache *c, koe_answer *a)
@@ -423,12 +551,17 @@ void koe_cache_purge(koe_cache *c)
 {
     forget_memory(c);
     if (c->dir) sweep(c, 0);
+    pthread_mutex_lock(&c->lock);
+    c->purge_far = c->has_writer;
+    pthread_cond_signal(&c->work);
+    pthread_mutex_unlock(&c->lock);
 }
 
 koe_cache_stats koe_cache_get_stats(koe_cache *c)
 {
     pthread_mutex_lock(&c->lock);
-    const koe_cache_stats stats = c->stats;
+    koe_cache_stats stats = c->stats;
+    stats.piece_bytes = c->used[1].n_bytes;
     pthread_mutex_unlock(&c->lock);
     return stats;
 }

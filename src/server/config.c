@@ -67,6 +67,11 @@ static const koe_setting table[] = {
     TEXT("cache-dir", "DIR", "folder of answers kept on disk, shared by processes; empty: none", cache_dir, ""),
     NUMBER("cache-disk", "MB of answers kept on disk", cache_disk_mb, "1024", 1, 1 << 30),
     NUMBER("cache-age", "hours that an answer is kept; 0: no limit", cache_age_h, "0", 0, 1 << 20),
+    TEXT("redis", "URL", "a Redis that shares what is cached between machines: redis://[USER:PASSWORD@]HOST[:PORT][/DB] or unix:///PATH", redis, ""),
+    TEXT("redis-prefix", "NAME", "what the keys in Redis begin with", redis_prefix, "koe"),
+    NUMBER("redis-timeout", "milliseconds that Redis is waited for", redis_timeout_ms, "50", 1, 10000),
+    NUMBER("redis-ttl", "hours after which Redis forgets; 0: never", redis_ttl_h, "168", 0, 1 << 20),
+    NUMBER("redis-value", "KB of the largest value that is put into Redis", redis_value_kb, "4096", 1, 1 << 18),
     ONE_OF("log-level", "what is logged", log_level, "info", "error|warning|info|debug"),
     ONE_OF("log-format", "of the log", log_format, "text", "text|json"),
     SWITCH("access-log", "one line for each request, on stderr", access_log, "on"),
@@ -298,7 +303,7 @@ void koe_config_show(koe_buf *out, const koe_config *c)
             koe_buf_printf(out, "%s\n", *(const bool *)(const void *)at ? "on" : "off");
         } else {
             const char *text = *(const char *const *)(const void *)at;
-            koe_buf_printf(out, "%s\n", !*text ? "-" : s->offset == AT(api_key) ? "(set)" : text);
+            koe_buf_printf(out, "%s\n", !*text ? "-" : s->offset == AT(api_key) || s->offset == AT(redis) ? "(set)" : text);
         }
     }
 }

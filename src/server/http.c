@@ -221,6 +221,10 @@ static void add_about(koe_call *c, struct MHD_Response *r, const koe_answer_abou
     MHD_add_response_header(r, "X-Koe-Voice", about->voice);
     MHD_add_response_header(r, "X-Koe-Engine", about->engine);
     add_warning(c, r, about);
+    if (!c->cache_state && about->cache[0]) {
+        c->cache_state = strcmp(about->cache, "hit") == 0 ? "hit" : strcmp(about->cache, "partial") == 0 ? "partial" : "miss";
+        koe_metrics_count(c->server->metrics, KOE_COUNTER_CACHE, c->cache_state);
+    }
     if (c->cache_state) MHD_add_response_header(r, "X-Koe-Cache", c->cache_state);
     const bool is_hit = c->cache_state && strcmp(c->cache_state, "hit") == 0;
     snprintf(text, sizeof text, "%.0f", is_hit ? 0 : about->queue_ms);

@@ -21,6 +21,7 @@ typedef struct koe_server {
     koe_models *models;
     koe_sched *sched;
     koe_cache *cache;
+    struct koe_redis *redis; /* NULL: none */
     koe_keys *keys;
     koe_watch *watch;
     koe_metrics *metrics;
@@ -61,7 +62,7 @@ struct koe_call {
     int status;
     uint64_t n_sent;
     bool replied;
-    const char *cache_state; /* "hit", "miss"; NULL: not a matter of the cache */
+    const char *cache_state; /* "hit", "partial", "miss"; NULL: not known yet, or not a matter of the cache */
     const char *format; /* of the sound; NULL: none */
     char voice[320]; /* for log and metrics */
     char warning[400]; /* what the client should know about who speaks; "": nothing */

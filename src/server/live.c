@@ -10,6 +10,7 @@
 #include "audio/encode.h"
 #include "base/base.h"
 #include "server/choose.h"
+#include "server/recall.h"
 #include "server/wrap.h"
 
 enum { OUTBOX_BYTES = 1 << 20, /* more waits for the client */ FIRST_SEGMENT_PHONEMES = 60 };
@@ -120,6 +121,7 @@ struct koe_live {
     koe_utterance utterance; /* .input is the piece being spoken */
     koe_buf piece;
     koe_request request;
+    koe_recall recall;
     koe_speaking *speaking;
     koe_encoder *encoder;
     koe_wrap wrap;
@@ -265,6 +267,7 @@ static koe_status open_piece(koe_live *l, koe_error *err)
     l->request.ssml = l->request.phonemes = false; /* the text comes in pieces */
     l->request.first_segment_phonemes = l->audio_s == 0 ? FIRST_SEGMENT_PHONEMES : 0;
     l->request.first_piece_s = l->audio_s == 0 ? u->first_piece_s : 0;
+    l->request.recall = &l->recall;
     const koe_status st = koe_speaking_open(&l->speaking, u->edition->engine, &l->request, err);
     if (st == KOE_OK) koe_metrics_observe(m, KOE_HISTOGRAM_PHONEMISE, (koe_clock_ms() - start_ms) / 1000);
     return st;
@@ -387,6 +390,7 @@ koe_live *koe_live_start(koe_server *s, koe_utterance *u, koe_outbox *o, koe_pro
     atomic_fetch_add(&o->refs, 1);
     l->utterance = *u;
     *u = (koe_utterance){ 0 };
+    l->recall = koe_recall_of(s->cache, l->utterance.edition->digest);
     koe_wrap_init(&l->wrap, &l->utterance);
     if (l->utterance.warning) snprintf(l->warning, sizeof l->warning, "%s", l->utterance.warning);
     do {

@@ -1,4 +1,5 @@
 /* ops.c - for those who run the server: health, status, metrics, purging the cache. */
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -6,6 +7,7 @@
 #include "base/base.h"
 #include "base/version.h"
 #include "server/http.h"
+#include "server/redis.h"
 
 enum MHD_Result koe_route_health(koe_call *c) { return koe_reply_json(c, 200, json_pack("{s:s}", "status", "healthy")); }
 enum MHD_Result koe_route_live(koe_call *c) { return koe_reply_json(c, 200, json_pack("{s:s}", "status", "alive")); }
@@ -20,13 +22,28 @@ enum MHD_Result koe_route_ready(koe_call *c)
     return koe_reply_json(c, 200, j);
 }
 
+static json_t *count_json(uint64_t n) { return json_integer((json_int_t)n); }
+
+static json_t *redis_json(koe_server *s, const koe_cache_stats *t)
+{
+    if (!s->redis) return json_null();
+    const koe_redis_stats r = koe_redis_get_stats(s->redis);
+    return json_pack("{s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "up", r.is_up, "hits", count_json(t->hits_redis), "reads_found", count_json(r.hits),
+                     "reads_missing", count_json(r.misses), "writes", count_json(r.writes), "failures", count_json(r.failures), "skipped",
+                     count_json(r.skipped));
+}
+
 static json_t *cache_json(koe_server *s)
 {
     const koe_cache_stats t = koe_cache_get_stats(s->cache);
-    return json_pack("{s:{s:I, s:I, s:I}, s:{s:I, s:I, s:I}, s:I, s:I, s:I, s:I}", "memory", "bytes", (json_int_t)t.memory_bytes, "entries",
-                     (json_int_t)t.memory_entries, "hits", (json_int_t)t.hits_memory, "disk", "bytes", (json_int_t)t.disk_bytes, "entries",
-                     (json_int_t)t.disk_entries, "hits", (json_int_t)t.hits_disk, "misses", (json_int_t)t.misses, "evictions",
-                     (json_int_t)t.evictions, "damaged", (json_int_t)t.damaged, "failed_writes", (json_int_t)t.failed_writes);
+    json_t *memory = json_pack("{s:o, s:o, s:o, s:o}", "bytes", count_json(t.memory_bytes), "entries", count_json(t.memory_entries), "hits",
+                               count_json(t.hits_memory), "evictions", count_json(t.evictions_memory));
+    json_t *disk = json_pack("{s:o, s:o, s:o, s:o}", "bytes", count_json(t.disk_bytes), "entries", count_json(t.disk_entries), "hits",
+                             count_json(t.hits_disk), "evictions", count_json(t.evictions_disk));
+    json_t *pieces = json_pack("{s:o, s:o, s:o}", "bytes", count_json(t.piece_bytes), "hits", count_json(t.piece_hits), "misses", count_json(t.piece_misses));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "memory", memory, "disk", disk, "redis", redis_json(s, &t), "pieces", pieces,
+                     "misses", count_json(t.misses), "evictions", count_json(t.evictions_memory + t.evictions_disk), "damaged", count_json(t.damaged),
+                     "failed_writes", count_json(t.failed_writes));
 }
 
 static json_t *queue_json(koe_server *s)
@@ -85,21 +102,43 @@ static void gauge(koe_buf *out, const char *name, const char *help, const char *
     koe_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %.6g\n", name, help, name, type, name, value);
 }
 
+/* One metric with a value for each tier. */
+static void by_tier(koe_buf *out, const char *name, const char *help, const char *type, uint64_t memory, uint64_t disk, const uint64_t *redis)
+{
+    koe_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s{tier=\"memory\"} %" PRIu64 "\n%s{tier=\"disk\"} %" PRIu64 "\n", name, help, name, type, name,
+                   memory, name, disk);
+    if (redis) koe_buf_printf(out, "%s{tier=\"redis\"} %" PRIu64 "\n", name, *redis);
+}
+
+static void write_cache(koe_server *s, koe_buf *out)
+{
+    const koe_cache_stats t = koe_cache_get_stats(s->cache);
+    by_tier(out, "koe_cache_bytes", "what is kept", "gauge", t.memory_bytes, t.disk_bytes, NULL);
+    by_tier(out, "koe_cache_hits_total", "whole answers that were there", "counter", t.hits_memory, t.hits_disk, s->redis ? &t.hits_redis : NULL);
+    by_tier(out, "koe_cache_evictions_total", "what made room for others", "counter", t.evictions_memory, t.evictions_disk, NULL);
+    gauge(out, "koe_cache_misses_total", "whole answers that were not there", "counter", (double)t.misses);
+    gauge(out, "koe_cache_piece_hits_total", "pieces of speech that were there", "counter", (double)t.piece_hits);
+    gauge(out, "koe_cache_piece_misses_total", "pieces of speech that had to be made", "counter", (double)t.piece_misses);
+    gauge(out, "koe_cache_damaged_total", "entries that were damaged", "counter", (double)t.damaged);
+    gauge(out, "koe_cache_failed_writes_total", "entries that could not be written", "counter", (double)t.failed_writes);
+    if (!s->redis) return;
+    const koe_redis_stats r = koe_redis_get_stats(s->redis);
+    gauge(out, "koe_redis_up", "Redis answered the last call", "gauge", r.is_up);
+    gauge(out, "koe_redis_failures_total", "calls that Redis did not answer in time", "counter", (double)r.failures);
+}
+
 enum MHD_Result koe_route_metrics(koe_call *c)
 {
     koe_server *s = c->server;
     koe_buf out = { 0 };
     const koe_sched_load l = koe_sched_get_load(s->sched);
-    const koe_cache_stats t = koe_cache_get_stats(s->cache);
     koe_metrics_write(s->metrics, &out);
     gauge(&out, "koe_connections", "open connections", "gauge", (double)koe_watch_count(s->watch));
     gauge(&out, "koe_streams", "streams in work", "gauge", (double)l.n_streams);
     gauge(&out, "koe_batch_jobs", "answers in work that leave as a whole", "gauge", (double)l.n_batch);
     gauge(&out, "koe_jobs_waiting", "jobs waiting for a worker", "gauge", (double)l.n_waiting);
     gauge(&out, "koe_jobs_parked", "jobs waiting for a slow client", "gauge", (double)l.n_parked);
-    gauge(&out, "koe_cache_memory_bytes", "answers kept in memory", "gauge", (double)t.memory_bytes);
-    gauge(&out, "koe_cache_disk_bytes", "answers kept on disk", "gauge", (double)t.disk_bytes);
-    gauge(&out, "koe_cache_evictions_total", "answers that made room for others", "counter", (double)t.evictions);
+    write_cache(s, &out);
     gauge(&out, "koe_resident_bytes", "memory of the process", "gauge", (double)resident_bytes());
     gauge(&out, "koe_uptime_seconds", "since the start", "gauge", (koe_clock_ms() - s->start_ms) / 1000);
     return koe_reply_text(c, 200, "text/plain; version=0.0.4; charset=utf-8", &out);

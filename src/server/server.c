@@ -12,6 +12,7 @@
 #include "server/choose.h"
 #include "server/guard.h"
 #include "server/http.h"
+#include "server/redis.h"
 #include "server/speech.h"
 #include "server/systemd.h"
 #include "server/tls.h"
@@ -28,6 +29,7 @@ static void close_parts(koe_server *s)
     koe_watch_destroy(s->watch);
     koe_inflight_destroy(s->inflight);
     koe_cache_destroy(s->cache);
+    koe_redis_close(s->redis);
     koe_keys_close(s->keys);
     koe_saved_close(s->saved);
     koe_metrics_destroy(s->metrics);
@@ -49,13 +51,17 @@ static char *default_voice(void *user, koe_edition *e)
 static koe_status open_parts(koe_server *s, koe_error *err)
 {
     const koe_config *c = s->config;
-    const koe_cache_setup cache = { .memory_bytes = (size_t)c->cache_memory_mb << 20, .dir = c->cache_dir,
+    const koe_redis_setup redis = { .url = c->redis, .prefix = c->redis_prefix, .timeout_ms = c->redis_timeout_ms, .ttl_s = c->redis_ttl_h * 3600,
+                                    .max_value_bytes = (size_t)c->redis_value_kb << 10 };
+    koe_cache_setup cache = { .memory_bytes = (size_t)c->cache_memory_mb << 20, .dir = c->cache_dir,
                                     .disk_bytes = (uint64_t)c->cache_disk_mb << 20, .age_s = c->cache_age_h * 3600 };
     const int cores = c->threads ? (int)c->threads : koe_cpu_count(), workers = c->workers ? (int)c->workers : cores;
     s->metrics = koe_metrics_create();
     s->inflight = koe_inflight_create();
     koe_status st = s->metrics && s->inflight ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "server");
     if (st == KOE_OK) st = koe_keys_open(&s->keys, c, err);
+    if (st == KOE_OK && *c->redis) st = koe_redis_open(&s->redis, &redis, err);
+    cache.redis = s->redis;
     if (st == KOE_OK) st = koe_cache_create(&s->cache, &cache, err);
     if (st == KOE_OK) st = koe_saved_open(&s->saved, c->home, err);
     if (st == KOE_OK) st = koe_models_open(&s->models, c, default_voice, s, err);

@@ -4,6 +4,7 @@
  *            --> request.c (JSON -> speech request) --> cache.c (made before?) --> speech.c (a job) --> sched.c (whose turn)
  *            --> koe_speaking_next, encoder --> answer.c (bytes, readers) --> http.c --> client
  *     voices.c, captioned.c, ops.c, ws.c + live.c  more routes   watch.c    clients that leave or dawdle
+ *     recall.c  sentences made before       redis.c    the cache that machines share
  *     warm.c    phrases made beforehand     wrap.c     what the sound is wrapped in
  *     choose.c  whose voice                 models.c   the engine and its successors     head.c     what a request's head says
  *     guard.c   sandbox, user               tls.c      certificates                      systemd.c  what a supervisor hears

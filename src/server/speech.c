@@ -10,6 +10,7 @@
 #include "base/digest.h"
 #include "server/choose.h"
 #include "server/head.h"
+#include "server/recall.h"
 #include "server/wrap.h"
 
 /* Phonemes of the first segment of a stream: a clause, so that sound leaves soon. */
@@ -21,6 +22,7 @@ typedef struct speech_job {
     koe_answer *answer;
     koe_utterance *utterance;
     koe_request request;
+    koe_recall recall;
     koe_speaking *speaking;
     koe_encoder *encoder;
     koe_wrap wrap;
@@ -133,6 +135,7 @@ static koe_status open_speech(speech_job *j, koe_error *err)
     j->request = koe_utterance_request(u, &j->answer->cancel);
     j->request.first_segment_phonemes = u->whole ? 0 : FIRST_SEGMENT_PHONEMES;
     j->request.first_piece_s = koe_sched_lead(j->server->sched) > 0 ? 0 : u->first_piece_s; /* pays only alone */
+    j->request.recall = &j->recall;
     koe_status st = koe_speaking_open(&j->speaking, u->edition->engine, &j->request, err);
     if (st != KOE_OK) return st;
     koe_speaking_about(j->speaking, &about);
@@ -208,6 +211,14 @@ static koe_status encode(speech_job *j, const koe_audio *audio, koe_error *err)
     return st;
 }
 
+/* Once the first piece is there, the head can say whether some of the sound need not be made. */
+static void note_cache(speech_job *j, bool recalled)
+{
+    koe_audio ahead = { 0 };
+    if (!recalled && j->n_segments > 1) koe_speaking_about(j->speaking, &ahead);
+    snprintf(j->about.cache, sizeof j->about.cache, "%s", recalled || ahead.recalled ? "partial" : "miss");
+}
+
 /* One segment, from text to bytes in j->out. */
 static koe_status speak_segment(speech_job *j, double *audio_s, koe_error *err)
 {
@@ -219,6 +230,7 @@ static koe_status speak_segment(speech_job *j, double *audio_s, koe_error *err)
     const double took_ms = koe_clock_ms() - start_ms;
     *audio_s = (double)audio.n_samples / audio.rate_hz;
     j->audio_s += *audio_s;
+    if (j->next == 0) note_cache(j, audio.recalled);
     j->next++;
     j->n_segments = audio.n_segments; /* of a long text more become known */
     j->about.synthesis_ms += took_ms;
@@ -251,12 +263,31 @@ static bool may_leave(speech_job *j, bool last)
     return false;
 }
 
+/* The whole answer from Redis, which connections do not ask because they must not wait. */
+static bool find_far(speech_job *j)
+{
+    koe_answer *a = j->server->redis ? koe_cache_find_far(j->server->cache, j->answer->key) : NULL;
+    if (!a) return false;
+    koe_answer_about about = a->about;
+    about.queue_ms = koe_clock_ms() - j->start_ms;
+    memcpy(about.cache, "hit", sizeof "hit");
+    koe_answer_head(j->answer, &about);
+    const bool found = koe_answer_add(j->answer, a->bytes.data, a->bytes.n, true, NULL) == KOE_OK;
+    if (found) koe_answer_finish(j->answer);
+    koe_answer_unref(a);
+    return found;
+}
+
 static koe_turn run_turn(koe_job *job, double *audio_s)
 {
     speech_job *j = (speech_job *)(void *)job;
     koe_error err = { 0 };
     koe_status st = atomic_load(&j->answer->cancel) ? koe_fail(&err, KOE_E_CANCELLED, "the client has left") : KOE_OK;
-    if (st == KOE_OK && !j->speaking) st = open_speech(j, &err);
+    if (st == KOE_OK && !j->speaking) {
+        if (find_far(j)) return end_job(j);
+        koe_cache_count_miss(j->server->cache);
+        st = open_speech(j, &err);
+    }
     if (st == KOE_OK) st = speak_segment(j, audio_s, &err);
     if (st != KOE_OK && fall_back(j, &err)) return KOE_TURN_AGAIN;
     if (st != KOE_OK) return fail_job(j, &err);
@@ -300,6 +331,7 @@ static speech_job *job_create(koe_server *s, koe_utterance *u, const char *key)
     *u = (koe_utterance){ 0 };
     j->job = (koe_job){ .turn = run_turn, .deadline_ms = koe_clock_ms() + 1000 * koe_sched_get_load(s->sched).turn_s, .batch = a->whole };
     j->server = s;
+    j->recall = koe_recall_of(s->cache, kept->edition->digest);
     j->answer = a;
     j->utterance = kept;
     j->start_ms = koe_clock_ms();
@@ -401,8 +433,7 @@ enum MHD_Result koe_speech_reply(koe_call *c, koe_utterance *u)
         result = reply_not_modified(c, key);
     } else {
         koe_answer *a = koe_cache_find(s->cache, key);
-        c->cache_state = a ? "hit" : "miss";
-        koe_metrics_count(s->metrics, KOE_COUNTER_CACHE, c->cache_state);
+        if (a) koe_metrics_count(s->metrics, KOE_COUNTER_CACHE, c->cache_state = "hit");
         if (!a) a = inflight_find(s->inflight, key);
         const bool joined = (a && koe_call_join(c, a)) || start(c, u, key, &result);
         koe_answer_unref(a);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "synth/engine.h"
+#include "synth/memo.h"
 #include "text/lang.h"
 #include "text/utf8.h"
 
@@ -42,9 +43,8 @@ struct koe_speaking {
     double start_ms;
     size_t next; /* segment of all */
     size_t n_handed; /* pieces that koe_speaking_next() gave */
-    size_t said, seam; /* of a segment that was begun: words and samples of its speech that were handed over */
-    float *tail; /* what the first piece had beyond its seam, n_tail samples */
-    size_t n_tail;
+    koe_sound sound; /* the last piece; .said is 0 when its segment is over */
+    koe_buf memo; /* its bytes, where pieces are kept */
     bool has_piece; /* the first segment comes in two pieces */
     koe_str text;
     double speed;
@@ -57,8 +57,6 @@ struct koe_speaking {
     size_t first; /* of them, counted from the text's start */
     bool is_last; /* there are no more behind them */
     koe_speech speech;
-    float *audio; /* a segment as it is handed over */
-    size_t cap_audio;
     koe_timed_word *word;
     size_t cap_word;
     koe_timed_mark *mark;
@@ -77,8 +75,8 @@ void koe_speaking_close(koe_speaking *s)
     for (size_t i = 0; i < s->n_other; i++) free(s->other[i].name);
     free(s->other);
     koe_buf_free(&s->warnings);
-    free(s->audio);
-    free(s->tail);
+    koe_sound_free(&s->sound);
+    koe_buf_free(&s->memo);
     free(s->word);
     free(s->mark);
     free(s);
@@ -267,36 +265,6 @@ static koe_status prepare(koe_speaking *s, koe_engine *e, const koe_request *q, 
     return KOE_OK;
 }
 
-static koe_status reserve(koe_speaking *s, size_t n_audio, size_t n_words, size_t n_marks, koe_error *err)
-{
-    if (n_audio > s->cap_audio) {
-        float *audio = n_audio <= SIZE_MAX / sizeof *audio ? realloc(s->audio, n_audio * sizeof *audio) : NULL;
-        if (!audio) return koe_fail(err, KOE_E_NOMEM, "%zu samples", n_audio);
-        s->audio = audio;
-        s->cap_audio = n_audio;
-    }
-    if (n_words > s->cap_word) {
-        koe_timed_word *word = realloc(s->word, n_words * sizeof *word);
-        if (!word) return koe_fail(err, KOE_E_NOMEM, "%zu words", n_words);
-        s->word = word;
-        s->cap_word = n_words;
-    }
-    if (n_marks > s->cap_mark) {
-        koe_timed_mark *mark = realloc(s->mark, n_marks * sizeof *mark);
-        if (!mark) return koe_fail(err, KOE_E_NOMEM, "%zu marks", n_marks);
-        s->mark = mark;
-        s->cap_mark = n_marks;
-    }
-    return KOE_OK;
-}
-
-/* A place in the segment's speech as a place in the whole audio. */
-static double place(const koe_speaking *s, koe_audio_span span, size_t sample)
-{
-    size_t inside = sample < span.at ? 0 : sample - span.at < span.n ? sample - span.at : span.n;
-    return (double)(s->n_done + inside) / s->rate_hz;
-}
-
 /* ---- samples ---- */
 
 /* The speech at the rate of the request: a voice inside the text may have another. */
@@ -350,64 +318,41 @@ static koe_audio_span listen(const koe_speaking *s, size_t n_word)
 {
     const koe_speech *speech = &s->speech;
     koe_audio_span span = koe_audio_trim(speech->samples, speech->n_samples, s->rate_hz);
-    const size_t from = s->said ? s->seam : span.at, to = speech->n_said < n_word ? speech->seam : span.at + span.n;
+    const size_t from = s->sound.said ? s->sound.seam : span.at, to = speech->n_said < n_word ? speech->seam : span.at + span.n;
     return (koe_audio_span){ from, to > from ? to - from : 0 };
 }
 
-/* Keeps what of a piece lies beyond its seam, for the rest to be faded in over it. */
-static koe_status keep_tail(koe_speaking *s, koe_audio_span span, koe_error *err)
-{
-    const koe_speech *speech = &s->speech;
-    const size_t most = koe_audio_samples(seam_ms / 1000, s->rate_hz), end = span.at + span.n, left = speech->n_samples - end;
-    s->n_tail = left < most ? left : most;
-    s->tail = malloc((s->n_tail + 1) * sizeof *s->tail);
-    if (!s->tail) return koe_fail(err, KOE_E_NOMEM, "%zu samples", s->n_tail);
-    memcpy(s->tail, speech->samples + end, s->n_tail * sizeof *s->tail);
-    return KOE_OK;
-}
+static size_t inside(koe_audio_span span, size_t sample) { return sample < span.at ? 0 : sample - span.at < span.n ? sample - span.at : span.n; }
 
-/* Times the marks of a piece, whose words are timed and which has n samples with its pause; behind its last word only when it `ends` the
- * segment. */
-static void time_marks(koe_speaking *s, const koe_segment *segment, bool ends, size_t n)
-{
-    s->n_mark = 0;
-    for (size_t i = 0; i < segment->n_mark; i++) {
-        const koe_mark *m = &segment->mark[i];
-        const bool at_word = m->word < segment->n_word;
-        if (at_word ? m->word < s->said || m->word >= s->speech.n_said : !ends) continue;
-        double time_s = (double)(s->n_done + (m->after_pause ? n : 0)) / s->rate_hz;
-        if (at_word) time_s = m->is_behind ? s->word[m->word - s->said].end_s : s->word[m->word - s->said].start_s;
-        s->mark[s->n_mark++] = (koe_timed_mark){ .name = m->name.p, .text_at = m->text_at, .time_s = time_s };
-    }
-}
-
-/* What the model said -> what the listener gets: s->audio, *n samples with the pause, and s->word. */
-static koe_status finish_segment(koe_speaking *s, const koe_segment *segment, size_t *n, koe_error *err)
+/* Speech -> the piece that the listener gets: s->sound. What a piece has beyond its seam is kept for the rest to be faded in over it. */
+static koe_status finish_piece(koe_speaking *s, const koe_segment *segment, koe_error *err)
 {
     koe_speech *speech = &s->speech;
+    koe_sound *sound = &s->sound;
     s->n_bad += koe_audio_clean(speech->samples, speech->n_samples);
     koe_status st = speech->rate_hz == s->rate_hz || !speech->n_samples ? KOE_OK : change_rate(speech, s->rate_hz, err);
     if (st != KOE_OK) return st;
-    const bool begins = s->said == 0, ends = speech->n_said >= segment->n_word;
+    const bool begins = sound->said == 0, ends = speech->n_said >= segment->n_word;
     const koe_audio_span span = listen(s, segment->n_word);
-    const size_t n_pause = ends ? koe_audio_samples(segment->pause_exact ? segment->pause_s : segment->pause_s / s->speed, s->rate_hz) : 0;
-    *n = span.n + n_pause;
+    const size_t left = speech->n_samples - span.at - span.n, most = koe_audio_samples(seam_ms / 1000, s->rate_hz);
+    const size_t n_tail = ends ? 0 : left < most ? left : most;
+    float *samples = speech->samples + span.at;
     apply_gain(speech, segment);
-    st = koe_audio_limit(speech->samples + span.at, begins && ends ? span.n : speech->n_samples - span.at, s->rate_hz, err);
-    if (st == KOE_OK) st = reserve(s, *n, segment->n_word, segment->n_mark, err);
-    if (st == KOE_OK && !ends) st = keep_tail(s, span, err);
+    st = koe_audio_limit(samples, begins && ends ? span.n : span.n + left, s->rate_hz, err);
+    if (st == KOE_OK && !begins) koe_audio_cross(samples, sound->audio + sound->n, sound->n_tail < span.n ? sound->n_tail : span.n);
+    if (st == KOE_OK) st = koe_sound_reserve(sound, span.n + n_tail, segment->n_word, err);
     if (st != KOE_OK) return st;
-    if (begins) koe_audio_fade_in(speech->samples + span.at, span.n, s->rate_hz, fade_ms);
-    else koe_audio_cross(speech->samples + span.at, s->tail, s->n_tail < span.n ? s->n_tail : span.n);
-    if (ends) koe_audio_fade_out(speech->samples + span.at, span.n, s->rate_hz, fade_ms);
-    if (span.n) memcpy(s->audio, speech->samples + span.at, span.n * sizeof *s->audio);
-    for (size_t i = 0; i < n_pause; i++) s->audio[span.n + i] = 0;
-    for (size_t i = s->said; i < speech->n_said; i++)
-        s->word[i - s->said] = (koe_timed_word){ .text_at = segment->word[i].text_at,
-                                                 .text_n = segment->word[i].text_n,
-                                                 .start_s = place(s, span, speech->word[i].from),
-                                                 .end_s = place(s, span, speech->word[i].to) };
-    time_marks(s, segment, ends, *n);
+    if (begins) koe_audio_fade_in(samples, span.n, s->rate_hz, fade_ms);
+    if (ends) koe_audio_fade_out(samples, span.n, s->rate_hz, fade_ms);
+    if (span.n + n_tail) memcpy(sound->audio, samples, (span.n + n_tail) * sizeof *samples);
+    sound->n = span.n;
+    sound->n_tail = n_tail;
+    sound->n_word = 0;
+    for (size_t i = sound->said; i < speech->n_said; i++)
+        sound->word[sound->n_word++] = (koe_word_time){ inside(span, speech->word[i].from), inside(span, speech->word[i].to) };
+    sound->said = speech->n_said;
+    sound->seam = speech->seam;
+    sound->rate_hz = s->rate_hz;
     return KOE_OK;
 }
 
@@ -443,15 +388,7 @@ koe_status koe_speaking_open(koe_speaking **out, koe_engine *e, const koe_reques
     return KOE_OK;
 }
 
-void koe_speaking_about(const koe_speaking *s, koe_audio *out)
-{
-    *out = (koe_audio){ .rate_hz = s->rate_hz ? s->rate_hz : s->voice.rate_hz,
-                        .segment = s->n_handed,
-                        .n_segments = count_pieces(s),
-                        .engine = s->voice.engine,
-                        .voice = s->voice.name,
-                        .warnings = warnings_of(s) };
-}
+static double piece_s(const koe_speaking *s) { return s->has_piece && s->n_handed == 0 ? s->q->first_piece_s : 0; }
 
 static koe_status make_speech(koe_speaking *s, const koe_segment *segment, const koe_voice *voice, koe_error *err)
 {
@@ -459,10 +396,124 @@ static koe_status make_speech(koe_speaking *s, const koe_segment *segment, const
                                 .speed = s->speed,
                                 .seed = s->q->seed,
                                 .zero_noise = s->q->zero_noise,
-                                .piece_s = s->has_piece && s->n_handed == 0 ? s->q->first_piece_s : 0,
+                                .piece_s = piece_s(s),
                                 .cancel = s->q->cancel };
     if (segment->phonemes.n || segment->n_word) return koe_voice_speak(&s->speech, voice, &job, err);
     s->speech.n_samples = s->speech.n_word = s->speech.n_said = s->speech.seam = 0; /* only a pause */
+    return KOE_OK;
+}
+
+static koe_status make_piece(koe_speaking *s, const koe_segment *segment, const koe_voice *voice, koe_error *err)
+{
+    koe_status st = make_speech(s, segment, voice, err);
+    if (st == KOE_OK && !s->rate_hz) s->rate_hz = segment->phonemes.n && voice == &s->voice ? s->speech.rate_hz : s->voice.rate_hz;
+    return st == KOE_OK ? finish_piece(s, segment, err) : st;
+}
+
+/* ---- pieces that were kept ---- */
+
+/* Whether a piece can be kept at all, and under which key. */
+static bool memo_of(const koe_speaking *s, size_t segment, koe_memo_of *of, char key[KOE_DIGEST_TEXT])
+{
+    const koe_segment *g = &s->segments.segment[segment - s->first];
+    const koe_voice *voice = known_voice(s, g->voice);
+    const bool now = segment == s->next;
+    if (!s->q->recall || !g->phonemes.n) return false;
+    *of = (koe_memo_of){ .scope = s->q->recall->scope, .segment = g, .voice = voice, .speed = s->speed, .seed = s->q->seed,
+                         .zero_noise = s->q->zero_noise, .piece_s = segment == 0 && s->has_piece ? s->q->first_piece_s : 0,
+                         .said = now ? s->sound.said : 0, .seam = now && s->sound.said ? s->sound.seam : 0,
+                         .rate_hz = voice == &s->voice ? 0 : s->rate_hz ? s->rate_hz : s->voice.rate_hz, .known_hz = s->rate_hz };
+    koe_memo_key(of, key);
+    return true;
+}
+
+static bool recall_piece(koe_speaking *s, const koe_memo_of *of, const char *key)
+{
+    const koe_recall *r = s->q->recall;
+    koe_buf_clear(&s->memo);
+    if (!r->find(r->user, key, &s->memo) || s->memo.failed || !koe_memo_read(&s->sound, koe_buf_str(&s->memo), of)) return false;
+    s->rate_hz = s->sound.rate_hz;
+    return true;
+}
+
+static void keep_piece(koe_speaking *s, const char *key)
+{
+    const koe_recall *r = s->q->recall;
+    koe_sound_round(&s->sound);
+    koe_buf_clear(&s->memo);
+    koe_memo_write(&s->memo, &s->sound);
+    if (!s->memo.failed) r->keep(r->user, key, s->memo.data, s->memo.n);
+}
+
+/* Whether one of the next pieces is there already; of a long text only the beginning is looked at. */
+static bool knows_some(const koe_speaking *s)
+{
+    enum { LOOK_AHEAD = 64 };
+    koe_memo_of of;
+    char key[KOE_DIGEST_TEXT];
+    for (size_t i = s->next; i < s->first + s->segments.n && i < s->next + LOOK_AHEAD; i++)
+        if (memo_of(s, i, &of, key) && s->q->recall->has(s->q->recall->user, key)) return true;
+    return false;
+}
+
+void koe_speaking_about(const koe_speaking *s, koe_audio *out)
+{
+    *out = (koe_audio){ .rate_hz = s->rate_hz ? s->rate_hz : s->voice.rate_hz,
+                        .segment = s->n_handed,
+                        .n_segments = count_pieces(s),
+                        .recalled = knows_some(s),
+                        .engine = s->voice.engine,
+                        .voice = s->voice.name,
+                        .warnings = warnings_of(s) };
+}
+
+/* ---- handing over ---- */
+
+/* Times the marks of a piece, whose words are timed and which has n samples with its pause; behind its last word only when it `ends` the
+ * segment. */
+static void time_marks(koe_speaking *s, const koe_segment *segment, size_t first_word, bool ends, size_t n)
+{
+    s->n_mark = 0;
+    for (size_t i = 0; i < segment->n_mark; i++) {
+        const koe_mark *m = &segment->mark[i];
+        const bool at_word = m->word < segment->n_word;
+        if (at_word ? m->word < first_word || m->word >= s->sound.said : !ends) continue;
+        double time_s = (double)(s->n_done + (m->after_pause ? n : 0)) / s->rate_hz;
+        if (at_word) time_s = m->is_behind ? s->word[m->word - first_word].end_s : s->word[m->word - first_word].start_s;
+        s->mark[s->n_mark++] = (koe_timed_mark){ .name = m->name.p, .text_at = m->text_at, .time_s = time_s };
+    }
+}
+
+/* The piece with the pause after it, and its words and marks as the listener counts time. */
+static koe_status lay_out(koe_speaking *s, const koe_segment *segment, size_t first_word, size_t *n, koe_error *err)
+{
+    koe_sound *sound = &s->sound;
+    const bool ends = sound->said >= segment->n_word;
+    const size_t n_pause = ends ? koe_audio_samples(segment->pause_exact ? segment->pause_s : segment->pause_s / s->speed, s->rate_hz) : 0;
+    koe_status st = koe_sound_reserve(sound, sound->n + sound->n_tail + n_pause, sound->n_word, err);
+    if (st == KOE_OK && sound->n_word > s->cap_word) {
+        koe_timed_word *word = realloc(s->word, sound->n_word * sizeof *word);
+        if (!word) return koe_fail(err, KOE_E_NOMEM, "%zu words", sound->n_word);
+        s->word = word;
+        s->cap_word = sound->n_word;
+    }
+    if (st == KOE_OK && segment->n_mark > s->cap_mark) {
+        koe_timed_mark *mark = realloc(s->mark, segment->n_mark * sizeof *mark);
+        if (!mark) return koe_fail(err, KOE_E_NOMEM, "%zu marks", segment->n_mark);
+        s->mark = mark;
+        s->cap_mark = segment->n_mark;
+    }
+    if (st != KOE_OK) return st;
+    for (size_t i = 0; i < n_pause; i++) sound->audio[sound->n + i] = 0;
+    for (size_t i = 0; i < sound->n_word; i++) {
+        const koe_word *w = &segment->word[first_word + i];
+        s->word[i] = (koe_timed_word){ .text_at = w->text_at,
+                                       .text_n = w->text_n,
+                                       .start_s = (double)(s->n_done + sound->word[i].from) / s->rate_hz,
+                                       .end_s = (double)(s->n_done + sound->word[i].to) / s->rate_hz };
+    }
+    *n = sound->n + n_pause;
+    time_marks(s, segment, first_word, ends, *n);
     return KOE_OK;
 }
 
@@ -478,8 +529,42 @@ static void hand_over_nothing(koe_speaking *s, koe_audio *out)
 {
     const koe_segment *segment = &s->segments.segment[0];
     koe_speaking_about(s, out);
-    out->samples = s->audio;
+    out->samples = s->sound.audio;
+    out->recalled = false;
     out->text_at = segment->text_at + segment->text_n;
+}
+
+static koe_status hand_over_piece(koe_speaking *s, const koe_segment *segment, koe_audio *out, koe_error *err)
+{
+    const koe_voice *voice = known_voice(s, segment->voice);
+    const size_t first_word = s->sound.said;
+    koe_memo_of of;
+    char key[KOE_DIGEST_TEXT];
+    size_t n = 0;
+    const bool kept = memo_of(s, s->next, &of, key), recalled = kept && recall_piece(s, &of, key);
+    koe_status st = recalled ? KOE_OK : make_piece(s, segment, voice, err);
+    if (st == KOE_OK && kept && !recalled) keep_piece(s, key);
+    if (st == KOE_OK) st = lay_out(s, segment, first_word, &n, err);
+    if (st != KOE_OK) return st;
+    *out = (koe_audio){
+        .samples = s->sound.audio,
+        .n_samples = n,
+        .rate_hz = s->rate_hz,
+        .words = s->word,
+        .n_words = s->sound.n_word,
+        .marks = s->mark,
+        .n_marks = s->n_mark,
+        .segment = s->n_handed,
+        .n_segments = count_pieces(s),
+        .recalled = recalled,
+        .text_at = begin_of(segment, first_word),
+        .text_n = end_of(segment, s->sound.said) - begin_of(segment, first_word),
+        .engine = voice->engine,
+        .voice = voice->name,
+        .warnings = warnings_of(s),
+    };
+    s->n_done += n;
+    return KOE_OK;
 }
 
 koe_status koe_speaking_next(koe_speaking *s, koe_audio *out, koe_error *err)
@@ -489,38 +574,12 @@ koe_status koe_speaking_next(koe_speaking *s, koe_audio *out, koe_error *err)
     if (st != KOE_OK) return st;
     assert(s->next < s->first + s->segments.n);
     const koe_segment *segment = &s->segments.segment[s->next - s->first];
-    const koe_voice *voice = known_voice(s, segment->voice);
-    size_t n = 0;
-    if (s->has_piece && s->n_handed == 1 && s->said == segment->n_word) {
-        hand_over_nothing(s, out);
-    } else {
-        st = make_speech(s, segment, voice, err);
-        if (st == KOE_OK && !s->rate_hz) s->rate_hz = segment->phonemes.n && voice == &s->voice ? s->speech.rate_hz : s->voice.rate_hz;
-        if (st == KOE_OK) st = finish_segment(s, segment, &n, err);
-        if (st != KOE_OK) return st;
-        *out = (koe_audio){
-            .samples = s->audio,
-            .n_samples = n,
-            .rate_hz = s->rate_hz,
-            .words = s->word,
-            .n_words = s->speech.n_said - s->said,
-            .marks = s->mark,
-            .n_marks = s->n_mark,
-            .segment = s->n_handed,
-            .n_segments = count_pieces(s),
-            .text_at = begin_of(segment, s->said),
-            .text_n = end_of(segment, s->speech.n_said) - begin_of(segment, s->said),
-            .engine = voice->engine,
-            .voice = voice->name,
-            .warnings = warnings_of(s),
-        };
-        s->said = s->speech.n_said;
-        s->seam = s->speech.seam;
-    }
-    s->n_done += n;
+    if (s->has_piece && s->n_handed == 1 && s->sound.said == segment->n_word) hand_over_nothing(s, out);
+    else st = hand_over_piece(s, segment, out, err);
+    if (st != KOE_OK) return st;
     s->n_handed++;
     if (s->has_piece && s->n_handed == 1) return KOE_OK;
-    s->said = s->seam = 0;
+    s->sound.said = s->sound.seam = 0;
     if (++s->next == s->first + s->segments.n && s->is_last) log_result(s);
     return KOE_OK;
 }

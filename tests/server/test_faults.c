@@ -1,5 +1,6 @@
 /* Clients that leave, stop reading or send rubbish; caches and helpers that break; signals under load. */
 #include <dirent.h>
+#include <sys/mount.h>
 
 #include "server.h"
 
@@ -242,6 +243,84 @@ static void test_disk_cache(void **state)
     remove_folder(dir);
 }
 
+/* A cache folder without room: every answer is right all the same, and what could not be written is counted. */
+static void test_disk_full(void **state)
+{
+    (void)state;
+    server s;
+    char *dir = new_folder();
+    if (mount("tmpfs", dir, "tmpfs", 0, "size=64k") != 0) { /* needs root */
+        remove_folder(dir);
+        skip();
+    }
+    start_server(&s, "--cache-dir", dir, "--cache-memory", "0", NULL);
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < 6; i++) {
+            char body[100];
+            snprintf(body, sizeof body, "{\"input\": \"There is no room for number %d.\", \"response_format\": \"pcm\"}", i);
+            reply r = speak(&s, body);
+            if (r.status != 200 || !r.whole || r.body.n < 40000) fail_msg("%d: %d, %zu bytes", i, r.status, r.body.n);
+            reply_free(&r);
+        }
+    for (int k = 0; k < 200 && status_of(&s, "cache", "failed_writes") < 1; k++) pause_ms(10);
+    assert_true(status_of(&s, "cache", "failed_writes") >= 1);
+    stop_server(&s);
+    assert_int_equal(umount2(dir, MNT_DETACH), 0);
+    remove_folder(dir);
+}
+
+/* espeak-ng's own voice differs by some milliseconds with what it said before. */
+static bool nearly(size_t a, size_t b) { return (a > b ? a - b : b - a) < 2500; }
+
+/* kill -9 while many are being answered: what the next server finds in the cache folder is whole and right. */
+static void test_killed_under_load(void **state)
+{
+    (void)state;
+    enum { N = 24 };
+    server s;
+    char *dir = new_folder(), *home = new_folder();
+    const char *const kept[] = { "--cache-dir", dir, "--access-log", "off", NULL }, *const fresh[] = { "--cache-memory", "0", "--access-log", "off", NULL };
+    char body[N][120];
+    size_t right[N];
+    for (int i = 0; i < N; i++) snprintf(body[i], sizeof body[i], "{\"input\": \"Number %d is in the making.\", \"response_format\": \"pcm\"}", i);
+    start_server_in(&s, home, fresh);
+    for (int i = 0; i < N; i++) {
+        reply r = speak(&s, body[i]);
+        assert_int_equal(r.status, 200);
+        right[i] = r.body.n;
+        reply_free(&r);
+    }
+    kill(s.pid, SIGTERM);
+    assert_int_equal(wait_server(&s), 0);
+    for (int round = 0; round < 3; round++) {
+        int fd[N];
+        start_server_in(&s, home, kept);
+        for (int i = 0; i < N; i++) {
+            fd[i] = dial(&s);
+            send_request(fd[i], "POST", "/v1/audio/speech", NULL, body[i]);
+        }
+        pause_ms(20 + 60 * round);
+        kill(s.pid, SIGKILL);
+        assert_int_equal(wait_server(&s), 128 + SIGKILL);
+        for (int i = 0; i < N; i++) {
+            reply r;
+            read_reply(fd[i], &r, false);
+            if (r.whole && r.status == 200 && !nearly(r.body.n, right[i])) fail_msg("number %d: %zu bytes, not %zu, look whole", i, r.body.n, right[i]);
+            reply_free(&r);
+            close(fd[i]);
+        }
+    }
+    start_server_in(&s, home, kept);
+    for (int i = 0; i < N; i++) {
+        reply r = speak(&s, body[i]);
+        assert_true(r.status == 200 && r.whole);
+        if (!nearly(r.body.n, right[i])) fail_msg("number %d: %zu bytes, not %zu", i, r.body.n, right[i]);
+        reply_free(&r);
+    }
+    stop_server(&s);
+    remove_folder(dir);
+}
+
 /* The processes that the server has started. */
 static int kill_children(pid_t parent)
 {
@@ -310,7 +389,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_client_leaves), cmocka_unit_test(test_slow_reader), cmocka_unit_test(test_large_bodies),
-        cmocka_unit_test(test_malformed),     cmocka_unit_test(test_sigterm),     cmocka_unit_test(test_disk_cache),
+        cmocka_unit_test(test_malformed),     cmocka_unit_test(test_sigterm),     cmocka_unit_test(test_disk_cache), cmocka_unit_test(test_disk_full), cmocka_unit_test(test_killed_under_load),
         cmocka_unit_test(test_helper_killed), cmocka_unit_test(test_same_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

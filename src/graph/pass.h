@@ -17,7 +17,7 @@ typedef struct koe_pass {
 } koe_pass;
 
 typedef koe_status koe_pass_fn(koe_pass *p, koe_error *err);
-koe_pass_fn koe_pass_dynamic, koe_pass_snake, koe_pass_adain, koe_pass_conv, koe_pass_chain, koe_pass_norm, koe_pass_activation, koe_pass_pad, koe_pass_matmul, koe_pass_elementwise;
+koe_pass_fn koe_pass_dynamic, koe_pass_snake, koe_pass_adain, koe_pass_conv, koe_pass_chain, koe_pass_norm, koe_pass_activation, koe_pass_pad, koe_pass_attention, koe_pass_matmul, koe_pass_elementwise;
 
 /* Passes over all plans of a graph, which look for no pattern; they count what they did into *n_done. */
 typedef koe_status koe_graph_fn(koe_session *s, int *n_done, koe_error *err);
@@ -65,6 +65,7 @@ koe_status koe_pass_set_float(koe_pass *p, koe_node *node, const char *name, flo
 /* Adds a list; x is copied. */
 koe_status koe_pass_set_ints(koe_pass *p, koe_node *node, const char *name, const int64_t *x, size_t n, koe_error *err);
 koe_status koe_pass_set_floats(koe_pass *p, koe_node *node, const char *name, const float *x, size_t n, koe_error *err);
+koe_status koe_pass_set_int(koe_pass *p, koe_node *node, const char *name, int64_t x, koe_error *err);
 koe_status koe_pass_set_str(koe_pass *p, koe_node *node, const char *name, const char *x, koe_error *err);
 /* Adds FusedConv's attributes `activation` and `activation_params`. */
 koe_status koe_pass_set_activation(koe_pass *p, koe_node *node, const char *name, float alpha, koe_error *err);

@@ -116,6 +116,11 @@ koe_status koe_pass_set_floats(koe_pass *p, koe_node *node, const char *name, co
     return add_attr(p, node, (koe_onnx_attr){ .name = koe_str_of(name), .type = KOE_ATTR_FLOATS, .floats = list, .n = n }, err);
 }
 
+koe_status koe_pass_set_int(koe_pass *p, koe_node *node, const char *name, int64_t x, koe_error *err)
+{
+    return add_attr(p, node, (koe_onnx_attr){ .name = koe_str_of(name), .type = KOE_ATTR_INT, .i = x }, err);
+}
+
 koe_status koe_pass_set_str(koe_pass *p, koe_node *node, const char *name, const char *x, koe_error *err)
 {
     return add_attr(p, node, (koe_onnx_attr){ .name = koe_str_of(name), .type = KOE_ATTR_STRING, .s = koe_str_of(x) }, err);
@@ -183,6 +188,7 @@ static const struct pass {
     { "dynamic", "patterns replaced", NULL, koe_pass_dynamic },
     { "norm", "patterns replaced", NULL, koe_pass_norm },
     { "activation", "patterns replaced", NULL, koe_pass_activation },
+    { "attention", "patterns replaced", NULL, koe_pass_attention },
     { "snake", "patterns replaced", NULL, koe_pass_snake },
     { "adain", "patterns replaced", NULL, koe_pass_adain },
     { "pad", "patterns replaced", NULL, koe_pass_pad },

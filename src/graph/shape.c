@@ -141,8 +141,18 @@ static void same_as_first(const rule *r)
     else if (shape_in(r, 0, &x)) set_shape(r, 0, &x);
 }
 
+static bool is_cut(const koe_shapes *k, koe_dim part, koe_dim whole)
+{
+    for (int i = 0; i < k->n_cut; i++)
+        if (part.symbol == k->cut[i].part && whole.symbol == k->cut[i].whole) return true;
+    return false;
+}
+
 static koe_dim broadcast_dim(const rule *r, koe_dim a, koe_dim b)
 {
+    /* A table's first T rows, added to T rows: a table that is shorter does not broadcast. */
+    if (is_cut(r->k, a, b)) return b;
+    if (is_cut(r->k, b, a)) return a;
     if (koe_dim_is(a, 1) || koe_dim_same(a, b)) return b;
     if (koe_dim_is(b, 1) || !a.symbol) return a;
     return b.symbol ? fresh(r) : b;
@@ -437,6 +447,15 @@ static void squeeze(const rule *r)
 static koe_dim slice_dim(const rule *r, koe_dim d, koe_dim from, koe_dim to, koe_dim step)
 {
     if (koe_dim_is(from, 0) && koe_dim_is(step, 1) && ((!to.symbol && to.v >= INT32_MAX) || koe_dim_same(to, d))) return d;
+    if (!d.symbol && d.v > 1 && koe_dim_is(from, 0) && koe_dim_is(step, 1) && to.symbol > 0) {
+        const koe_dim part = fresh(r);
+        koe_shapes *k = r->k;
+        if (k->n_cut < (int)(sizeof k->cut / sizeof *k->cut)) {
+            k->cut[k->n_cut].part = part.symbol;
+            k->cut[k->n_cut++].whole = to.symbol;
+        }
+        return part;
+    }
     if (d.symbol || from.symbol || to.symbol || !koe_dim_is(step, 1)) return fresh(r);
     int64_t a = from.v < 0 ? from.v + d.v : from.v, b = to.v < 0 ? to.v + d.v : to.v;
     a = a < 0 ? 0 : a > d.v ? d.v : a;

@@ -32,6 +32,8 @@ typedef struct koe_shapes {
     struct koe_known *known; /* [cap_slot] */
     int cap_slot;
     int n_symbol;
+    struct { int part, whole; } cut[64]; /* symbols: part is the first `whole` elements of something, or all of it when that is shorter */
+    int n_cut;
     koe_arena arena;
     bool learnt; /* all nodes */
 } koe_shapes;

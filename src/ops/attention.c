@@ -366,6 +366,7 @@ static koe_status rotary_run(koe_op_ctx *c, koe_error *err)
 
 static const koe_op table[] = {
     { "Attention", 23, 0, KOE_OP_WIDEN_HALF, NULL, NULL, attention_run, NULL },
+    { "Attention", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, attention_run, "koe" },
     { "RotaryEmbedding", 23, 0, KOE_OP_WIDEN_HALF, NULL, NULL, rotary_run, NULL },
 };
 

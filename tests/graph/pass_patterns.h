@@ -84,3 +84,16 @@
   "in x 3 1000\nout y\nscalar k 0.9\nSin x -> a0\nMul a0 k -> a1\nAdd a1 x -> a2\nSin a2 -> a3\nMul a3 k -> a4\nAdd a4 x -> a5\nSin a5 -> a6\nMul a6 k -> a7\nAdd a7 x -> a8\n"
   "Sin a8 -> a9\nMul a9 k -> b0\nAdd b0 x -> b1\nSin b1 -> b2\nMul b2 k -> b3\nAdd b3 x -> b4\nSin b4 -> b5\nMul b5 k -> b6\nAdd b6 x -> b7\nSin b7 -> b8\nMul b8 k -> b9\n"
   "Add b9 x -> c0\nSin c0 -> c1\nMul c1 k -> c2\nAdd c2 x -> c3\nSin c3 -> c4\nMul c4 k -> c5\nAdd c5 x -> y\n" },
+{ "attention", 1, "heads with a mask",
+  "in x 1 ? 24\nin m 1 1 1 ?\nout y\nrandom wq 24 24\nrandom wk 24 24\nrandom wv 24 24\nints split 0 -1 3 8\nints join 0 -1 24\nscalar s 2.828427\n"
+  "MatMul x wq -> q\nMatMul x wk -> k\nMatMul x wv -> v\nReshape q split -> q4\nReshape k split -> k4\nReshape v split -> v4\n"
+  "Transpose q4 -> qt perm=0,2,1,3\nTranspose k4 -> kt perm=0,2,3,1\nTranspose v4 -> vt perm=0,2,1,3\nMatMul qt kt -> p\nDiv p s -> ps\n"
+  "Sin x -> sx\nReduceMean sx -> mean axes=[-1]\nTranspose mean -> mt perm=0,2,1\nUnsqueeze mt one -> mask\nints one 1\nAdd ps mask -> pm\nSoftmax pm -> w axis=-1\nMatMul w vt -> o\nTranspose o -> ot perm=0,2,1,3\nReshape ot join -> y\n" },
+{ "attention", 1, "heads, scaled before the product",
+  "in x 2 ? 24\nout y\nints split 0 0 3 8\nints join 0 0 -1\nscalar s 0.35\nReshape x split -> q4\nReshape x split -> k4\nSin x -> v\nReshape v split -> v4\n"
+  "Transpose q4 -> qt perm=0,2,1,3\nMul qt s -> qs\nCos k4 -> k5\nTranspose k4 -> kt perm=0,2,3,1\nTranspose v4 -> vt perm=0,2,1,3\nMatMul qs kt -> p\n"
+  "Softmax p -> w axis=-1\nMatMul w vt -> o\nTranspose o -> ot perm=0,2,1,3\nReshape ot join -> y\n" },
+{ "attention", 0, "a mask of unknown length",
+  "in x 1 ? 24\nin m 1 1 1 ?\nout y\nints split 0 -1 3 8\nints join 0 -1 24\nSin x -> q\nCos x -> k\nTanh x -> v\nReshape q split -> q4\nReshape k split -> k4\nReshape v split -> v4\n"
+  "Transpose q4 -> qt perm=0,2,1,3\nTranspose k4 -> kt perm=0,2,3,1\nTranspose v4 -> vt perm=0,2,1,3\nMatMul qt kt -> p\nAdd p m -> pm\nSoftmax pm -> w axis=-1\n"
+  "MatMul w vt -> o\nTranspose o -> ot perm=0,2,1,3\nReshape ot join -> y\n" },

@@ -660,7 +660,7 @@ static void flatten(const rule *r)
 static void reduce(const rule *r)
 {
     koe_shape x, y = { .n_dim = 0 };
-    koe_values axes = { .n = 0 };
+    koe_values axes = { .n = 0 }, v;
     bool goes[KOE_MAX_DIM];
     const bool keep = koe_node_int(r->node, "keepdims", 1) != 0, all = absent(r, 1, "axes");
     if (!shape_in(r, 0, &x) || (!all && !list_of(r, 1, "axes", &axes)) || !mark_axes(&axes, x.n_dim, goes)) return;
@@ -670,6 +670,10 @@ static void reduce(const rule *r)
         else if (keep) y.dim[y.n_dim++] = koe_number(1);
     }
     set_shape(r, 0, &y);
+    if (y.n_dim > 1 || !values_in(r, 0, &v) || v.n != 1 || koe_str_is(r->node->op_type, "ReduceL2") || koe_str_is(r->node->op_type, "ReduceSumSquare"))
+        return;
+    v.n_dim = y.n_dim; /* the sum, mean, largest, ... of one number */
+    set_values(r, &v);
 }
 
 static void arg_reduce(const rule *r)

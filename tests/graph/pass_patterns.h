@@ -97,3 +97,6 @@
   "in x 1 ? 24\nin m 1 1 1 ?\nout y\nints split 0 -1 3 8\nints join 0 -1 24\nSin x -> q\nCos x -> k\nTanh x -> v\nReshape q split -> q4\nReshape k split -> k4\nReshape v split -> v4\n"
   "Transpose q4 -> qt perm=0,2,1,3\nTranspose k4 -> kt perm=0,2,3,1\nTranspose v4 -> vt perm=0,2,1,3\nMatMul qt kt -> p\nAdd p m -> pm\nSoftmax pm -> w axis=-1\n"
   "MatMul w vt -> o\nTranspose o -> ot perm=0,2,1,3\nReshape ot join -> y\n" },
+{ "transpose", 3, "transposes in a row, back again, and of a dimension of one",
+  "in x 3 ? 5\nin z 1 ? 1 6\nout y\nout w\nout v\nTranspose x -> a perm=1,2,0\nTranspose a -> b perm=2,0,1\nSin b -> y\nTranspose a -> c perm=1,0,2\nCos c -> w\n"
+  "Transpose z -> d perm=1,2,0,3\nTanh d -> v\n" },

@@ -91,4 +91,10 @@ done
 # The portable kernels define the results but take their time.
 check ref har-short piper-medium-quick piper-x_low-quick piper-medium-multi-quick
 same ref piper-x_low case_short
+# Each pass over the graph left out alone, and all of them.
+passes=$("$KOE_BIN" model info --passes "$cache/piper-x_low.onnx" | sed -n '/^passes/,$s/^  \([a-z]*\) *[0-9-]* .*/-\1/p' | grep '^-[a-z]')
+for left_out in $passes "$(echo $passes | tr ' ' ,)"; do
+  echo "== passes $left_out"
+  "$KOE_BIN" model check --passes="$left_out" --noise zero --peak 1e-4 "$cache/har-short" "$cache/piper-medium-quick" || status=1
+done
 exit $status

@@ -44,7 +44,7 @@ ninja -C "$folder" --quiet || exit 1
 
 # A small address space: qemu pays for every page that a run of the engine reserves. The tables of operator cases, which start thousands of
 # runs and reach no vector code of their own, stay out.
-export QEMU_RESERVED_VA=512M LD_LIBRARY_PATH="$root/usr/lib/aarch64-linux-gnu"
+export QEMU_RESERVED_VA=2G LD_LIBRARY_PATH="$root/usr/lib/aarch64-linux-gnu"
 tests=$(meson test -C "$folder" --list 2>/dev/null | sed 's/.* //' | grep -E '^(base|kernels|onnx|graph)/|^ops/(conv|matmul|rnn|copy|broadcast)$')
 for cpu in max cortex-a53; do
   echo "== aarch64, $cpu"

@@ -311,6 +311,11 @@ bool koe_keys_take(koe_keys *k, koe_identity *who, const char *from, int request
     return false;
 }
 
+uint64_t koe_keys_owner(const koe_identity *who, const char *from)
+{
+    return who->key ? koe_str_hash(koe_str_of(who->name)) : ~koe_str_hash(koe_str_of(from));
+}
+
 void koe_keys_release(koe_keys *k, koe_identity *who)
 {
     if (!who->stream_counted) return;

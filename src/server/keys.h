@@ -37,6 +37,8 @@ koe_status koe_keys_make(koe_buf *out, const char *name, koe_error *err);
 /* Takes requests (0 or 1) and characters out of the client's buckets; a request is also a stream, until koe_keys_release(). False: 429,
  * with when to come again. */
 bool koe_keys_take(koe_keys *k, koe_identity *who, const char *address, int requests, double characters, koe_problem *p);
+/* What stands for the client where work is shared out: the key, without one the address. */
+uint64_t koe_keys_owner(const koe_identity *who, const char *from);
 /* Ends the stream; nothing happens without one. */
 void koe_keys_release(koe_keys *k, koe_identity *who);
 #endif

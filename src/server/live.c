@@ -371,7 +371,7 @@ static bool speak_cheaper(koe_live *l)
     return true;
 }
 
-koe_live *koe_live_start(koe_server *s, koe_utterance *u, koe_outbox *o, koe_problem *p)
+koe_live *koe_live_start(koe_server *s, koe_utterance *u, uint64_t owner, koe_outbox *o, koe_problem *p)
 {
     koe_error err = { 0 };
     int retry_s = 0;
@@ -381,7 +381,7 @@ koe_live *koe_live_start(koe_server *s, koe_utterance *u, koe_outbox *o, koe_pro
         koe_problem_set(p, 503, "overloaded", NULL, "the server has no memory for this now");
         return NULL;
     }
-    l->job = (koe_job){ .turn = run_turn, .deadline_ms = koe_clock_ms() };
+    l->job = (koe_job){ .turn = run_turn, .deadline_ms = koe_clock_ms(), .owner = owner };
     atomic_init(&l->refs, 2);
     pthread_mutex_init(&l->lock, NULL);
     l->server = s;

@@ -30,8 +30,8 @@ bool koe_outbox_failed(koe_outbox *o);
 
 typedef struct koe_live koe_live;
 
-/* Takes *u in every case; borrows nothing. NULL: *p says why not. */
-koe_live *koe_live_start(koe_server *s, koe_utterance *u, koe_outbox *o, koe_problem *p);
+/* owner: as koe_job's. Takes *u in every case; borrows nothing. NULL: *p says why not. */
+koe_live *koe_live_start(koe_server *s, koe_utterance *u, uint64_t owner, koe_outbox *o, koe_problem *p);
 /* False when out of memory. Text after the end is ignored. */
 bool koe_live_text(koe_live *l, koe_str text);
 /* Speaks what there is, though the sentence may go on. */

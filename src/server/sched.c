@@ -14,12 +14,23 @@ static const double usable = 0.9;
 static const double LONGEST_TURN_S = 5, /* one that loaded a model took longer */
                     LONG_SEGMENT_S = 6; /* of sound, made in one turn */
 static const double newest_better = 0.3, newest_worse = 0.1;
+static const double CLAIM_MS = 30e3; /* longer than most Retry-After that a refusal gives */
+enum { IDLE_OWNERS = 64 }; /* remembered beside those that have jobs */
+
+/* What is known of one owner. */
+typedef struct koe_sched_owner {
+    uint64_t id;
+    size_t n_jobs; /* in work */
+    double used_s; /* of the workers' time; only differences mean something */
+    double seen_ms, refused_ms; /* 0: never */
+} owner;
 
 struct koe_sched {
     pthread_mutex_t lock; /* guards all below, and koe_job.state and .next */
     pthread_cond_t work, idle;
     koe_job *queue; /* newest first; picked from by deadline */
     size_t n_streams, n_batch, n_waiting, n_running, n_parked, max_jobs;
+    owner *owner; /* [max_jobs + IDLE_OWNERS]: one without jobs is always there */
     double cost; /* core seconds for a second of audio */
     double turn_s; /* of long turns: at once up, slowly down */
     bool stop;
@@ -27,9 +38,12 @@ struct koe_sched {
     pthread_t *worker;
 };
 
-static bool goes_before(const koe_job *a, const koe_job *b)
+/* due_ms: what has its deadline by then is due. */
+static bool goes_before(const koe_job *a, const koe_job *b, double due_ms)
 {
     if (a->batch != b->batch) return b->batch;
+    const bool both_due = a->batch || (a->deadline_ms <= due_ms && b->deadline_ms <= due_ms);
+    if (both_due && a->of->used_s != b->of->used_s) return a->of->used_s < b->of->used_s;
     return a->deadline_ms < b->deadline_ms;
 }
 
@@ -45,8 +59,9 @@ static void put(koe_sched *s, koe_job *j)
 static koe_job *pick(koe_sched *s)
 {
     koe_job **best = &s->queue;
+    const double due_ms = koe_clock_ms() + 1000 * s->turn_s;
     for (koe_job **at = &s->queue; *at; at = &(*at)->next)
-        if (goes_before(*at, *best)) best = at;
+        if (goes_before(*at, *best, due_ms)) best = at;
     koe_job *j = *best;
     *best = j->next;
     s->n_waiting--;
@@ -63,12 +78,18 @@ static void measure(koe_sched *s, double wall_s, double audio_s, size_t n)
     s->cost = s->cost == 0 ? cost : s->cost + (cost < s->cost ? newest_better : newest_worse) * (cost - s->cost);
 }
 
+static void leave(koe_sched *s, owner *of, bool batch)
+{
+    (*(batch ? &s->n_batch : &s->n_streams))--;
+    of->n_jobs--;
+}
+
 static _Thread_local bool was_last; /* the turn that this thread runs has said so */
 
 void koe_sched_last_turn(koe_sched *s, const koe_job *j)
 {
     pthread_mutex_lock(&s->lock);
-    (*(j->batch ? &s->n_batch : &s->n_streams))--;
+    leave(s, j->of, j->batch);
     pthread_mutex_unlock(&s->lock);
     was_last = true;
 }
@@ -76,6 +97,8 @@ void koe_sched_last_turn(koe_sched *s, const koe_job *j)
 static void run_turn(koe_sched *s, koe_job *j)
 {
     const bool batch = j->batch;
+    owner *of = j->of;
+    const uint64_t id = of->id;
     const double start_ms = koe_clock_ms();
     double audio_s = 0;
     j->state = RUNNING;
@@ -85,9 +108,11 @@ static void run_turn(koe_sched *s, koe_job *j)
     const koe_turn turn = j->turn(j, &audio_s); /* j may be gone now */
     pthread_mutex_lock(&s->lock);
     s->n_running--;
-    measure(s, (koe_clock_ms() - start_ms) / 1000, audio_s, n);
+    const double wall_s = (koe_clock_ms() - start_ms) / 1000;
+    measure(s, wall_s, audio_s, n);
+    if (of->id == id) of->used_s += wall_s; /* else another's by now: after koe_sched_last_turn() the owner may have no jobs */
     if (turn == KOE_TURN_DONE) {
-        if (!was_last) (*(batch ? &s->n_batch : &s->n_streams))--;
+        if (!was_last) leave(s, of, batch);
         pthread_cond_broadcast(&s->idle);
         return;
     }
@@ -122,7 +147,8 @@ koe_status koe_sched_create(koe_sched **out, int n_workers, int n_cores, size_t 
     s->n_cores = n_cores;
     s->max_jobs = max_jobs;
     s->worker = calloc((size_t)n_workers, sizeof *s->worker);
-    koe_status st = s->worker ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "scheduler");
+    s->owner = calloc(max_jobs + IDLE_OWNERS, sizeof *s->owner);
+    koe_status st = s->worker && s->owner ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "scheduler");
     while (st == KOE_OK && s->n_workers < n_workers) {
         if (pthread_create(&s->worker[s->n_workers], NULL, work, s) != 0) st = koe_fail(err, KOE_E_LIMIT, "cannot start %d workers", n_workers);
         else s->n_workers++;
@@ -148,6 +174,7 @@ void koe_sched_destroy(koe_sched *s)
     pthread_cond_destroy(&s->idle);
     pthread_mutex_destroy(&s->lock);
     free(s->worker);
+    free(s->owner);
     free(s);
 }
 
@@ -161,18 +188,70 @@ static int retry_after(const koe_sched *s)
     return seconds < 1 ? 1 : seconds > 60 ? 60 : (int)seconds;
 }
 
+/* The entry of an owner, a new one in the place of the one without jobs seen longest ago. */
+static owner *find_owner(koe_sched *s, uint64_t id)
+{
+    owner *oldest = NULL;
+    for (owner *o = s->owner; o < s->owner + s->max_jobs + IDLE_OWNERS; o++) {
+        if (o->id == id && o->seen_ms > 0) return o;
+        if (o->n_jobs == 0 && (!oldest || o->seen_ms < oldest->seen_ms)) oldest = o;
+    }
+    *oldest = (owner){ .id = id };
+    return oldest;
+}
+
+/* Owners that have jobs, and others that were refused lately and have none; the least that one with jobs has used. */
+typedef struct crowd {
+    size_t n_active, n_claims;
+    double least_s;
+} crowd;
+
+static crowd look_around(const koe_sched *s, const owner *own, double now_ms)
+{
+    crowd c = { .least_s = INFINITY };
+    for (const owner *o = s->owner; o < s->owner + s->max_jobs + IDLE_OWNERS; o++) {
+        c.n_active += o->n_jobs > 0;
+        c.n_claims += o != own && o->n_jobs == 0 && o->refused_ms > 0 && now_ms - o->refused_ms < CLAIM_MS;
+        if (o->n_jobs && o->used_s < c.least_s) c.least_s = o->used_s;
+    }
+    return c;
+}
+
+/* Whether one more job of this owner finds a place where `room` are. A claim of others keeps one from who has its share already. */
+static bool has_place(const owner *own, const crowd *c, size_t n, double room)
+{
+    const double share = room / (double)(c->n_active + c->n_claims + (own->n_jobs == 0));
+    const size_t kept = own->n_jobs && (double)own->n_jobs + 1 > share ? c->n_claims : 0;
+    return (double)(n + 1 + kept) <= room;
+}
+
+static koe_status admit(const koe_sched *s, const koe_job *j, const owner *own, const crowd *c, koe_error *err)
+{
+    double streams = capacity(s);
+    if (own->n_jobs == 0) streams /= usable; /* the first of somebody else may have what is kept back */
+    if (!has_place(own, c, s->n_streams + s->n_batch, (double)s->max_jobs))
+        return koe_fail(err, KOE_E_FULL, "%zu requests are already being spoken or wait for it, %zu of them yours; the limit is %zu",
+                        s->n_streams + s->n_batch, own->n_jobs, s->max_jobs);
+    if (!j->batch && !j->light && s->n_streams > 0 && streams > 0 && !has_place(own, c, s->n_streams, streams))
+        return koe_fail(err, KOE_E_FULL, "%zu streams are being spoken, %zu of them yours; one more could not be kept in real time",
+                        s->n_streams, own->n_jobs);
+    return KOE_OK;
+}
+
 koe_status koe_sched_add(koe_sched *s, koe_job *j, int *retry_s, koe_error *err)
 {
-    koe_status st = KOE_OK;
+    const double now_ms = koe_clock_ms();
     pthread_mutex_lock(&s->lock);
-    const double streams = capacity(s);
-    if (s->n_streams + s->n_batch >= s->max_jobs)
-        st = koe_fail(err, KOE_E_FULL, "%zu requests are already being spoken or wait for it", s->max_jobs);
-    else if (!j->batch && !j->light && s->n_streams > 0 && streams > 0 && (double)s->n_streams + 1 > streams)
-        st = koe_fail(err, KOE_E_FULL, "%zu streams are being spoken, one more could not be kept in real time", s->n_streams);
+    owner *own = find_owner(s, j->owner);
+    const crowd c = look_around(s, own, now_ms);
+    const koe_status st = admit(s, j, own, &c, err);
+    own->seen_ms = now_ms;
+    own->refused_ms = st == KOE_OK ? 0 : now_ms;
     *retry_s = st == KOE_OK ? 0 : retry_after(s);
     if (st == KOE_OK) {
+        if (own->n_jobs++ == 0 && c.n_active) own->used_s = fmax(own->used_s, c.least_s); /* idleness is not saved up */
         (*(j->batch ? &s->n_batch : &s->n_streams))++;
+        j->of = own;
         put(s, j);
     }
     pthread_mutex_unlock(&s->lock);

@@ -2,7 +2,10 @@
  * Jobs are ordered by playback deadline: the moment at which a listener will have heard all there is. A stream without audio has waited long
  * enough after one turn of another; so it goes before one with much in hand, but not before one that is about to fall silent. Batch jobs (answers that leave as a whole, warming) run
  * when no interactive one waits. A parked job is in no queue until it is woken.
- * Admission: a stream is refused at the door when it would not be kept in real time, or when too many wait.
+ * Fairness: each job has an owner. Among jobs that are due now, and among batch jobs, the owner whose jobs have used the workers least goes
+ * first, so that ten streams of one do not push out another's one.
+ * Admission: a stream is refused at the door when it would not be kept in real time, or when too many wait. Who was refused and has nothing
+ * in work has a claim on the next free place for a while: the refusal then hits the owner who holds more than its share.
  * Threads: any; the turns run on the scheduler's workers. */
 #ifndef KOE_SERVER_SCHED_H
 #define KOE_SERVER_SCHED_H
@@ -25,10 +28,12 @@ struct koe_job {
     koe_turn (*turn)(koe_job *j, double *audio_s); /* *audio_s: seconds of speech that this turn made */
     double deadline_ms; /* koe_clock_ms(); the turn moves it on */
     bool batch;
+    uint64_t owner; /* who asked: jobs of one owner share its part of the machine */
     bool light; /* costs next to nothing: is kept in real time beside any number of others */
     /* the scheduler's */
     int state;
     koe_job *next;
+    struct koe_sched_owner *of;
 };
 
 typedef struct koe_sched_load {

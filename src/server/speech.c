@@ -365,6 +365,7 @@ static bool start(koe_call *c, koe_utterance *u, const char *key, enum MHD_Resul
         *result = koe_reply_error(c, 503, "overloaded", NULL, "the server has no memory for this now");
         return false;
     }
+    j->job.owner = koe_keys_owner(&c->who, c->address);
     koe_call_join(c, j->answer);
     inflight_add(s->inflight, j);
     do {

@@ -90,7 +90,7 @@ static void on_start(session *s, const json_t *j)
     bool ok = koe_utterance_read(&u, s->server, j, NULL, &p);
     if (ok && (u.ssml || u.phonemes)) ok = koe_problem_set(&p, 400, "unsupported", "ssml", "SSML cannot be sent piece by piece");
     if (ok) ok = koe_keys_take(s->server->keys, &s->who, s->address, 1, 0, &p);
-    if (ok) s->live = koe_live_start(s->server, &u, s->outbox, &p);
+    if (ok) s->live = koe_live_start(s->server, &u, koe_keys_owner(&s->who, s->address), s->outbox, &p);
     else koe_utterance_deinit(&u);
     s->n_chars = 0;
     if (s->live) return;

@@ -253,7 +253,13 @@ static void test_admission(void **state)
     send_request(fd, "POST", "/v1/audio/speech", NULL, body.data);
     assert_int_equal(recv(fd, &first, 1, MSG_PEEK), 1);
     reply r = speak(&s, hello);
-    assert_true(r.all_ms < 1000);
+    double least_ms = r.all_ms; /* of some: other programs may have the cores */
+    for (int i = 0; i < 10 && least_ms >= 20; i++) {
+        reply_free(&r);
+        r = speak(&s, hello);
+        if (r.all_ms < least_ms) least_ms = r.all_ms;
+    }
+    assert_true(least_ms < 20);
     assert_true(atoi(header(&r, "Retry-After")) >= 1);
     expect_problem(r, 503, "overloaded", NULL);
     close(fd);

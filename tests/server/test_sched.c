@@ -68,6 +68,76 @@ static void test_order(void **state)
     assert_string_equal(order, "-ppprrbb");
 }
 
+/* Who came with many jobs has no more of the worker than who came with one, due streams and batch alike. */
+static void test_owners_take_turns(void **state)
+{
+    (void)state;
+    for (int batch = 0; batch < 2; batch++) {
+        int retry_s;
+        koe_sched *s = new_sched(1, 100);
+        noted hold = { .job = { .turn = note, .owner = 3 }, .name = '-', .left = 1, .work_ms = 60 }, many[10];
+        noted one = { .job = { .turn = note, .owner = 2, .batch = batch, .deadline_ms = 1 }, .name = '1', .left = 3, .work_ms = 4, .step_ms = 1 };
+        assert_int_equal(add(s, &hold, &retry_s), KOE_OK);
+        while (atomic_load(&n_order) == 0) pause_ms(1);
+        for (int i = 0; i < 10; i++) {
+            many[i] = (noted){ .job = { .turn = note, .owner = 1, .batch = batch }, .name = 'm', .left = 2, .work_ms = 4 };
+            assert_int_equal(add(s, &many[i], &retry_s), KOE_OK);
+        }
+        assert_int_equal(add(s, &one, &retry_s), KOE_OK);
+        koe_sched_destroy(s);
+        assert_int_equal(strlen(order), 24);
+        if (strrchr(order, '1') > order + 8) fail_msg("%s: the one waits", order); /* 1 and 2 * 3, and one for a turn that slept long */
+    }
+}
+
+/* Audio in hand comes before fairness: a stream that is not due yet leaves the worker to one that is. */
+static void test_due_before_fair(void **state)
+{
+    (void)state;
+    int retry_s;
+    koe_sched *s = new_sched(1, 100);
+    const double far_ms = koe_clock_ms() + 60e3;
+    noted hold = { .job = { .turn = note, .owner = 1 }, .name = '-', .left = 1, .work_ms = 60 };
+    noted rich = { .job = { .turn = note, .owner = 2, .deadline_ms = far_ms }, .name = 'r', .left = 2 };
+    noted poor = { .job = { .turn = note, .owner = 1 }, .name = 'p', .left = 3 };
+    assert_int_equal(add(s, &hold, &retry_s), KOE_OK);
+    while (atomic_load(&n_order) == 0) pause_ms(1);
+    assert_int_equal(add(s, &rich, &retry_s), KOE_OK);
+    assert_int_equal(add(s, &poor, &retry_s), KOE_OK);
+    koe_sched_destroy(s);
+    assert_string_equal(order, "-ppprr");
+}
+
+/* Who holds more than its share is refused while somebody who holds nothing waits for the place, which then is free for that one. */
+static void test_claims(void **state)
+{
+    (void)state;
+    int retry_s;
+    atomic_bool park = true;
+    koe_sched *s = new_sched(1, 4);
+    noted held[5], more = { .job = { .turn = note, .owner = 1 }, .left = 1 };
+    for (int i = 0; i < 4; i++) {
+        held[i] = (noted){ .job = { .turn = note, .owner = 1, .batch = i % 2 }, .name = 'h', .left = 1, .park = &park };
+        assert_int_equal(add(s, &held[i], &retry_s), KOE_OK); /* alone it has the whole machine */
+    }
+    held[4] = (noted){ .job = { .turn = note, .owner = 2 }, .name = 'o', .left = 1, .park = &park };
+    const double start_ms = koe_clock_ms();
+    assert_int_equal(add(s, &held[4], &retry_s), KOE_E_FULL);
+    assert_true(koe_clock_ms() - start_ms < 20);
+    while (koe_sched_get_load(s).n_parked < 4) pause_ms(1);
+    atomic_store(&park, false);
+    koe_sched_wake(s, &held[0].job);
+    while (koe_sched_get_load(s).n_streams == 2) pause_ms(1);
+    atomic_store(&park, true);
+    assert_int_equal(add(s, &more, &retry_s), KOE_E_FULL); /* the free place is not its */
+    assert_int_equal(add(s, &held[4], &retry_s), KOE_OK);
+    while (koe_sched_get_load(s).n_parked < 4) pause_ms(1);
+    atomic_store(&park, false);
+    for (int i = 1; i < 5; i++) koe_sched_wake(s, &held[i].job);
+    koe_sched_destroy(s);
+    assert_int_equal(atomic_load(&n_order), 5);
+}
+
 /* Woken before, while or after it parks: a job always goes on, once. */
 static void test_park_and_wake(void **state)
 {
@@ -143,6 +213,7 @@ static void test_lead(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_order), cmocka_unit_test(test_park_and_wake), cmocka_unit_test(test_admission), cmocka_unit_test(test_lead) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_order), cmocka_unit_test(test_owners_take_turns), cmocka_unit_test(test_due_before_fair), cmocka_unit_test(test_claims),
+                                        cmocka_unit_test(test_park_and_wake), cmocka_unit_test(test_admission), cmocka_unit_test(test_lead) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

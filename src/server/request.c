@@ -240,7 +240,8 @@ koe_request koe_utterance_request(const koe_utterance *r, const atomic_bool *can
     return (koe_request){ .text = r->input.p, .text_n = r->input.n, .voice = r->voice, .lang = r->lang, .speed = r->speed, .seed = r->seed,
                           .ssml = r->ssml, .phonemes = r->phonemes, .no_normalize = r->no_normalize, .rules_off = r->rules_off,
                           .no_voice_tags = r->no_voice_tags, .lexicon = r->lexicon.n ? r->lexicon.p : NULL, .lexicon_n = r->lexicon.n,
-                          .pitch_st = r->pitch, .pause_scale = r->pause, .cancel = cancel };
+                          .pitch_st = r->pitch, .pause_scale = fmax(r->pause, 1e-6) /* 0 means 1 there, none here */,
+                          .cancel = cancel };
 }
 
 static void add_field(koe_digest *d, const char *text, size_t n)

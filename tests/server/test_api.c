@@ -133,6 +133,15 @@ static void test_wrong_requests(void **state)
         { "{\"input\": \"Hi\", \"stream\": \"yes\"}", 400, "invalid_type", "stream" },
         { "{\"input\": \"Hi\", \"lang\": \"klingon\"}", 400, "invalid_value", "lang" },
         { "{\"input\": \"Hi\", \"sample_rate\": 1}", 400, "invalid_value", "sample_rate" },
+        { "{\"input\": \"Hi\", \"sample_rate\": 16000.5}", 400, "invalid_type", "sample_rate" },
+        { "{\"input\": \"Hi\", \"bitrate\": 1}", 400, "invalid_value", "bitrate" },
+        { "{\"input\": \"Hi\", \"bitrate\": \"96k\"}", 400, "invalid_type", "bitrate" },
+        { "{\"input\": \"Hi\", \"volume\": -1}", 400, "invalid_value", "volume" },
+        { "{\"input\": \"Hi\", \"volume_multiplier\": \"loud\"}", 400, "invalid_type", "volume_multiplier" },
+        { "{\"input\": \"Hi\", \"pause\": 11}", 400, "invalid_value", "pause" },
+        { "{\"input\": \"Hi\", \"seed\": -1}", 400, "invalid_value", "seed" },
+        { "{\"input\": \"Hi\", \"timestamps\": \"word\"}", 400, "invalid_type", "timestamps" },
+        { "{\"input\": \"Hi\", \"voice\": {\"id\": 5}}", 400, "invalid_type", "id" },
         { "{\"input\": \"Hi\", \"pitch\": 30}", 400, "invalid_value", "pitch" },
         { "{\"input\": \"Hi\", \"lexicon\": 5}", 400, "invalid_type", "lexicon" },
         { "{\"input\": \"Hi\", \"lexicon\": {\"a\": 5}}", 400, "invalid_value", "lexicon" },
@@ -260,6 +269,70 @@ static size_t sound_of(const char *more)
     return n;
 }
 
+static int peak_of(const char *more)
+{
+    koe_buf body = { 0 };
+    int peak = 0;
+    koe_buf_printf(&body, "{\"input\": \"How loud is this?\", \"response_format\": \"pcm\"%s}", more);
+    reply r = speak(&s, body.data);
+    if (r.status != 200) fail_msg("%s: %d %s", more, r.status, r.body.data);
+    for (size_t i = 0; i + 1 < r.body.n; i += 2) {
+        int16_t x;
+        memcpy(&x, r.body.data + i, 2);
+        if (abs(x) > peak) peak = abs(x);
+    }
+    reply_free(&r);
+    koe_buf_free(&body);
+    return peak;
+}
+
+/* What a request says about the sound is in the sound; null says nothing. */
+static void test_sound_options(void **state)
+{
+    (void)state;
+    const char *text = "\"input\": \"One is said. Two is said.\"", *nulls =
+        "\"input\": \"One is said. Two is said.\", \"voice\": null, \"model\": null, \"speed\": null, \"stream\": null, \"stream_format\": null, "
+        "\"instructions\": null, \"lang\": null, \"lang_code\": null, \"seed\": null, \"sample_rate\": null, \"bitrate\": null, \"volume\": null, "
+        "\"volume_multiplier\": null, \"pitch\": null, \"normalize\": null, \"lexicon\": null, \"timestamps\": null, \"return_timing\": null, "
+        "\"pause\": null, \"ssml\": null, \"voice_aliases\": null, \"allow_voice_tags\": null, \"normalization_options\": null";
+    char more[300];
+    const size_t plain = sound_of(text);
+    assert_int_equal(sound_of(nulls), plain);
+    snprintf(more, sizeof more, "%s, \"voice\": {\"id\": \"builtin\"}", text);
+    assert_int_equal(sound_of(more), plain);
+    snprintf(more, sizeof more, "%s, \"sample_rate\": 48000", text);
+    assert_true(llabs((long long)sound_of(more) - 2 * (long long)plain) < 200);
+    const size_t apart = sound_of("\"input\": \"One is said.\\n\\nTwo is said.\"");
+    const size_t far_apart = sound_of("\"input\": \"One is said.\\n\\nTwo is said.\", \"pause\": 3");
+    if (far_apart < apart + 4800) fail_msg("paragraphs: %zu bytes, with three times the pause %zu", apart, far_apart); /* a tenth of a second */
+    assert_true(sound_of("\"input\": \"One is said.\\n\\nTwo is said.\", \"pause\": 0") + 4800 < apart);
+    const int peak = peak_of("");
+    assert_true(peak > 1000);
+    assert_true(abs(2 * peak_of(", \"volume\": 0.5") - peak) <= peak / 50);
+    assert_true(abs(2 * peak_of(", \"volume_multiplier\": 0.5") - peak) <= peak / 50);
+    assert_int_equal(peak_of(", \"volume\": 0"), 0);
+}
+
+/* HEAD has the head of GET, and the connection goes on behind it. */
+static void test_head(void **state)
+{
+    (void)state;
+    static const char *const paths[] = { "/v1/models", "/v1/audio/voices", "/health", "/v1/nothing" };
+    reply r;
+    const int fd = dial(&s);
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        reply whole = get(&s, paths[i]);
+        const size_t n = strtoul(header(&whole, "Content-Length"), NULL, 10);
+        send_request(fd, "HEAD", paths[i], NULL, NULL);
+        read_reply(fd, &r, true);
+        assert_int_equal(r.status, whole.status);
+        assert_int_equal(strtoul(header(&r, "Content-Length"), NULL, 10), n + (size_t)(r.status == 404)); /* which names the method */
+        reply_free(&r);
+        reply_free(&whole);
+    }
+    close(fd);
+}
+
 /* What a request says about how its text is read is heard, and is part of the cache's key. */
 static void test_reading_options(void **state)
 {
@@ -324,6 +397,7 @@ int main(void)
         cmocka_unit_test(test_formats),  cmocka_unit_test(test_wav),       cmocka_unit_test(test_paths),    cmocka_unit_test(test_lists),
         cmocka_unit_test(test_wrong_requests), cmocka_unit_test(test_voices), cmocka_unit_test(test_sse),   cmocka_unit_test(test_captioned),
         cmocka_unit_test(test_phonemes), cmocka_unit_test(test_cache),     cmocka_unit_test(test_trace),    cmocka_unit_test(test_pipelined_and_half_closed),
+        cmocka_unit_test(test_sound_options), cmocka_unit_test(test_head),
     };
     return cmocka_run_group_tests(tests, up, down);
 }

@@ -19,7 +19,7 @@ typedef struct koe_session_options {
     int precision; /* KOE_PRECISION_* */
     const char *precision_only; /* extended regular expression: low precision only in nodes with such a name; NULL: in all that may */
     const char *passes; /* e.g. "-snake,-fold": passes to leave out, and "-toom": convolutions by their definition, "-narrow": no tensors
-                         * stored as float16; NULL: all */
+                         * stored as float16, "-rest": none of them in 8 bits between two readers; NULL: all */
     const char *const *taps; /* names of inner tensors to keep as extra outputs after the graph's own */
     size_t n_taps;
     const char *packed; /* a file of packed weights, used when it fits the model, this machine and the options; NULL: none */

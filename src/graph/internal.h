@@ -4,6 +4,7 @@
  *     pass_*.c   one pass each; shape.c what is known of shapes
  *     precision.c  which nodes may use low precision
  *     narrow.c   which tensors are stored as float16
+ *     rest.c     which of them rest in 8 bits between two readers
  *     plan.c     last readers, prepared operators
  *     weights.c  what operators pack, and the file it is kept in
  *     session.c  the public face of a loaded graph
@@ -38,7 +39,7 @@ struct koe_session {
     koe_onnx_model *model;
     koe_pool *pool;
     int precision;
-    bool no_toom, narrow; /* passes */
+    bool no_toom, narrow, rest; /* passes */
     koe_plan *plan; /* the main graph */
     koe_slot *slot;
     int n_slot, cap_slot;
@@ -78,6 +79,8 @@ double koe_node_macs(const koe_node *node, const koe_tensor *x, const koe_tensor
 koe_status koe_graph_set_precision(koe_session *s, const char *only, koe_error *err);
 /* narrow.c: sets every node's `narrow`. */
 koe_status koe_graph_set_narrow(koe_session *s, koe_error *err);
+/* rest.c: large tensors that nobody reads for long, in 8 bits. */
+koe_status koe_graph_set_rest(koe_session *s, koe_error *err);
 /* plan.c: prepares every node and finds last readers. */
 koe_status koe_graph_finish(koe_session *s, koe_error *err);
 koe_status koe_graph_prepare(koe_session *s, koe_node *node, koe_error *err);

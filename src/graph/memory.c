@@ -16,20 +16,23 @@
 #endif
 
 enum { ALIGN = 64, SMALL_MAX = 4096, N_CLASS = 7, CHUNK = 64 * 1024 };
-#define GRAIN ((size_t)2 << 20) /* pages come and go in these: a huge page where the system has them, one fault instead of 512 */
+#define HUGE_PAGE ((size_t)2 << 20) /* one fault instead of 512, where the system has them */
+#define GRAIN ((size_t)256 << 10) /* pages are given back in these */
 #define GROW_BYTES ((size_t)4 << 20)
 #define SLACK_BYTES ((size_t)2 << 20) /* that may be resident beyond the peak of live bytes */
+#define MIDDLE_SLACK_BYTES ((size_t)16 << 20) /* the same for a run of middling size: huge pages that stay whole are worth 3 % of its time */
+#define LARGE_RUN_BYTES ((size_t)128 << 20)
 /* A run with a smaller peak may hold twice the peak, if it has no limit that forbids it: pages that come and go cost Piper 8 to 12 % of its time. */
 #define SMALL_RUN_BYTES ((size_t)48 << 20)
 
-/* n bytes of addresses, a multiple of GRAIN, from a multiple of GRAIN on; NULL when there are none. */
+/* n bytes of addresses, a multiple of HUGE_PAGE, from a multiple of it on; NULL when there are none. */
 static char *reserve(size_t n)
 {
-    char *p = mmap(NULL, n + GRAIN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *p = mmap(NULL, n + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) return NULL;
-    const size_t before = (GRAIN - (uintptr_t)p % GRAIN) % GRAIN;
+    const size_t before = (HUGE_PAGE - (uintptr_t)p % HUGE_PAGE) % HUGE_PAGE;
     if (before) munmap(p, before);
-    munmap(p + before + n, GRAIN - before);
+    munmap(p + before + n, HUGE_PAGE - before);
     return p + before;
 }
 
@@ -111,6 +114,7 @@ static void trim(koe_memory *m, size_t most)
         for (size_t g = first, run; g < end && m->resident > most; g += run) {
             for (run = 0; g + run < end && m->touched[g + run]; run++) m->touched[g + run] = 0;
             if (run) madvise(m->base + g * GRAIN, run * GRAIN, MADV_DONTNEED);
+            if (run && m->peak >= LARGE_RUN_BYTES) madvise(m->base + g * GRAIN, run * GRAIN, MADV_NOHUGEPAGE); /* what comes back is no more than what is used */
             m->resident -= run * GRAIN;
             while (g + run < end && !m->touched[g + run]) run++;
         }
@@ -132,7 +136,7 @@ static void touch(koe_memory *m, size_t at, size_t n)
     }
     const size_t live = m->live + n, peak = live > m->peak ? live : m->peak;
     const bool roomy = peak > SLACK_BYTES && peak < SMALL_RUN_BYTES && (!m->limit || 2 * peak < m->limit);
-    const size_t slack = roomy ? peak : SLACK_BYTES;
+    const size_t slack = roomy ? peak : peak < LARGE_RUN_BYTES && peak > SMALL_RUN_BYTES && !m->limit ? MIDDLE_SLACK_BYTES : SLACK_BYTES;
     if (m->resident > peak + slack) trim(m, peak);
 }
 

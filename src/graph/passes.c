@@ -212,8 +212,9 @@ koe_status koe_graph_passes(koe_session *s, const char *list, koe_error *err)
     koe_status st = KOE_OK;
     const bool dead = wanted(list, "dead");
     const size_t n = sizeof passes / sizeof *passes;
-    s->no_toom = !wanted(list, "toom"); /* these two are no changes of the graph, but of how it is computed */
+    s->no_toom = !wanted(list, "toom"); /* these are no changes of the graph, but of how it is computed */
     s->narrow = wanted(list, "narrow") && s->precision != KOE_PRECISION_F32;
+    s->rest = s->narrow && wanted(list, "rest");
     s->report = koe_arena_array(&s->arena, n, sizeof *s->report);
     if (!s->report) return koe_fail(err, KOE_E_NOMEM, "passes");
     koe_shapes shapes;

@@ -71,6 +71,7 @@ koe_status koe_session_create(koe_session **out, koe_onnx_model *model, const ko
     if (st == KOE_OK) st = koe_graph_passes(s, opt ? opt->passes : NULL, err);
     if (st == KOE_OK) st = koe_graph_set_precision(s, opt ? opt->precision_only : NULL, err);
     if (st == KOE_OK && s->narrow) st = koe_graph_set_narrow(s, err);
+    if (st == KOE_OK && s->rest) st = koe_graph_set_rest(s, err);
     if (st == KOE_OK) st = koe_graph_finish(s, err);
     if (st != KOE_OK) {
         if (model->path) koe_error_wrap(err, st, "%s", model->path);

@@ -58,7 +58,7 @@ static inline void text_attr(koe_arena *a, koe_onnx_attr *attr, char *text)
 
 static inline koe_onnx_model *text_model(const char *text)
 {
-    enum { MAX = 64 };
+    enum { MAX = 128 };
     koe_onnx_model *m = calloc(1, sizeof *m);
     assert_non_null(m);
     koe_arena *a = &m->arena;

@@ -13,6 +13,7 @@ enum { X, W, B, Z, SCALE, W_ZERO = 9, Z2 }; /* inputs of Conv */
 enum {
     LINKS_MAX = 15,
     TAPS_MAX = 32,
+    STEP_MAX = 512, /* the dilation that ConvChain takes */
     REACH_MAX = 4096, /* channels times the outputs' distance to the first or last input that they depend on */
     CHANNELS_MAX = 96,
 };
@@ -48,9 +49,11 @@ static bool is_link(const koe_pass *p, const koe_node *n)
     if (input(n, B) >= 0 && !koe_pass_constant(p, n->in[B])) return false;
     if (koe_node_attr(n, "activation") || koe_node_int(n, "group", 1) != 1 || koe_node_attr(n, "auto_pad")) return false;
     if (koe_node_ints(n, "strides", &strides) && strides[0] != 1) return false;
-    const int64_t span = (w->dim[2] - 1) * dilation(n);
+    const int64_t step = dilation(n);
+    if (step < 1 || step > STEP_MAX) return false; /* before it is multiplied: a file may say anything */
+    const int64_t span = (w->dim[2] - 1) * step;
     const size_t n_pad = koe_node_ints(n, "pads", &pads);
-    return dilation(n) >= 1 && span <= REACH_MAX && (n_pad == 2 ? pads[0] >= 0 && pads[1] >= 0 && pads[0] + pads[1] == span : span == 0);
+    return span <= REACH_MAX && (n_pad == 2 ? pads[0] >= 0 && pads[0] <= span && pads[1] == span - pads[0] : span == 0);
 }
 
 static int find(const group *g, int slot)

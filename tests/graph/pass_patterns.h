@@ -31,6 +31,8 @@
 { "chain", 0, "an inner value that others read, a stride, and channels that change",
   "in x 1 16 300\nout y\nout z\nrandom a 16 16 3\nrandom b 16 16 4\nrandom c 8 16 3\nConv x a -> p pads=1,1\nRelu p -> z\n"
   "Conv p b -> q pads=1,1 strides=[2]\nConv q c -> y pads=1,1\n" },
+{ "chain", 0, "a dilation that ConvChain does not take",
+  "in x 1 2 1900\nout y\nrandom a 2 2 2\nrandom b 2 2 3\nConv x a -> p pads=600,0 dilations=[600]\nConv p b -> y pads=1,1\n" },
 { "norm", 1, "layer norm written out",
   "in x 2 ? 8\nout y\nscalar two 2\nscalar eps 0.00001\nrandom g 8\nrandom b 8\nReduceMean x -> m axes=[-1]\nSub x m -> d\nPow d two -> q\n"
   "ReduceMean q -> v axes=[-1]\nAdd v eps -> ve\nSqrt ve -> s\nDiv d s -> n\nMul n g -> ng\nAdd ng b -> y\n" },

@@ -38,7 +38,7 @@ static void drop_privileges(void)
 {
     setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
     setrlimit(RLIMIT_FSIZE, &(struct rlimit){ 0, 0 });
-#ifndef __SANITIZE_ADDRESS__ /* which reserves terabytes of address space */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* which reserve terabytes of address space */
     setrlimit(RLIMIT_DATA, &(struct rlimit){ 1u << 30, 1u << 30 });
 #endif
     signal(SIGPIPE, SIG_IGN);

@@ -574,6 +574,7 @@ koe_status koe_http_listen(koe_server *s, int *port, koe_error *err)
 {
     const koe_config *config = s->config;
     s->listen_fd = koe_systemd_socket();
+    s->inherited = s->listen_fd >= 0;
     if (s->listen_fd < 0) s->listen_fd = open_socket(config, err);
     if (s->listen_fd < 0) return err ? err->status : KOE_E_IO;
     *port = port_of(s->listen_fd);
@@ -590,7 +591,9 @@ koe_status koe_http_start(koe_server *s, koe_error *err)
 void koe_http_quiesce(koe_server *s)
 {
     const int fd = s->daemon ? MHD_quiesce_daemon(s->daemon) : -1;
-    if (fd >= 0) close(fd);
+    if (fd < 0) return;
+    s->listen_fd = fd; /* libmicrohttpd's threads may still look at it, and abort when it is closed: koe_http_stop() closes it */
+    if (!s->inherited) shutdown(fd, SHUT_RDWR); /* who comes now is refused; systemd goes on listening with its own */
 }
 
 void koe_http_stop(koe_server *s)

@@ -28,7 +28,8 @@ typedef struct koe_server {
     struct koe_inflight *inflight; /* speech.c */
     struct koe_saved *saved; /* voices.c */
     struct MHD_Daemon *daemon;
-    int listen_fd; /* until the daemon has it; -1: none */
+    int listen_fd; /* until the daemon has it, and again from koe_http_quiesce() on; -1: none */
+    bool inherited; /* it came from systemd */
     atomic_int n_sockets; /* WebSockets that are open */
     double start_ms;
     atomic_bool draining, loading;

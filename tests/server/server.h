@@ -76,7 +76,7 @@ static inline int wait_server(server *s)
     char log[4096];
     const ssize_t n = read(s->fd[2], log, sizeof log - 1);
     log[n > 0 ? n : 0] = 0;
-    if (strstr(log, "Sanitizer")) fail_msg("%s", log);
+    if (strstr(log, "Sanitizer") || (WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT)) fail_msg("%s", log);
     for (int i = 0; i < 3; i++) close(s->fd[i]);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

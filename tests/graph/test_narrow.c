@@ -45,17 +45,17 @@ static const char *three_blocks(void)
     return text;
 }
 
-static result compute_of(const char *model, int precision, const char *passes, int n_threads)
+static result compute_of(const char *model, size_t n_time, int precision, const char *passes, int n_threads)
 {
     koe_error err = { 0 };
     koe_pool *pool = NULL;
     koe_session *s = NULL;
     koe_run *r = NULL;
-    float *x = malloc(40 * TIME * sizeof *x);
+    float *x = malloc(40 * n_time * sizeof *x);
     result out = { 0 };
     assert_non_null(x);
-    text_random(x, 40 * TIME, 7);
-    const koe_tensor in = { KOE_DTYPE_F32, 3, { 1, 40, TIME }, x };
+    text_random(x, 40 * n_time, 7);
+    const koe_tensor in = { KOE_DTYPE_F32, 3, { 1, 40, (int64_t)n_time }, x };
     koe_status st = koe_pool_create(&pool, n_threads, &err);
     if (st == KOE_OK) st = koe_session_create(&s, text_model(model), &(koe_session_options){ .pool = pool, .precision = precision, .passes = passes }, &err);
     if (st == KOE_OK) st = koe_run_create(&r, s, &err);
@@ -75,7 +75,7 @@ static result compute_of(const char *model, int precision, const char *passes, i
     return out;
 }
 
-static result compute(int precision, const char *passes, int n_threads) { return compute_of(block, precision, passes, n_threads); }
+static result compute(int precision, const char *passes, int n_threads) { return compute_of(block, TIME, precision, passes, n_threads); }
 
 /* Distance in dB below the signal. */
 static double snr(const result *a, const result *b)
@@ -129,8 +129,8 @@ static void test_rest(void **state)
 {
     (void)state;
     const char *model = three_blocks();
-    result awake = compute_of(model, KOE_PRECISION_INT8, "-cse,-chain,-rest", 1), rest = compute_of(model, KOE_PRECISION_INT8, "-cse,-chain", 1),
-           two = compute_of(model, KOE_PRECISION_INT8, "-cse,-chain", 2);
+    result awake = compute_of(model, 101, KOE_PRECISION_INT8, "-cse,-chain,-rest", 1), rest = compute_of(model, 101, KOE_PRECISION_INT8, "-cse,-chain", 1),
+           two = compute_of(model, 101, KOE_PRECISION_INT8, "-cse,-chain", 2);
     const double apart = snr(&awake, &rest);
     if (apart < 25 || apart > 120) fail_msg("%.1f dB away", apart); /* equal: nothing rested */
     assert_memory_equal(rest.y, two.y, rest.n * sizeof *rest.y);

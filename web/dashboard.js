@@ -38,7 +38,7 @@ function quantile(now, then, name, q) {
 
 const ms = s => Number.isNaN(s) ? '–' : s < 1 ? `${(s * 1000).toFixed(s < 0.01 ? 1 : 0)} ms` : `${s.toFixed(2)} s`;
 const bytes = b => b < 1e6 ? `${(b / 1e3).toFixed(0)} kB` : b < 1e9 ? `${(b / 1e6).toFixed(0)} MB` : `${(b / 1e9).toFixed(2)} GB`;
-const number = x => Number.isNaN(x) ? '–' : x.toLocaleString('en', { maximumFractionDigits: x < 10 ? 2 : 0 });
+const number = x => x === null || Number.isNaN(x) ? '–' : x.toLocaleString('en', { maximumFractionDigits: x < 10 ? 2 : 0 });
 const share = x => Number.isNaN(x) ? '–' : `${(100 * x).toFixed(0)} %`;
 
 function card(parent, id, title) {

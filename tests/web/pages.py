@@ -96,7 +96,7 @@ def dashboard(b, url, pictures):
     until('two looks', 20, lambda: b.run("return document.querySelector('#streams path').getAttribute('d').includes('L')"))
     rows = b.run("return [...document.querySelectorAll('#by-status tr')].map(r => r.textContent)")
     check(any(r.startswith('200') for r in rows), f'answers by status: {rows}')
-    check(b.run("return document.getElementById('problem').hidden"), 'the dashboard complains')
+    check(b.run("return document.getElementById('problem').hidden"), 'the dashboard complains: ' + b.run("return document.getElementById('problem').textContent"))
     check(b.run("return !document.getElementById('ask').offsetHeight"), 'it asks for a key that nobody needs')
     if pictures:
         b.picture(f'{pictures}/dashboard.png')

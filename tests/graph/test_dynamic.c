@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "base/cpu.h"
 #include "graph/graph.h"
+#include "isa.h"
 
 enum { CHANNELS = 36, TAPS = 5, LEN = 333, EACH = CHANNELS * TAPS, N = CHANNELS * LEN };
 
@@ -179,11 +179,7 @@ static void test_not_the_chain(void **state) { (void)state, check((form){ .bias 
 
 int main(int argc, char **argv)
 {
-    koe_error err = { 0 };
-    if (argc > 1 && koe_cpu_restrict(argv[1], &err) != KOE_OK) {
-        print_message("skipped: %s\n", err.message);
-        return 77;
-    }
+    if (!use_isa(argc, argv)) return SKIPPED;
     for (size_t i = 0; i < N; i++) input[i] = (float)draw() / 8388608.0f - 1;
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_per_tensor), cmocka_unit_test(test_no_bias), cmocka_unit_test(test_signed_per_channel),
                                         cmocka_unit_test(test_unsigned_per_channel), cmocka_unit_test(test_no_zero_point),

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "graph/graph.h"
+#include "isa.h"
 #include "kernels/kernels.h"
 
 enum { TIME = 9, IN = 51, HIDDEN = 37, N_WEIGHTS = 3 };
@@ -106,11 +107,7 @@ static void test_weights(void **state)
 
 int main(int argc, char **argv)
 {
-    koe_error err = { 0 };
-    if (argc > 1 && koe_cpu_restrict(argv[1], &err) != KOE_OK) {
-        print_message("skipped: %s\n", err.message);
-        return 77;
-    }
+    if (!use_isa(argc, argv)) return SKIPPED;
     float *all[] = { exact.matmul, exact.w, exact.r, x }, *to[] = { rounded.matmul, rounded.w, rounded.r, NULL };
     const size_t n[] = { IN * IN, 4 * HIDDEN * IN, 4 * HIDDEN * HIDDEN, TIME * IN };
     uint32_t seed = 5;

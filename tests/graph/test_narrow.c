@@ -4,8 +4,8 @@
 
 #include <math.h>
 
-#include "base/cpu.h"
 #include "base/pool.h"
+#include "isa.h"
 
 enum { TIME = 2003 };
 
@@ -141,11 +141,7 @@ static void test_rest(void **state)
 
 int main(int argc, char **argv)
 {
-    koe_error err = { 0 };
-    if (argc > 1 && koe_cpu_restrict(argv[1], &err) != KOE_OK) {
-        printf("%s: skipped\n", err.message);
-        return 77;
-    }
+    if (!use_isa(argc, argv)) return SKIPPED;
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_int8), cmocka_unit_test(test_bf16), cmocka_unit_test(test_f32), cmocka_unit_test(test_rest) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,8 +4,8 @@
 
 #include <math.h>
 
-#include "base/cpu.h"
 #include "base/pool.h"
+#include "isa.h"
 
 typedef struct pattern {
     const char *pass;
@@ -105,12 +105,8 @@ static void agrees(void **state)
 
 int main(int argc, char **argv)
 {
-    enum { SKIPPED = 77, N = sizeof patterns / sizeof *patterns };
-    koe_error err = { 0 };
-    if (argc > 1 && koe_cpu_restrict(argv[1], &err) != KOE_OK) {
-        printf("%s: skipped\n", err.message);
-        return SKIPPED;
-    }
+    enum { N = sizeof patterns / sizeof *patterns };
+    if (!use_isa(argc, argv)) return SKIPPED;
     struct CMUnitTest tests[N];
     for (size_t i = 0; i < N; i++)
         tests[i] = (struct CMUnitTest){ .name = patterns[i].what, .test_func = agrees, .initial_state = (void *)(uintptr_t)&patterns[i] };

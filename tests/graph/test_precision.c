@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "graph/graph.h"
+#include "isa.h"
 #include "kernels/lp_conv.h"
 
 enum { CHANNELS = 40, TAPS = 5, LEN = 333, N_NODES = 8 };
@@ -171,11 +172,7 @@ static void test_in_place(void **state)
 
 int main(int argc, char **argv)
 {
-    koe_error err = { 0 };
-    if (argc > 1 && koe_cpu_restrict(argv[1], &err) != KOE_OK) {
-        print_message("skipped: %s\n", err.message);
-        return 77;
-    }
+    if (!use_isa(argc, argv)) return SKIPPED;
     for (size_t i = 0; i < sizeof weight / sizeof *weight; i++) weight[i] = number() * 0.1f;
     for (size_t i = 0; i < CHANNELS; i++) bias[i] = number();
     for (size_t i = 0; i < CHANNELS * LEN; i++) input[i] = number();

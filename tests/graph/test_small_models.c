@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
-#include "base/cpu.h"
 #include "base/file.h"
 #include "graph/graph.h"
+#include "isa.h"
 
 static const struct model {
     const char *name;
@@ -122,12 +122,8 @@ static void runs_like_onnx_runtime(void **state)
 
 int main(int argc, char **argv)
 {
-    enum { SKIPPED = 77, N = sizeof models / sizeof *models };
-    koe_error err = { 0 };
-    if (argc > 1 && koe_cpu_restrict(argv[1], &err) != KOE_OK) {
-        printf("%s: skipped\n", err.message);
-        return SKIPPED;
-    }
+    enum { N = sizeof models / sizeof *models };
+    if (!use_isa(argc, argv)) return SKIPPED;
     struct CMUnitTest tests[N];
     for (size_t i = 0; i < N; i++)
         tests[i] = (struct CMUnitTest){ .name = models[i].name,

@@ -1,20 +1,13 @@
 /* Constant operands of products, kept in bfloat16 by the low precisions: x -> MatMul -> LSTM -> y, and g = Gemm(x'). Weights that bfloat16
  * holds exactly must give float32's bits; others must not, but nearly. */
+#include "text_model.h"
+
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include <cmocka.h>
-
-#include "graph/graph.h"
 #include "isa.h"
 #include "kernels/kernels.h"
 
-enum { TIME = 9, IN = 51, HIDDEN = 37, N_WEIGHTS = 3 };
+enum { TIME = 9, IN = 51, HIDDEN = 37 };
 typedef struct weights {
     float matmul[IN * IN], w[4 * HIDDEN * IN], r[4 * HIDDEN * HIDDEN];
 } weights;
@@ -25,46 +18,18 @@ typedef struct result {
 static weights exact, rounded;
 static float x[TIME * IN];
 
-static koe_onnx_node node(koe_arena *a, const char *op, size_t n_in, const char *const *in, const char *out)
+static koe_onnx_model *make_model(const weights *w)
 {
-    koe_str *names = koe_arena_array(a, n_in + 1, sizeof *names);
-    for (size_t i = 0; i < n_in; i++) names[i] = koe_str_of(in[i]);
-    names[n_in] = koe_str_of(out);
-    return (koe_onnx_node){ .op_type = koe_str_of(op), .in = names, .n_in = n_in, .out = names + n_in, .n_out = 1 };
-}
-
-static koe_onnx_model *make_model(weights *w)
-{
-    static const int64_t hidden = HIDDEN, flat[2] = { TIME, IN };
-    koe_onnx_model *m = calloc(1, sizeof *m);
-    koe_arena *a = &m->arena;
-    koe_onnx_node *n = koe_arena_array(a, 5, sizeof *n);
-    koe_onnx_attr *attr = koe_arena_array(a, 1, sizeof *attr);
-    koe_onnx_initializer *t = koe_arena_array(a, N_WEIGHTS + 1, sizeof *t);
-    koe_onnx_value *v = koe_arena_array(a, 3, sizeof *v);
-    koe_onnx_opset *opset = koe_arena_alloc(a, sizeof *opset);
-    *attr = (koe_onnx_attr){ .name = KOE_STR("hidden_size"), .type = KOE_ATTR_INT, .i = hidden };
-    n[0] = node(a, "Identity", 1, (const char *[]){ "w0" }, "shared");
-    n[1] = node(a, "MatMul", 2, (const char *[]){ "x", "shared" }, "p");
-    n[2] = node(a, "LSTM", 3, (const char *[]){ "p", "w1", "w2" }, "y");
-    n[2].attr = attr, n[2].n_attr = 1;
-    n[3] = node(a, "Reshape", 2, (const char *[]){ "x", "flat" }, "rows");
-    n[4] = node(a, "Gemm", 2, (const char *[]){ "rows", "w0" }, "g");
-    t[0] = (koe_onnx_initializer){ KOE_STR("w0"), { KOE_DTYPE_F32, 2, { IN, IN }, w->matmul } };
-    t[1] = (koe_onnx_initializer){ KOE_STR("w1"), { KOE_DTYPE_F32, 3, { 1, 4 * HIDDEN, IN }, w->w } };
-    t[2] = (koe_onnx_initializer){ KOE_STR("w2"), { KOE_DTYPE_F32, 3, { 1, 4 * HIDDEN, HIDDEN }, w->r } };
-    t[3] = (koe_onnx_initializer){ KOE_STR("flat"), { KOE_DTYPE_I64, 1, { 2 }, (void *)(uintptr_t)flat } };
-    v[0] = (koe_onnx_value){ .name = KOE_STR("x"), .kind = KOE_ONNX_TENSOR, .dtype = KOE_DTYPE_F32, .n_dim = -1 };
-    v[1] = (koe_onnx_value){ .name = KOE_STR("y"), .kind = KOE_ONNX_TENSOR, .dtype = KOE_DTYPE_F32, .n_dim = -1 };
-    v[2] = (koe_onnx_value){ .name = KOE_STR("g"), .kind = KOE_ONNX_TENSOR, .dtype = KOE_DTYPE_F32, .n_dim = -1 };
-    *opset = (koe_onnx_opset){ .version = 17 };
-    m->ir_version = 8, m->opset = opset, m->n_opset = 1;
-    m->graph = (koe_onnx_graph){ .node = n, .n_node = 5, .initializer = t, .n_initializer = N_WEIGHTS + 1, .in = v, .n_in = 1, .out = v + 1,
-                                 .n_out = 2 };
+    koe_onnx_model *m = text_model("in x ? 1 51\nout y\nout g\nrandom w0 51 51\nrandom w1 1 148 51\nrandom w2 1 148 37\nints flat 9 51\n"
+                                   "Identity w0 -> shared\nMatMul x shared -> p\nLSTM p w1 w2 -> y hidden_size=37\n"
+                                   "Reshape x flat -> rows\nGemm rows w0 -> g\n");
+    text_fill(m, "w0", w->matmul, sizeof w->matmul);
+    text_fill(m, "w1", w->w, sizeof w->w);
+    text_fill(m, "w2", w->r, sizeof w->r);
     return m;
 }
 
-static result compute(weights *w, int precision)
+static result compute(const weights *w, int precision)
 {
     koe_error err = { 0 };
     koe_session *s;

@@ -1,23 +1,15 @@
 /* Low precision, end to end on a small graph: h = -x, y = h + Conv(LeakyRelu(Conv(LeakyRelu(h)))), and z = Round(Conv(x)). The first two
  * convolutions may be rounded, the last decides something and may not. */
+#include "text_model.h"
+
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include <cmocka.h>
-
-#include "graph/graph.h"
 #include "isa.h"
 #include "kernels/lp_conv.h"
 
-enum { CHANNELS = 40, TAPS = 5, LEN = 333, N_NODES = 8 };
+enum { CHANNELS = 40, TAPS = 5, LEN = 333 };
 
 static float weight[CHANNELS * CHANNELS * TAPS], bias[CHANNELS], input[CHANNELS * LEN];
-static const int64_t same_pads[2] = { TAPS / 2, TAPS / 2 };
 
 static float number(void)
 {
@@ -26,44 +18,14 @@ static float number(void)
     return (float)(state >> 8) / 8388608.0f - 1;
 }
 
-static koe_onnx_node *add_node(koe_arena *a, koe_onnx_node *n, const char *op, size_t n_in, const char *const *in, const char *out)
-{
-    koe_str *names = koe_arena_array(a, n_in + 1, sizeof *names);
-    for (size_t i = 0; i < n_in; i++) names[i] = koe_str_of(in[i]);
-    names[n_in] = koe_str_of(out);
-    *n = (koe_onnx_node){ .name = koe_str_of(out), .op_type = koe_str_of(op), .in = names, .n_in = n_in, .out = names + n_in, .n_out = 1 };
-    return n;
-}
-
 static koe_onnx_model *make_model(void)
 {
-    koe_onnx_model *m = calloc(1, sizeof *m);
-    koe_arena *a = &m->arena;
-    koe_onnx_node *n = koe_arena_array(a, N_NODES, sizeof *n);
-    koe_onnx_attr *pads = koe_arena_array(a, 1, sizeof *pads);
-    *pads = (koe_onnx_attr){ .name = KOE_STR("pads"), .type = KOE_ATTR_INTS, .ints = same_pads, .n = 2 };
-    add_node(a, &n[0], "Neg", 1, (const char *[]){ "x" }, "h");
-    add_node(a, &n[1], "LeakyRelu", 1, (const char *[]){ "h" }, "act1");
-    add_node(a, &n[2], "Conv", 3, (const char *[]){ "act1", "w", "b" }, "conv1")->attr = pads;
-    add_node(a, &n[3], "LeakyRelu", 1, (const char *[]){ "conv1" }, "act2");
-    add_node(a, &n[4], "Conv", 3, (const char *[]){ "act2", "w", "b" }, "conv2")->attr = pads;
-    add_node(a, &n[5], "Add", 2, (const char *[]){ "conv2", "h" }, "y");
-    add_node(a, &n[6], "Conv", 3, (const char *[]){ "x", "w", "b" }, "exact")->attr = pads;
-    add_node(a, &n[7], "Round", 1, (const char *[]){ "exact" }, "z");
-    n[2].n_attr = n[4].n_attr = n[6].n_attr = 1;
-    koe_onnx_initializer *w = koe_arena_array(a, 2, sizeof *w);
-    w[0] = (koe_onnx_initializer){ KOE_STR("w"), { KOE_DTYPE_F32, 3, { CHANNELS, CHANNELS, TAPS }, weight } };
-    w[1] = (koe_onnx_initializer){ KOE_STR("b"), { KOE_DTYPE_F32, 1, { CHANNELS }, bias } };
-    koe_onnx_value *v = koe_arena_array(a, 3, sizeof *v);
-    v[0] = (koe_onnx_value){ .name = KOE_STR("x"), .kind = KOE_ONNX_TENSOR, .dtype = KOE_DTYPE_F32, .n_dim = -1 };
-    v[1] = (koe_onnx_value){ .name = KOE_STR("y"), .kind = KOE_ONNX_TENSOR, .dtype = KOE_DTYPE_F32, .n_dim = -1 };
-    v[2] = (koe_onnx_value){ .name = KOE_STR("z"), .kind = KOE_ONNX_TENSOR, .dtype = KOE_DTYPE_F32, .n_dim = -1 };
-    koe_onnx_opset *opset = koe_arena_alloc(a, sizeof *opset);
-    *opset = (koe_onnx_opset){ .version = 17 };
-    m->ir_version = 8;
-    m->opset = opset;
-    m->n_opset = 1;
-    m->graph = (koe_onnx_graph){ .node = n, .n_node = N_NODES, .initializer = w, .n_initializer = 2, .in = v, .n_in = 1, .out = v + 1, .n_out = 2 };
+    koe_onnx_model *m = text_model("in x 1 40 ?\nout y\nout z\nrandom w 40 40 5\nrandom b 40\n"
+                                   "Neg x -> h\nLeakyRelu h -> act1\nConv act1 w b -> conv1 pads=2,2\n"
+                                   "LeakyRelu conv1 -> act2\nConv act2 w b -> conv2 pads=2,2\nAdd conv2 h -> y\n"
+                                   "Conv x w b -> exact pads=2,2\nRound exact -> z\n");
+    text_fill(m, "w", weight, sizeof weight);
+    text_fill(m, "b", bias, sizeof bias);
     return m;
 }
 

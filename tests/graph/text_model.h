@@ -120,4 +120,13 @@ static inline koe_onnx_model *text_model(const char *text)
     m->graph = (koe_onnx_graph){ .node = node, .n_node = n_node, .in = in, .n_in = n_in, .out = out, .n_out = n_out, .initializer = w, .n_initializer = n_w };
     return m;
 }
+
+/* Other content for a constant of that many bytes. */
+static inline void text_fill(koe_onnx_model *m, const char *name, const void *data, size_t n_bytes)
+{
+    const koe_onnx_initializer *w = m->graph.initializer;
+    while (!koe_str_is(w->name, name)) w++;
+    assert_int_equal(koe_tensor_bytes(&w->t), n_bytes);
+    memcpy(w->t.data, data, n_bytes);
+}
 #endif

@@ -31,6 +31,8 @@ typedef struct koe_engine_options {
                             * could hear (docs/speed.md) */
     size_t memory_limit_mb; /* what the process should stay under: segments become shorter, fewer are made at a time, and what does not fit is
                              * KOE_E_LIMIT; 0: $KOE_MEMORY_LIMIT, else nine tenths of the cgroup's memory.max, if it has one */
+    bool keep_weights; /* for who speaks often: all of a model's weights stay in memory between two requests; they are pages of a file, which the
+                        * system may take back, and count towards the limit. False: some of them are read again each time */
     const char *lexicon; /* the writer's own words for all requests: files and folders of JSON or PLS, ':' between; NULL: only those of home
                           * (docs/text.md) */
     const char *helper; /* path of the koe binary, for the espeak-ng helper process; NULL: $KOE_BIN, else this executable */

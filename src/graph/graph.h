@@ -22,6 +22,7 @@ typedef struct koe_session_options {
                          * stored as float16, "-rest": none of them in 8 bits between two readers; NULL: all */
     const char *const *taps; /* names of inner tensors to keep as extra outputs after the graph's own */
     size_t n_taps;
+    bool keep_weights; /* packed weights stay in memory between their uses, as far as the process's limit allows; else only some megabytes */
     const char *packed; /* a file of packed weights, used when it fits the model, this machine and the options; NULL: none */
 } koe_session_options;
 

@@ -40,6 +40,7 @@ struct koe_session {
     koe_pool *pool;
     int precision;
     bool no_toom, narrow, rest; /* passes */
+    bool keep_weights;
     koe_plan *plan; /* the main graph */
     koe_slot *slot;
     int n_slot, cap_slot;

@@ -367,7 +367,7 @@ static koe_status set_limits(koe_run *r, koe_error *err)
         return koe_fail(err, KOE_E_LIMIT, "the memory limit of %zu MB is too low: koe holds %zu MB before a model runs", process >> 20, others >> 20);
     if (process && (!limit || limit > process - others)) limit = process - others;
     koe_memory_set_limit(r->memory, limit);
-    r->resident_max = r->session->precision == KOE_PRECISION_F32 ? RESIDENT_F32_BYTES : RESIDENT_BYTES;
+    r->resident_max = r->session->keep_weights ? SIZE_MAX : r->session->precision == KOE_PRECISION_F32 ? RESIDENT_F32_BYTES : RESIDENT_BYTES;
     if (limit && limit < r->resident_max) r->resident_max = limit;
     return KOE_OK;
 }

@@ -64,6 +64,7 @@ koe_status koe_session_create(koe_session **out, koe_onnx_model *model, const ko
     s->model = model;
     s->pool = opt ? opt->pool : NULL;
     s->precision = resolve(opt ? opt->precision : KOE_PRECISION_F32);
+    s->keep_weights = opt && opt->keep_weights;
     koe_status st = koe_weights_create(&s->weights, err);
     if (st == KOE_OK && model->path) make_key(s, opt);
     if (st == KOE_OK && model->path && opt && opt->packed) koe_weights_map(s->weights, opt->packed, s->key);

@@ -103,7 +103,7 @@ static koe_status open_edition(koe_edition **out, const koe_config *c, koe_error
     const koe_engine_options o = { .home = *c->home ? c->home : NULL, .model = *c->model ? c->model : NULL,
                                    .piper_model = *c->piper_model ? c->piper_model : NULL, .voices = *c->voices ? c->voices : NULL,
                                    .threads = (int)c->threads, .precision = c->precision,
-                                   .memory_limit_mb = (size_t)c->memory_limit_mb, .lexicon = *c->lexicon ? c->lexicon : NULL };
+                                   .memory_limit_mb = (size_t)c->memory_limit_mb, .keep_weights = true, .lexicon = *c->lexicon ? c->lexicon : NULL };
     koe_edition *e = calloc(1, sizeof *e);
     if (!e) return koe_fail(err, KOE_E_NOMEM, "models");
     atomic_init(&e->refs, 1);

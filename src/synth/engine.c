@@ -30,7 +30,7 @@ static koe_status open_rooms(koe_engine *e, const koe_engine_options *opt, const
     free(lexicon);
     if (st != KOE_OK) return st;
     const koe_voices_setup setup = {
-        .home = home, .model = opt->model, .piper_model = opt->piper_model, .voices = opt->voices, .pool = e->pool, .precision = precision, .espeak = koe_text_espeak(e->text)
+        .home = home, .model = opt->model, .piper_model = opt->piper_model, .voices = opt->voices, .pool = e->pool, .precision = precision, .keep_weights = opt->keep_weights, .espeak = koe_text_espeak(e->text)
     };
     return koe_voices_open(&e->voices, &setup, err);
 }

@@ -16,6 +16,7 @@ struct koe_acoustic {
     char *path;
     koe_pool *pool;
     int precision;
+    bool keep_weights;
     koe_acoustic_inspect *inspect;
     void *user;
     pthread_mutex_t lock; /* guards what follows */
@@ -26,7 +27,7 @@ struct koe_acoustic {
     size_t n_idle, n_busy, max_busy;
 };
 
-koe_status koe_acoustic_create(koe_acoustic **out, const char *path, koe_pool *pool, int precision, koe_acoustic_inspect *inspect,
+koe_status koe_acoustic_create(koe_acoustic **out, const char *path, const koe_voices_setup *setup, koe_acoustic_inspect *inspect,
                                void *user, koe_error *err)
 {
     koe_acoustic *a = calloc(1, sizeof *a);
@@ -34,8 +35,9 @@ koe_status koe_acoustic_create(koe_acoustic **out, const char *path, koe_pool *p
         free(a);
         return koe_fail(err, KOE_E_NOMEM, "model %s", path);
     }
-    a->pool = pool;
-    a->precision = precision;
+    koe_pool *pool = a->pool = setup->pool;
+    a->precision = setup->precision;
+    a->keep_weights = setup->keep_weights;
     a->inspect = inspect;
     a->user = user;
     a->max_busy = pool ? (size_t)koe_pool_threads(pool) : 1;
@@ -75,7 +77,7 @@ static koe_status open_session(koe_acoustic *a, koe_error *err)
         koe_onnx_close(m);
         return koe_error_wrap(err, st, "%s", a->path);
     }
-    koe_session_options opt = { .pool = a->pool, .precision = a->precision, .taps = plan.tap, .n_taps = plan.n_tap };
+    koe_session_options opt = { .pool = a->pool, .precision = a->precision, .keep_weights = a->keep_weights, .taps = plan.tap, .n_taps = plan.n_tap };
     st = koe_session_create_packed(&a->session, m, &opt, err);
     if (st == KOE_OK) koe_log(KOE_LOG_INFO, "%s loaded in %.0f ms", a->path, koe_clock_ms() - start);
     return st;

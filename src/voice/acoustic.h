@@ -21,8 +21,8 @@ typedef koe_status koe_acoustic_inspect(void *user, koe_acoustic_plan *plan, koe
 /* A session that is opened at first use, and the memory of its runs. Threads: any. */
 typedef struct koe_acoustic koe_acoustic;
 
-/* Opens nothing yet. path is copied. */
-koe_status koe_acoustic_create(koe_acoustic **out, const char *path, koe_pool *pool, int precision, koe_acoustic_inspect *inspect,
+/* Opens nothing yet. path is copied; of the setup only the pool, which is borrowed, the precision and keep_weights count. */
+koe_status koe_acoustic_create(koe_acoustic **out, const char *path, const koe_voices_setup *setup, koe_acoustic_inspect *inspect,
                                void *user, koe_error *err);
 void koe_acoustic_destroy(koe_acoustic *a);
 /* The session, loaded when it is not, and a run of it, to be given back: until then both are there. Waits while as many as the pool has

@@ -197,7 +197,7 @@ static koe_status find_parts(kokoro *k, const koe_voices_setup *setup, koe_error
         st = koe_fail(err, KOE_E_NOT_FOUND, "%s has no voices: put NAME.bin files into %s/voices, or run `koe pull kokoro`", k->model, k->dir);
     if (st == KOE_OK) st = read_vocab(k, k->dir, err);
     if (st == KOE_OK && k->model)
-        st = koe_acoustic_create(&k->acoustic, k->model, setup->pool, setup->precision, inspect, k, err);
+        st = koe_acoustic_create(&k->acoustic, k->model, setup, inspect, k, err);
     free(home);
     return st;
 }

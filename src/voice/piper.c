@@ -103,7 +103,7 @@ static koe_status read_model(piper *p, piper_model *m, const char *path, const k
     koe_buf file = { 0 };
     koe_status st = config ? koe_file_read(&file, config, MAX_CONFIG_BYTES, err) : koe_fail(err, KOE_E_NOMEM, "%s", path);
     if (st == KOE_OK) st = koe_piper_config_parse(&m->config, koe_buf_str(&file), config, err);
-    if (st == KOE_OK) st = koe_acoustic_create(&m->acoustic, path, setup->pool, setup->precision, inspect, m, err);
+    if (st == KOE_OK) st = koe_acoustic_create(&m->acoustic, path, setup, inspect, m, err);
     if (st == KOE_OK) st = add_voices(p, m, err);
     koe_buf_free(&file);
     free(config);

@@ -22,6 +22,7 @@ typedef struct koe_voices_setup {
     const char *voices; /* folder or file of Kokoro's packs; NULL: beside the model */
     koe_pool *pool; /* borrowed */
     int precision; /* KOE_PRECISION_* */
+    bool keep_weights; /* koe_engine_options */
     koe_espeak *espeak; /* borrowed; speaks the built-in voice */
 } koe_voices_setup;
 

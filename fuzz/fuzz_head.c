@@ -29,6 +29,9 @@ static void check(const char *list, const char *item)
     if (koe_head_matches_tag(item, "\"0123\"") && !strstr(item, "\"0123\"") && !strchr(item, '*')) abort();
     if (koe_head_takes_gzip(list) && !strcasestr(list, "gzip")) abort();
     koe_head_lists(list, item);
+    koe_head_framing framing = { 0 };
+    koe_head_add_framing(&framing, list, item);
+    if (koe_head_is_clear(&framing) && (!*list || strpbrk(list, " \t:"))) abort();
     koe_head_is_json(list);
 }
 

@@ -22,6 +22,9 @@ static bool next_item(const char **p, koe_str *item)
 void koe_head_path(const char *url, char *out, size_t cap)
 {
     static const char *const doubled[] = { "/audio/speech/audio/speech", "/audio/speech/v1/audio/speech" };
+    const size_t scheme = strncasecmp(url, "http://", 7) == 0 ? 7 : strncasecmp(url, "https://", 8) == 0 ? 8 : 0;
+    if (scheme) url += scheme + strcspn(url + scheme, "/"); /* as to a proxy */
+    if (!*url) url = "/";
     size_t n = strlen(url);
     while (n > 1 && url[n - 1] == '/') n--;
     if (strncmp(url, "/v1/", 4) == 0 && n > 3) url += 3, n -= 3;
@@ -29,6 +32,19 @@ void koe_head_path(const char *url, char *out, size_t cap)
         if (n == strlen(doubled[i]) && memcmp(url, doubled[i], n) == 0) n = strlen("/audio/speech");
     snprintf(out, cap, "%.*s", n < cap ? (int)n : 0, url);
 }
+
+void koe_head_add_framing(koe_head_framing *f, const char *name, const char *value)
+{
+    static const char token[] = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    const size_t n = strspn(name, token);
+    if (!n || name[n]) f->odd = true;
+    if (strcasecmp(name, "Content-Length") == 0) f->n_lengths++;
+    if (strcasecmp(name, "Transfer-Encoding") != 0) return;
+    f->n_encodings++;
+    if (!value || strcasecmp(value, "chunked") != 0) f->coded = true;
+}
+
+bool koe_head_is_clear(const koe_head_framing *f) { return !f->odd && !f->coded && f->n_lengths + f->n_encodings <= 1; }
 
 bool koe_head_is_id(const char *s)
 {

@@ -5,8 +5,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* "/v1/audio/speech/audio/speech/" -> "/audio/speech": without /v1, doubled parts and a slash at the end. A path that does not fit is "". */
+/* "/v1/audio/speech/audio/speech/" -> "/audio/speech": without scheme and host, /v1, doubled parts and a slash at the end. A path that does
+ * not fit is "". */
 void koe_head_path(const char *url, char *out, size_t cap);
+/* How a request says where its body ends. Zero-initialise; add every line of the head. */
+typedef struct koe_head_framing {
+    int n_lengths, n_encodings; /* Content-Length, Transfer-Encoding */
+    bool coded, odd; /* a Transfer-Encoding other than chunked; a name that is none */
+} koe_head_framing;
+void koe_head_add_framing(koe_head_framing *f, const char *name, const char *value);
+/* Whether all who read this request find the same end of it. Else proxies before us may take a part of it for another one's request. */
+bool koe_head_is_clear(const koe_head_framing *f);
 /* An id that may stand in headers and logs: 1 to 64 letters, digits, dots, dashes and underscores. NULL is none. */
 bool koe_head_is_id(const char *s);
 /* Whether an address (of IPv4 or IPv6) is one of a list with commas: "127.0.0.1, 10.0.0.0/8, fd00::/8". */

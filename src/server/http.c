@@ -16,6 +16,7 @@
 
 #include "base/base.h"
 #include "server/head.h"
+#include "server/refuse.h"
 #include "server/systemd.h"
 #include "server/tls.h"
 
@@ -81,11 +82,12 @@ enum MHD_Result koe_reply(koe_call *c, int status, const char *type, struct MHD_
     if (!r) return MHD_NO;
     if (type) MHD_add_response_header(r, "Content-Type", type);
     add_common(c, r);
+    if (c->is_last) MHD_add_response_header(r, "Connection", "close");
     c->status = status;
     c->replied = true;
     if (!c->head_ns) c->head_ns = koe_clock_ns();
     koe_watch_phase(c->server->watch, c->link, KOE_CONN_ANSWER);
-    const enum MHD_Result result = MHD_queue_response(c->conn, (unsigned)status, r);
+    const enum MHD_Result result = koe_refuse_not(c->conn, (unsigned)status, r);
     MHD_destroy_response(r);
     return result;
 }
@@ -380,6 +382,28 @@ static enum MHD_Result reply_too_large(koe_call *c)
     return koe_reply_error(c, 413, "body_too_large", NULL, "the body is larger than %" PRId64 " bytes", c->server->config->max_body);
 }
 
+static enum MHD_Result add_framing(void *framing, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    (void)kind;
+    koe_head_add_framing(framing, name, value);
+    return MHD_YES;
+}
+
+/* What must be said before the body comes, as it may not be one. Then the connection ends. False after replying. */
+static bool look_at_head(koe_call *c, enum MHD_Result *result)
+{
+    koe_head_framing framing = { 0 };
+    MHD_get_connection_values(c->conn, MHD_HEADER_KIND, add_framing, &framing);
+    c->is_last = true;
+    if (!koe_head_is_clear(&framing))
+        *result = koe_reply_error(c, 400, "bad_request", NULL,
+                                  "the request's end is not clear: send one Content-Length, or Transfer-Encoding: chunked, and names without spaces");
+    else if (!*c->path) *result = koe_reply_error(c, 414, "uri_too_long", NULL, "the path is longer than %zu bytes", sizeof c->path - 1);
+    else if (refuse_early(c)) *result = reply_too_large(c);
+    else return !(c->is_last = false);
+    return false;
+}
+
 static koe_call *new_call(koe_server *s, struct MHD_Connection *conn, const char *url, const char *method)
 {
     char peer[64];
@@ -416,7 +440,8 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *conn, const
     if (!c) {
         if (!(c = new_call(user, conn, url, method))) return MHD_NO;
         *slot = c;
-        return refuse_early(c) ? reply_too_large(c) : MHD_YES;
+        look_at_head(c, &result);
+        return result;
     }
     if (*n_data) {
         if (c->n_body + *n_data > hopeless_bytes) return MHD_NO;

@@ -63,6 +63,7 @@ struct koe_call {
     int status;
     uint64_t n_sent;
     bool replied;
+    bool is_last; /* the connection ends with the reply */
     const char *cache_state; /* "hit", "partial", "miss"; NULL: not known yet, or not a matter of the cache */
     const char *format; /* of the sound; NULL: none */
     char voice[320]; /* for log and metrics */

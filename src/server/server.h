@@ -9,6 +9,7 @@
  *     choose.c  whose voice                 models.c   the engine and its successors     head.c     what a request's head says
  *     guard.c   sandbox, user               tls.c      certificates                      systemd.c  what a supervisor hears
  *     config.c  all settings                metrics.c  counters            problem.c  errors as clients expect them
+ *     refuse.c  the same for what libmicrohttpd does not take
  *
  * Threads: libmicrohttpd's few own the connections and never wait for speech; the scheduler's workers make speech and never wait for a
  * client; an answer is all they share. A slow client parks its job, a client that leaves cancels it. No thread holds two locks. */

@@ -17,7 +17,7 @@ typedef struct koe_pass {
 } koe_pass;
 
 typedef koe_status koe_pass_fn(koe_pass *p, koe_error *err);
-koe_pass_fn koe_pass_dynamic, koe_pass_snake, koe_pass_adain, koe_pass_conv, koe_pass_chain, koe_pass_norm, koe_pass_activation, koe_pass_pad, koe_pass_attention, koe_pass_transpose, koe_pass_matmul, koe_pass_elementwise;
+koe_pass_fn koe_pass_dynamic, koe_pass_snake, koe_pass_adain, koe_pass_conv, koe_pass_chain, koe_pass_norm, koe_pass_activation, koe_pass_pad, koe_pass_attention, koe_pass_transpose, koe_pass_matmul, koe_pass_elementwise, koe_pass_upsample;
 
 /* Passes over all plans of a graph, which look for no pattern; they count what they did into *n_done. */
 typedef koe_status koe_graph_fn(koe_session *s, int *n_done, koe_error *err);
@@ -38,6 +38,8 @@ void koe_fold_deinit(koe_fold *f);
 bool koe_pass_foldable(const koe_session *s, const koe_node *node);
 /* Runs such a node; its outputs become constants and it need not run again. KOE_E_LIMIT: they would be too large. */
 koe_status koe_fold_node(koe_fold *f, koe_node *node, koe_error *err);
+/* Memory of the session for a constant of n * each floats that a pass computes itself. NULL when there is none, or constants would take too much. */
+float *koe_fold_room(koe_session *s, size_t n, size_t each);
 
 /* ---- patterns ------------------------------------------------------------------------------------------------------------ */
 

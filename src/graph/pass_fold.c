@@ -227,6 +227,15 @@ koe_status koe_fold_node(koe_fold *f, koe_node *node, koe_error *err)
     return st;
 }
 
+float *koe_fold_room(koe_session *s, size_t n, size_t each)
+{
+    size_t n_bytes;
+    if (__builtin_mul_overflow(n, each, &n_bytes) || __builtin_mul_overflow(n_bytes, sizeof(float), &n_bytes)) return NULL;
+    if (n_bytes > FOLD_MAX || n_bytes > FOLD_TOTAL_MAX - s->n_folded_bytes) return NULL;
+    s->n_folded_bytes += n_bytes;
+    return koe_arena_alloc(&s->arena, n_bytes ? n_bytes : 1);
+}
+
 static koe_status fold(koe_fold *f, koe_plan *plan, int *n_done, koe_error *err)
 {
     int n = 0;

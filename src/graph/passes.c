@@ -193,6 +193,7 @@ static const struct pass {
     { "snake", "patterns replaced", NULL, koe_pass_snake },
     { "adain", "patterns replaced", NULL, koe_pass_adain },
     { "pad", "patterns replaced", NULL, koe_pass_pad },
+    { "upsample", "patterns replaced", NULL, koe_pass_upsample },
     { "conv", "patterns replaced", NULL, koe_pass_conv },
     { "chain", "patterns replaced", NULL, koe_pass_chain },
     { "matmul", "patterns replaced", NULL, koe_pass_matmul },

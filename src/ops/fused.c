@@ -6,16 +6,19 @@
  *                                        act: Snake with a, r, LeakyRelu with attribute `leaky`, else none
  *     AdaINStyle(x, w, b, g, h)          scale and shift [N*C] such that g * InstanceNorm(x; w, b) + h = x * scale + shift: the norm of a
  *                                        convolution's input, which then needs no pass of its own
+ *     Repeat(x)                          every element of the last dimension as often as attribute `times` says
  *     Sum(a, b)                          Add, where the result is stored as float16 (graph/narrow.c)
  *     Conv, ConvTranspose (conv.c)       x, w, b, addend, scale, shift, a, r, w_scale, w_zero, addend:
  *                                        act(conv(pre(x)) + b + addends) * attribute `scale`;
  *                                        pre: x * scale + shift (one for each row), then Snake or LeakyRelu (attribute `leaky`);
  *                                        inputs 8, 9 of Conv: scale and zero point of w, constants, when w is one in 8 bits
  * All float32; half precision is widened by the executor. */
+#include <inttypes.h>
 #include <math.h>
 
 #include "base/half.h"
 #include "kernels/kernels.h"
+#include "ops/elementwise.h"
 #include "ops/ops.h"
 #include "ops/tasks.h"
 
@@ -312,9 +315,46 @@ static koe_status gate_run(koe_op_ctx *c, koe_error *err)
     return KOE_OK;
 }
 
+typedef struct repeat_job {
+    float *y;
+    const float *x;
+    size_t times;
+} repeat_job;
+
+static void repeat_range(void *arg, size_t from, size_t to)
+{
+    const repeat_job *j = arg;
+    if (j->times == 2) { /* by far the most frequent: one that compilers make vectors of */
+        for (size_t i = from; i < to; i++) j->y[2 * i] = j->y[2 * i + 1] = j->x[i];
+        return;
+    }
+    for (size_t i = from; i < to; i++)
+        for (size_t k = 0; k < j->times; k++) j->y[i * j->times + k] = j->x[i];
+}
+
+static koe_status repeat_run(koe_op_ctx *c, koe_error *err)
+{
+    const koe_tensor *x;
+    koe_tensor *y;
+    int64_t dim[KOE_MAX_DIM];
+    const int64_t times = koe_node_int(c->node, "times", 1);
+    koe_status st = koe_need(c, 0, &x, err);
+    if (st != KOE_OK) return st;
+    if (x->dtype != KOE_DTYPE_F32) return koe_type_error(c, x->dtype, err);
+    if (x->n_dim < 1 || times < 1) return koe_fail(err, KOE_E_FORMAT, "nothing to repeat");
+    memcpy(dim, x->dim, sizeof dim);
+    if (__builtin_mul_overflow(dim[x->n_dim - 1], times, &dim[x->n_dim - 1])) return koe_fail(err, KOE_E_LIMIT, "repeated %" PRId64 " times", times);
+    st = koe_out(c, 0, KOE_DTYPE_F32, x->n_dim, dim, &y, err);
+    if (st != KOE_OK) return st;
+    repeat_job j = { .y = y->data, .x = x->data, .times = (size_t)times };
+    koe_for_ranges(c->pool, koe_tensor_count(x), KOE_LOOP_CHUNK, repeat_range, &j);
+    return KOE_OK;
+}
+
 static const koe_op table[] = {
     { "ChannelNorm", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, channel_norm_run, "koe" },
     { "Gate", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, gate_run, "koe" },
+    { "Repeat", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, repeat_run, "koe" },
     { "Snake", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, snake_run, "koe" },
     { "AdaIN", 1, 0, KOE_OP_WIDEN_HALF, NULL, NULL, adain_run, "koe" },
     { "AdaINStyle", 1, 0, KOE_OP_WIDEN_HALF | KOE_OP_NARROW, NULL, NULL, style_run, "koe" },

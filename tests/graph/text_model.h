@@ -2,8 +2,10 @@
  *     in x 1 ? 8                    an input, float32, with its dimensions; ?: any
  *     ints axes 1 2                 a constant, int64, one dimension; `int k 3` a scalar
  *     scalar half 0.5               a constant, float32, no dimension
+ *     floats s 1 1 2                a constant, float32, one dimension
  *     random w 8 16                 a constant, float32, seeded by its name, values in -0.5 .. 0.5
  *     out y                         an output
+ *     opset 9                       instead of 17
  *     Gather shape k -> n axis=0    a node: operator, inputs ("-": absent), outputs, attributes: integers (a list with commas), floats
  *                                   with a point, else strings; `perm=[0]`: a list of one */
 #ifndef KOE_TESTS_TEXT_MODEL_H
@@ -66,6 +68,7 @@ static inline koe_onnx_model *text_model(const char *text)
     koe_onnx_value *in = koe_arena_array(a, MAX, sizeof *in), *out = koe_arena_array(a, MAX, sizeof *out);
     koe_onnx_initializer *w = koe_arena_array(a, MAX, sizeof *w);
     size_t n_node = 0, n_in = 0, n_out = 0, n_w = 0;
+    int64_t version = 17;
     char *copy = strdup(text), *line_end = NULL;
     for (char *line = strtok_r(copy, "\n", &line_end); line; line = strtok_r(NULL, "\n", &line_end)) {
         char *word[40], *end = NULL;
@@ -87,6 +90,12 @@ static inline koe_onnx_model *text_model(const char *text)
             float *v = koe_arena_alloc(a, sizeof *v);
             *v = strtof(word[2], NULL);
             w[n_w++] = (koe_onnx_initializer){ .name = name, .t = { .dtype = KOE_DTYPE_F32, .data = v } };
+        } else if (strcmp(word[0], "floats") == 0) {
+            float *v = koe_arena_array(a, (size_t)n, sizeof *v);
+            for (int i = 2; i < n; i++) v[i - 2] = strtof(word[i], NULL);
+            w[n_w++] = (koe_onnx_initializer){ .name = name, .t = { KOE_DTYPE_F32, 1, { n - 2 }, v } };
+        } else if (strcmp(word[0], "opset") == 0) {
+            version = strtoll(word[1], NULL, 10);
         } else if (strcmp(word[0], "random") == 0) {
             koe_tensor t = { .dtype = KOE_DTYPE_F32, .n_dim = n - 2 };
             for (int i = 2; i < n; i++) t.dim[i - 2] = strtoll(word[i], NULL, 10);
@@ -113,7 +122,7 @@ static inline koe_onnx_model *text_model(const char *text)
     }
     free(copy);
     koe_onnx_opset *opset = koe_arena_alloc(a, sizeof *opset);
-    *opset = (koe_onnx_opset){ .version = 17 };
+    *opset = (koe_onnx_opset){ .version = version };
     m->ir_version = 8;
     m->opset = opset;
     m->n_opset = 1;

@@ -166,6 +166,7 @@ static void bench_set(const koe_kernel_set *set)
     bench_gemm(100, 2048, 768, PACKED, true, top);
     bench_gemm(100, 768, 2048, PACKED, true, top);
     bench_gemm(30, 2048, 768, PACKED, true, top);
+    bench_gemm(70, 2048, 768, PACKED, true, top);
     bench_gemm(1, 1024, 256, PACKED, false, top);
     bench_gemm(1, 1024, 640, PACKED, false, top);
     bench_gemm(100, 768, 768, PACKED_BF16, true, top);

@@ -8,7 +8,7 @@
         .name = #isa, .needs = needs_, .width = width_, .mr = mr_, .nr = nr_, .exp = koe_f32_exp_##isa, .tanh = koe_f32_tanh_##isa,              \
         .sigmoid = koe_f32_sigmoid_##isa, .sin = koe_f32_sin_##isa, .cos = koe_f32_cos_##isa, .erf = koe_f32_erf_##isa,         \
         .log = koe_f32_log_##isa, .gelu = koe_f32_gelu_##isa, .gelu_tanh = koe_f32_gelu_tanh_##isa, .silu = koe_f32_silu_##isa,                 \
-        .mish = koe_f32_mish_##isa, .gate = koe_f32_gate_##isa, .step = koe_f32_step_##isa, .tile = koe_f32_tile_##isa, .tile_bf16 = koe_f32_tile_bf16_##isa, .finish = koe_f32_finish_##isa,                                   \
+        .mish = koe_f32_mish_##isa, .gate = koe_f32_gate_##isa, .step = koe_f32_step_##isa, .tile = koe_f32_tile_##isa, .tile_panel = koe_f32_tile_panel_##isa, .finish = koe_f32_finish_##isa,                                   \
         .split = koe_f32_split_##isa, .join = koe_f32_join_##isa, .mean_var = koe_f32_mean_var_##isa, .scale_shift = koe_f32_scale_shift_##isa, .softmax = koe_f32_softmax_##isa,         \
         .affine_leaky = koe_f32_affine_leaky_##isa, .affine_snake = koe_f32_affine_snake_##isa,                                 \
                 \

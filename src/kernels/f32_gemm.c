@@ -6,8 +6,8 @@
 #include "kernels/kernels.h"
 
 enum {
-    K_CUT = 256, /* reduction steps in one pass; fixed, as the order of summation depends on it */
-    M_CUT = 64, /* rows of a copied at once */
+    K_CUT = 256, /* reduction steps in one pass; sums go on where they were, so it does not show in the result */
+    M_CUT = 128, /* rows of a copied at once */
     NR_MAX = 48, /* of any variant */
 };
 
@@ -49,13 +49,27 @@ static void finish(const koe_kernel_set *set, float *c, size_t ldc, size_t i, si
     set->finish(c + i * ldc + j, ldc, c + i * ldc + j, ldc, m, n, &part);
 }
 
+/* Rows i0.. of c, mc of them, a of which is in `block`, times rows p0.. of panel q. */
+static void product_panel(const koe_kernel_set *set, float *c, size_t ldc, const float *block, koe_f32_packed panel, size_t mc, size_t nc,
+                          size_t kc, bool accumulate, koe_f32_packed next)
+{
+    const size_t n_tile = (mc + set->mr - 1) / set->mr;
+    const size_t bytes = kc * set->nr * (panel.bf16 ? sizeof(uint16_t) : sizeof(float));
+    const size_t lines = next.p ? (bytes + KOE_CACHE_LINE - 1) / KOE_CACHE_LINE : 0, share = (lines + n_tile - 1) / n_tile;
+    for (size_t i = 0, asked = 0; i < mc; i += set->mr, asked += share) {
+        const size_t mb = mc - i < set->mr ? mc - i : set->mr, left = asked < lines ? lines - asked : 0;
+        const koe_f32_ahead ahead = { (const char *)next.p + (left ? asked * KOE_CACHE_LINE : 0), left < share ? left : share };
+        set->tile_panel(c + i * ldc, ldc, block + i * kc, panel, kc, mb, nc, accumulate, ahead);
+    }
+}
+
 static void product(float *c, size_t ldc, koe_f32_view a, const right *b, size_t m, size_t n, size_t k, size_t from, size_t to,
                     bool accumulate, const koe_f32_epilogue *ep)
 {
     static const size_t no_shift[1] = { 0 };
     const koe_kernel_set *set = koe_kernels();
     const size_t mr = set->mr, nr = set->nr;
-    _Alignas(64) float rows[M_CUT * K_CUT], panel[K_CUT * NR_MAX];
+    _Alignas(64) float rows[M_CUT * K_CUT], copy[K_CUT * NR_MAX];
     assert(nr <= NR_MAX && M_CUT % mr == 0);
     if (to > (n + nr - 1) / nr) to = (n + nr - 1) / nr;
     for (size_t p0 = 0; p0 == 0 || p0 < k; p0 += K_CUT) {
@@ -70,19 +84,19 @@ static void product(float *c, size_t ldc, koe_f32_view a, const right *b, size_t
                     interleave(set, rows + i * kc, (koe_f32_view){ part.p + i * a.row, a.row, a.col }, mc - i < mr ? mc - i : mr, kc);
             for (size_t q = from; q < to; q++) {
                 const size_t j = q * nr, nc = n - j < nr ? n - j : nr;
-                const koe_f32_packed half = koe_f32_packed_at(b->packed, b->packed.p ? q * k * nr + p0 * nr : 0);
-                const float *x = half.p;
-                size_t ldb = nr;
-                if (!b->packed.p) {
-                    koe_f32_view v = { b->view.p + p0 * b->view.row + j * b->view.col, b->view.row, b->view.col };
-                    if (v.col == 1 && mc <= 2 * mr) x = v.p, ldb = v.row;
-                    else copy_panel(panel, nr, v, kc, nc), x = panel;
-                }
-                for (size_t i = 0; i < mc; i += mr) {
-                    const size_t mb = mc - i < mr ? mc - i : mr;
-                    float *at = c + (i0 + i) * ldc + j;
-                    if (half.bf16) set->tile_bf16(at, ldc, block + i * kc, half.p, kc, mb, nc, accumulate || p0 > 0);
-                    else set->tile(at, ldc, block + i * kc, x, ldb, no_shift, kc, 1, mb, nc, accumulate || p0 > 0);
+                float *at = c + i0 * ldc + j;
+                if (b->packed.p) {
+                    koe_f32_packed next = { 0 };
+                    if (q + 1 < to) next = koe_f32_packed_at(b->packed, (q + 1) * k * nr + p0 * nr);
+                    else if (p0 + kc < k) next = koe_f32_packed_at(b->packed, from * k * nr + (p0 + kc) * nr);
+                    product_panel(set, at, ldc, block, koe_f32_packed_at(b->packed, q * k * nr + p0 * nr), mc, nc, kc, accumulate || p0 > 0, next);
+                } else {
+                    const koe_f32_view v = { b->view.p + p0 * b->view.row + j * b->view.col, b->view.row, b->view.col };
+                    const bool in_place = v.col == 1 && mc <= 2 * mr;
+                    if (!in_place) copy_panel(copy, nr, v, kc, nc);
+                    for (size_t i = 0; i < mc; i += mr)
+                        set->tile(at + i * ldc, ldc, block + i * kc, in_place ? v.p : copy, in_place ? v.row : nr, no_shift, kc, 1, mc - i < mr ? mc - i : mr,
+                                  nc, accumulate || p0 > 0);
                 }
                 if (ep && p0 + kc >= k) finish(set, c, ldc, i0, j, mc, nc, ep);
             }

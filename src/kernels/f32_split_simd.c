@@ -64,6 +64,37 @@ VF_INLINE size_t join_blocks(float *to, const float *from, size_t pitch, size_t 
     return n / 16 * 16;
 }
 
+/* Eight rows, as the tiles of a product want them: pairs, fours, then the quarters of four vectors across. */
+VF_INLINE size_t join_eight(float *to, const float *from, size_t pitch, size_t n)
+{
+    for (size_t c = 0; c + 16 <= n; c += 16) {
+        __m512 two[8], four[8]; /* four[4 * half + k]: in quarter l, rows 4 * half .. + 3 of column 4 * l + k */
+#pragma GCC unroll 4
+        for (size_t q = 0; q < 4; q++) {
+            const __m512 a = _mm512_loadu_ps(from + 2 * q * pitch + c), b = _mm512_loadu_ps(from + (2 * q + 1) * pitch + c);
+            two[2 * q] = _mm512_unpacklo_ps(a, b);
+            two[2 * q + 1] = _mm512_unpackhi_ps(a, b);
+        }
+#pragma GCC unroll 4
+        for (size_t k = 0; k < 4; k++) {
+            const __m512d a = _mm512_castps_pd(two[k / 2 * 4 + k % 2]), b = _mm512_castps_pd(two[k / 2 * 4 + k % 2 + 2]);
+            four[k / 2 * 4 + k % 2 * 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+            four[k / 2 * 4 + k % 2 * 2 + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+        }
+#pragma GCC unroll 2
+        for (size_t k = 0; k < 4; k += 2) {
+            const __m512 a = _mm512_shuffle_f32x4(four[k], four[k + 4], 0x44), b = _mm512_shuffle_f32x4(four[k + 1], four[k + 5], 0x44);
+            const __m512 d = _mm512_shuffle_f32x4(four[k], four[k + 4], 0xee), e = _mm512_shuffle_f32x4(four[k + 1], four[k + 5], 0xee);
+            float *y = to + (c + k) * 8;
+            _mm512_storeu_ps(y, _mm512_shuffle_f32x4(a, b, 0x88));
+            _mm512_storeu_ps(y + 32, _mm512_shuffle_f32x4(a, b, 0xdd));
+            _mm512_storeu_ps(y + 64, _mm512_shuffle_f32x4(d, e, 0x88));
+            _mm512_storeu_ps(y + 96, _mm512_shuffle_f32x4(d, e, 0xdd));
+        }
+    }
+    return n / 16 * 16;
+}
+
 #else
 
 VF_INLINE size_t split_blocks(float *to, size_t pitch, const float *from, size_t n, const size_t m)
@@ -72,11 +103,35 @@ VF_INLINE size_t split_blocks(float *to, size_t pitch, const float *from, size_t
     return n;
 }
 
+#if defined(__AVX2__)
+/* Eight columns of four rows, as the tiles of a product want them: pairs, fours, then the halves of two vectors across. */
+VF_INLINE size_t join_blocks(float *to, const float *from, size_t pitch, size_t n, const size_t m)
+{
+    size_t c = 0;
+    for (; m == 4 && c + 8 <= n; c += 8) {
+        const __m256 r0 = _mm256_loadu_ps(from + c), r1 = _mm256_loadu_ps(from + pitch + c);
+        const __m256 r2 = _mm256_loadu_ps(from + 2 * pitch + c), r3 = _mm256_loadu_ps(from + 3 * pitch + c);
+        const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r0, r1)), b = _mm256_castps_pd(_mm256_unpacklo_ps(r2, r3));
+        const __m256d d = _mm256_castps_pd(_mm256_unpackhi_ps(r0, r1)), e = _mm256_castps_pd(_mm256_unpackhi_ps(r2, r3));
+        const __m256 k0 = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b)), k1 = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+        const __m256 k2 = _mm256_castpd_ps(_mm256_unpacklo_pd(d, e)), k3 = _mm256_castpd_ps(_mm256_unpackhi_pd(d, e));
+        _mm256_storeu_ps(to + c * 4, _mm256_permute2f128_ps(k0, k1, 0x20));
+        _mm256_storeu_ps(to + c * 4 + 8, _mm256_permute2f128_ps(k2, k3, 0x20));
+        _mm256_storeu_ps(to + c * 4 + 16, _mm256_permute2f128_ps(k0, k1, 0x31));
+        _mm256_storeu_ps(to + c * 4 + 24, _mm256_permute2f128_ps(k2, k3, 0x31));
+    }
+    join_rest(to, from, pitch, c, n, m);
+    return n;
+}
+#else
 VF_INLINE size_t join_blocks(float *to, const float *from, size_t pitch, size_t n, const size_t m)
 {
     join_rest(to, from, pitch, 0, n, m);
     return n;
 }
+#endif
+
+VF_INLINE size_t join_eight(float *to, const float *from, size_t pitch, size_t n) { return join_blocks(to, from, pitch, n, 8); }
 
 #endif
 
@@ -96,10 +151,13 @@ void VARIANT(koe_f32_split)(float *to, size_t pitch, const float *from, size_t n
 void VARIANT(koe_f32_join)(float *to, const float *from, size_t pitch, size_t n, size_t m)
 {
     switch (m) {
+    case 2: JOIN(2); break;
+    case 3: JOIN(3); break;
     case 4: JOIN(4); break;
     case 5: JOIN(5); break;
     case 6: JOIN(6); break;
-    case 8: JOIN(8); break;
+    case 7: JOIN(7); break;
+    case 8: join_rest(to, from, pitch, join_eight(to, from, pitch, n), n, 8); break;
     default: join_rest(to, from, pitch, 0, n, m);
     }
 }

@@ -21,13 +21,21 @@ void koe_f32_tile_ref(float *c, size_t ldc, const float *a, const float *b, size
         for (size_t j = 0; j < n; j++) c[i * ldc + j] = sum[i][j];
 }
 
-void koe_f32_tile_bf16_ref(float *c, size_t ldc, const float *a, const uint16_t *b, size_t rows, size_t m, size_t n, bool accumulate)
+void koe_f32_tile_panel_ref(float *c, size_t ldc, const float *a, koe_f32_packed b, size_t rows, size_t m, size_t n, bool accumulate,
+                            koe_f32_ahead ahead)
 {
     enum { PANEL = 16 };
+    (void)ahead;
+    if (!b.bf16) {
+        static const size_t no_shift[1] = { 0 };
+        koe_f32_tile_ref(c, ldc, a, b.p, PANEL, no_shift, rows, 1, m, n, accumulate);
+        return;
+    }
+    const uint16_t *words = b.p;
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++) {
             float sum = accumulate ? c[i * ldc + j] : 0;
-            for (size_t r = 0; r < rows; r++) sum += a[r * m + i] * koe_bf16_to_f32(b[r * PANEL + j]);
+            for (size_t r = 0; r < rows; r++) sum += a[r * m + i] * koe_bf16_to_f32(words[r * PANEL + j]);
             c[i * ldc + j] = sum;
         }
 }

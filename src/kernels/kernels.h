@@ -59,7 +59,7 @@ typedef struct koe_f32_prologue {
 } koe_f32_prologue;
 
 /* c[m][n] (+)= a[m][k] * b[k][n]; leading dimensions in elements. For matrices that are not packed ahead. c overlaps nothing. One
- * thread; takes up to 128 KiB of stack. k == 0 gives zeros (or leaves c, with accumulate). */
+ * thread; takes up to 192 KiB of stack. k == 0 gives zeros (or leaves c, with accumulate). */
 void koe_f32_gemm(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb, size_t m, size_t n, size_t k,
                   int accumulate);
 /* The same for operands with any two strides: element (i, p) of a is a[i * a_row + p * a_col], (p, j) of b is b[p * b_row + j * b_col].
@@ -128,8 +128,15 @@ void koe_bf16_narrow(uint16_t *y, const float *x, size_t n);
  * fused multiply-add each (ref: rounded twice). Nothing past column n is read or written. */
 typedef void koe_f32_tile_fn(float *c, size_t ldc, const float *a, const float *b, size_t ldb, const size_t *off, size_t rows,
                              size_t taps, size_t m, size_t n, bool accumulate);
-/* The same with one tap and b a panel of nr bfloat16 columns, [rows][nr], read whole. */
-typedef void koe_f32_tile_bf16_fn(float *c, size_t ldc, const float *a, const uint16_t *b, size_t rows, size_t m, size_t n, bool accumulate);
+/* Memory that will be read soon: n_line cache lines from p on. Asked for as a tile is computed, at most one for each row. */
+enum { KOE_CACHE_LINE = 64 };
+typedef struct koe_f32_ahead {
+    const void *p;
+    size_t n_line;
+} koe_f32_ahead;
+/* The same with one tap and b a packed panel, [rows][nr], read whole. */
+typedef void koe_f32_tile_panel_fn(float *c, size_t ldc, const float *a, koe_f32_packed b, size_t rows, size_t m, size_t n, bool accumulate,
+                                   koe_f32_ahead ahead);
 /* c[m][n] = ep of from[m][n]; pointers in ep are already those of c's first row and column. c may be `from`, and may be the residual or the addend. */
 typedef void koe_f32_finish_fn(float *c, size_t ldc, const float *from, size_t ld_from, size_t m, size_t n, const koe_f32_epilogue *ep);
 
@@ -142,7 +149,7 @@ typedef struct koe_kernel_set {
     size_t width; /* floats of a vector */
     size_t mr, nr; /* largest tile; nr is a multiple of width */
     koe_f32_tile_fn *tile;
-    koe_f32_tile_bf16_fn *tile_bf16;
+    koe_f32_tile_panel_fn *tile_panel;
     koe_f32_finish_fn *finish;
     /* to[q][c] = from[c * m + q] for c < n, q < m, and the reverse; `pitch` between the rows of the split side. */
     void (*split)(float *to, size_t pitch, const float *from, size_t n, size_t m);

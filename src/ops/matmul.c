@@ -10,9 +10,8 @@
 
 enum {
     TASK_ROWS = 128, /* of c: b is read once for so many, from memory as a rule */
-    TASK_WORK = 1 << 24, /* multiply-adds of a task: enough to pay for interleaving its rows of a, */
-    TASKS = 16, /* unless there would be fewer tasks than this */
-    TASK_PANELS = 4, /* and never below this many panels */
+    TASKS = 2, /* for each thread: each interleaves its rows of a anew */
+    TASK_PANELS = 4, /* but never below this many panels */
 };
 
 /* c[i][m][n] = a[i][m][k] * b[i][k][n] for every batch index i; strides in elements. c is dense. */
@@ -170,10 +169,9 @@ static void run_f32(koe_op_ctx *c, const product *p, const float *a, const float
     const size_t panel = koe_f32_panel();
     k.panels = (p->n + panel - 1) / panel;
     k.row_tasks = (p->m + TASK_ROWS - 1) / TASK_ROWS;
-    const size_t rows = p->m < TASK_ROWS ? p->m : TASK_ROWS;
-    const size_t most = TASK_WORK / panel / (rows ? rows : 1) / (p->k ? p->k : 1), others = p->n_product * k.row_tasks;
-    const size_t fair = k.panels * (others ? others : 1) / TASKS;
-    k.panel_step = most < fair ? most : fair;
+    /* How c is cut is no matter for its values. A lone thread gains nothing from more tasks. */
+    const size_t threads = (size_t)koe_pool_threads(c->pool), tasks = threads > 1 ? TASKS * threads : 1, others = p->n_product * k.row_tasks;
+    k.panel_step = others < tasks ? (k.panels * others + tasks - 1) / tasks : k.panels;
     if (k.panel_step < TASK_PANELS) k.panel_step = TASK_PANELS;
     k.panel_tasks = (k.panels + k.panel_step - 1) / k.panel_step;
     koe_pool_for(c->pool, p->n_product * k.row_tasks * k.panel_tasks, run_task, &k);

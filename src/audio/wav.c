@@ -55,19 +55,6 @@ static koe_status write_error(koe_wav *w, koe_error *err)
     return koe_fail(err, KOE_E_IO, "cannot write %s: %s", w->path, strerror(errno));
 }
 
-static bool write_all(int fd, const void *data, size_t n)
-{
-    const char *p = data;
-    while (n) {
-        ssize_t k = write(fd, p, n);
-        if (k < 0 && errno == EINTR) continue;
-        if (k < 0) return false;
-        p += k;
-        n -= (size_t)k;
-    }
-    return true;
-}
-
 koe_status koe_wav_create(koe_wav **out, const char *path, int rate_hz, int n_channels, koe_error *err)
 {
     if (rate_hz < 1 || rate_hz > MAX_RATE_HZ || n_channels < 1 || n_channels > MAX_CHANNELS)
@@ -90,7 +77,7 @@ koe_status koe_wav_create(koe_wav **out, const char *path, int rate_hz, int n_ch
     if (st == KOE_OK) {
         unsigned char header[KOE_WAV_HEADER_BYTES];
         koe_wav_header(header, rate_hz, n_channels, w->patches ? 0 : KOE_WAV_UNKNOWN);
-        if (!write_all(w->fd, header, sizeof header)) st = write_error(w, err);
+        if (!koe_write_all(w->fd, header, sizeof header)) st = write_error(w, err);
     }
     if (st != KOE_OK) {
         koe_wav_close(w, NULL);
@@ -116,7 +103,7 @@ koe_status koe_wav_write(koe_wav *w, const float *samples, size_t n, koe_error *
     for (size_t at = 0; st == KOE_OK && at < n;) {
         size_t count = n - at < 4096 ? n - at : 4096;
         koe_audio_to_s16(block, samples + at, count);
-        if (!write_all(w->fd, block, count * sizeof *block)) st = write_error(w, err);
+        if (!koe_write_all(w->fd, block, count * sizeof *block)) st = write_error(w, err);
         else w->data_bytes += count * sizeof *block;
         at += count;
     }

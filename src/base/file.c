@@ -67,37 +67,53 @@ koe_status koe_file_read(koe_buf *out, const char *path, size_t max_bytes, koe_e
     return st;
 }
 
-static bool write_all(int fd, const char *p, size_t n)
+bool koe_write_all(int fd, const void *data, size_t n_bytes)
 {
-    while (n) {
-        ssize_t w = write(fd, p, n);
+    for (const char *p = data; n_bytes;) {
+        const ssize_t w = write(fd, p, n_bytes);
         if (w < 0 && errno == EINTR) continue;
         if (w < 0) return false;
         p += w;
-        n -= (size_t)w;
+        n_bytes -= (size_t)w;
     }
     return true;
 }
 
-koe_status koe_file_write_atomic(const char *path, const void *data, size_t n_bytes, koe_error *err)
+koe_status koe_file_begin(koe_file_draft *d, const char *path, koe_error *err)
 {
     koe_buf temp = { 0 };
-    koe_buf_printf(&temp, "%s.XXXXXX", path);
-    if (temp.failed) return koe_fail(err, KOE_E_NOMEM, "writing %s", path);
-    int fd = mkostemp(temp.data, O_CLOEXEC);
-    koe_status st = KOE_OK;
-    if (fd < 0) st = io_error(err, "create", path);
-    if (st == KOE_OK && (!write_all(fd, data, n_bytes) || fsync(fd) != 0)) st = io_error(err, "write", path);
-    if (fd >= 0) {
-        mode_t mask = umask(0);
-        umask(mask);
-        fchmod(fd, 0666 & ~mask);
-        if (close(fd) != 0 && st == KOE_OK) st = io_error(err, "write", path);
+    *d = (koe_file_draft){ .fd = -1, .path = path };
+    for (unsigned i = 0; d->fd < 0 && (i == 0 || errno == EEXIST); i++) { /* another's, or a dead process's */
+        koe_buf_clear(&temp);
+        koe_buf_printf(&temp, "%s.%ld-%u.part", path, (long)getpid(), i);
+        if (temp.failed) {
+            koe_buf_free(&temp);
+            return koe_fail(err, KOE_E_NOMEM, "writing %s", path);
+        }
+        d->fd = open(temp.data, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     }
-    if (st == KOE_OK && rename(temp.data, path) != 0) st = io_error(err, "write", path);
-    if (st != KOE_OK && fd >= 0) unlink(temp.data);
+    d->temp = temp.data;
+    if (d->fd >= 0) return KOE_OK;
+    const koe_status st = io_error(err, "create", path);
     koe_buf_free(&temp);
     return st;
+}
+
+koe_status koe_file_end(koe_file_draft *d, bool written, koe_error *err)
+{
+    koe_status st = written && fsync(d->fd) == 0 ? KOE_OK : io_error(err, "write", d->path);
+    if (close(d->fd) != 0 && st == KOE_OK) st = io_error(err, "write", d->path);
+    if (st == KOE_OK && rename(d->temp, d->path) != 0) st = io_error(err, "write", d->path);
+    if (st != KOE_OK) unlink(d->temp);
+    free(d->temp);
+    return st;
+}
+
+koe_status koe_file_write_atomic(const char *path, const void *data, size_t n_bytes, koe_error *err)
+{
+    koe_file_draft d;
+    const koe_status st = koe_file_begin(&d, path, err);
+    return st == KOE_OK ? koe_file_end(&d, koe_write_all(d.fd, data, n_bytes), err) : st;
 }
 
 bool koe_file_exists(const char *path) { return access(path, F_OK) == 0; }
@@ -123,6 +139,15 @@ koe_status koe_file_make_dirs(const char *path, koe_error *err)
     }
     if (st == KOE_OK && !koe_file_is_dir(path)) st = koe_fail(err, KOE_E_IO, "%s is not a folder", path);
     free(copy);
+    return st;
+}
+
+koe_status koe_file_make_parent(const char *path, koe_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = koe_str_dup(slash ? (koe_str){ path, (size_t)(slash - path) + 1 } : KOE_STR("."));
+    const koe_status st = folder ? koe_file_make_dirs(folder, err) : koe_fail(err, KOE_E_NOMEM, "folder of %s", path);
+    free(folder);
     return st;
 }
 

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -296,15 +295,6 @@ static koe_status write_pin(const char *path, const char *url, koe_error *err)
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
-static koe_status make_folder(const char *path, koe_error *err)
-{
-    char *copy = strdup(path);
-    if (!copy) return koe_fail(err, KOE_E_NOMEM, "%s", path);
-    const koe_status st = koe_file_make_dirs(dirname(copy), err);
-    free(copy);
-    return st;
-}
-
 /* Opens PATH.part, which one process at a time may fill. */
 static koe_status open_part(transfer *t, koe_error *err)
 {
@@ -348,7 +338,7 @@ static koe_status download(const koe_remote *remote, const char *path, const koe
     t.part = with_suffix(path, ".part");
     t.url = mirrored(remote->url, options->base);
     t.curl = curl_easy_init();
-    koe_status st = t.part && t.url && t.curl ? make_folder(path, err) : koe_fail(err, KOE_E_NOMEM, "%s", path);
+    koe_status st = t.part && t.url && t.curl ? koe_file_make_parent(path, err) : koe_fail(err, KOE_E_NOMEM, "%s", path);
     if (st == KOE_OK) st = open_part(&t, err);
     if (st == KOE_OK) {
         set_up_curl(&t);

@@ -117,16 +117,8 @@ static koe_status player_failed(const koe_sink *s, koe_error *err)
 
 static koe_status write_all(koe_sink *s, const void *bytes, size_t n, koe_error *err)
 {
-    const char *p = bytes;
-    while (n) {
-        const ssize_t w = write(s->fd, p, n);
-        if (w < 0 && errno == EINTR) continue;
-        if (w < 0 && s->player) return player_failed(s, err);
-        if (w < 0) return koe_fail(err, KOE_E_IO, "%s: cannot write: %s", s->what, strerror(errno));
-        p += w;
-        n -= (size_t)w;
-    }
-    return KOE_OK;
+    if (koe_write_all(s->fd, bytes, n)) return KOE_OK;
+    return s->player ? player_failed(s, err) : koe_fail(err, KOE_E_IO, "%s: cannot write: %s", s->what, strerror(errno));
 }
 
 /* Starts the player with a pipe as its stdin. */

@@ -1,12 +1,9 @@
 #include "graph/weights.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -233,16 +230,7 @@ static void put_number(koe_buf *b, uint64_t v, int n_bytes)
     for (int i = 0; i < n_bytes; i++) koe_buf_addc(b, (char)(v >> (8 * i)));
 }
 
-static bool write_at(int fd, const void *data, size_t n, size_t at)
-{
-    for (size_t done = 0; done < n;) {
-        ssize_t k = pwrite(fd, (const char *)data + done, n - done, (off_t)(at + done));
-        if (k < 0 && errno == EINTR) continue;
-        if (k <= 0) return false;
-        done += (size_t)k;
-    }
-    return true;
-}
+static bool write_at(int fd, const void *data, size_t n, size_t at) { return lseek(fd, (off_t)at, SEEK_SET) >= 0 && koe_write_all(fd, data, n); }
 
 /* Where part e goes that may begin at `at`: large ones on a page. */
 static size_t place(const entry *e, size_t at)
@@ -263,7 +251,7 @@ static void adopt(koe_weights *w, int fd, size_t at)
 
 koe_status koe_weights_save(koe_weights *w, const char *path, const unsigned char key[32], koe_error *err)
 {
-    koe_buf head = { 0 }, temp = { 0 };
+    koe_buf head = { 0 };
     size_t at = (HEADER_BYTES + w->n * ENTRY_BYTES + ALIGN - 1) / ALIGN * ALIGN, first = at;
     koe_buf_adds(&head, magic);
     put_number(&head, w->n, 4);
@@ -278,24 +266,20 @@ koe_status koe_weights_save(koe_weights *w, const char *path, const unsigned cha
         put_number(&head, e->n, 8);
         at += e->n;
     }
-    koe_buf_printf(&temp, "%s.XXXXXX", path);
-    koe_status st = head.failed || temp.failed ? koe_fail(err, KOE_E_NOMEM, "packed weights") : KOE_OK;
-    int fd = st == KOE_OK ? mkostemp(temp.data, O_CLOEXEC) : -1;
-    bool ok = fd >= 0 && fchmod(fd, 0644) == 0 && write_at(fd, head.data, head.n, 0);
-    at = first;
-    for (size_t i = 0; ok && i < w->n; i++) {
-        at = place(&w->entry[i], at);
-        ok = write_at(fd, w->entry[i].p, w->entry[i].n, at);
-        at += w->entry[i].n;
-    }
-    ok = ok && ftruncate(fd, (off_t)at) == 0;
-    if (ok) adopt(w, fd, first);
-    if (fd >= 0) ok = close(fd) == 0 && ok && rename(temp.data, path) == 0;
-    if (st == KOE_OK && !ok) {
-        st = koe_fail(err, KOE_E_IO, "cannot write packed weights to %s: %s", path, strerror(errno));
-        if (fd >= 0) unlink(temp.data);
+    koe_file_draft file;
+    koe_status st = head.failed ? koe_fail(err, KOE_E_NOMEM, "packed weights") : koe_file_begin(&file, path, err);
+    if (st == KOE_OK) {
+        bool ok = write_at(file.fd, head.data, head.n, 0);
+        at = first;
+        for (size_t i = 0; ok && i < w->n; i++) {
+            at = place(&w->entry[i], at);
+            ok = write_at(file.fd, w->entry[i].p, w->entry[i].n, at);
+            at += w->entry[i].n;
+        }
+        ok = ok && ftruncate(file.fd, (off_t)at) == 0;
+        if (ok) adopt(w, file.fd, first);
+        st = koe_file_end(&file, ok, err);
     }
     koe_buf_free(&head);
-    koe_buf_free(&temp);
-    return st;
+    return st == KOE_OK ? st : koe_error_wrap(err, st, "packed weights");
 }

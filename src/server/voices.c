@@ -65,15 +65,6 @@ const char *koe_saved_find(koe_saved *s, const char *name, koe_arena *arena)
     return copy;
 }
 
-static koe_status make_folder(const char *path, koe_error *err)
-{
-    const char *slash = strrchr(path, '/');
-    char *folder = koe_str_dup((koe_str){ path, (size_t)(slash - path) });
-    const koe_status st = folder ? koe_file_make_dirs(folder, err) : koe_fail(err, KOE_E_NOMEM, "voices");
-    free(folder);
-    return st;
-}
-
 static koe_status save_blend(koe_saved *s, const char *name, const char *blend, koe_error *err)
 {
     pthread_mutex_lock(&s->lock);
@@ -81,7 +72,7 @@ static koe_status save_blend(koe_saved *s, const char *name, const char *blend, 
     json_t *next = st == KOE_OK ? json_copy(s->blends) : NULL;
     char *text = next && json_object_set_new(next, name, json_string(blend)) == 0 ? json_dumps(next, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
     if (st == KOE_OK && !text) st = koe_fail(err, KOE_E_NOMEM, "voices");
-    if (st == KOE_OK) st = make_folder(s->path, err);
+    if (st == KOE_OK) st = koe_file_make_parent(s->path, err);
     if (st == KOE_OK) st = koe_file_write_atomic(s->path, text, strlen(text), err);
     if (st == KOE_OK) {
         json_decref(s->blends);

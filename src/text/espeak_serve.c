@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/sandbox.h"
 #include "text/espeak_wire.h"
 #include "text/utf8.h"
@@ -18,17 +19,6 @@ static bool read_all(int fd, void *to, size_t n)
         if (r < 0 && errno == EINTR) continue;
         if (r <= 0) return false;
         p += r, n -= (size_t)r;
-    }
-    return true;
-}
-
-static bool write_all(int fd, const void *from, size_t n)
-{
-    for (const char *p = from; n;) {
-        ssize_t w = write(fd, p, n);
-        if (w < 0 && errno == EINTR) continue;
-        if (w < 0) return false;
-        p += w, n -= (size_t)w;
     }
     return true;
 }
@@ -155,8 +145,8 @@ static bool serve_one(int fd_in, int fd_out, int rate_hz)
 
     const koe_buf *answer = q.kind == KOE_ESPEAK_SPEAK ? &speech.samples : &ipa;
     if (r.status == KOE_OK) r.n_bytes = (uint32_t)answer->n, r.n_words = (uint32_t)(speech.words.n / sizeof(koe_espeak_word));
-    return write_all(fd_out, &r, sizeof r) && write_all(fd_out, answer->data, r.n_bytes) &&
-           write_all(fd_out, speech.words.data, r.n_words * sizeof(koe_espeak_word));
+    return koe_write_all(fd_out, &r, sizeof r) && koe_write_all(fd_out, answer->data, r.n_bytes) &&
+           koe_write_all(fd_out, speech.words.data, r.n_words * sizeof(koe_espeak_word));
 }
 
 int koe_espeak_serve(int fd_in, int fd_out)
@@ -166,7 +156,7 @@ int koe_espeak_serve(int fd_in, int fd_out)
     drop_privileges(); /* espeak-ng's audio library makes a file of its own at the start */
     espeak_SetSynthCallback(on_speech);
     const uint32_t hello = KOE_ESPEAK_HELLO;
-    if (!write_all(fd_out, &hello, sizeof hello)) return 1;
+    if (!koe_write_all(fd_out, &hello, sizeof hello)) return 1;
     while (serve_one(fd_in, fd_out, rate_hz)) {}
     return 0;
 }

@@ -1,6 +1,5 @@
 #include "text/lexicon.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -335,12 +334,7 @@ static char *cache_path(const char *dir, const char *name)
 
 static bool write_image(const char *path, const koe_buf *image)
 {
-    char *folder = koe_str_dup(koe_str_of(path));
-    char *slash = folder ? strrchr(folder, '/') : NULL;
-    if (slash) *slash = 0;
-    bool ok = slash && koe_file_make_dirs(folder, NULL) == KOE_OK && koe_file_write_atomic(path, image->data, image->n, NULL) == KOE_OK;
-    free(folder);
-    return ok;
+    return koe_file_make_parent(path, NULL) == KOE_OK && koe_file_write_atomic(path, image->data, image->n, NULL) == KOE_OK;
 }
 
 typedef struct places {

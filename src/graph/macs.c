@@ -2,6 +2,7 @@
  *     Conv        every output: the weights of its channel        ConvTranspose  every input: likewise
  *     ConvChain   each of its convolutions, at the output's length
  *     MatMul, Gemm  every output: the inner dimension
+ *     InverseSTFT   every real and imaginary part: a frame of samples
  *     LSTM, GRU, RNN  every step: all of W and R */
 #include "graph/internal.h"
 
@@ -39,6 +40,7 @@ double koe_node_macs(const koe_node *node, const koe_tensor *x, const koe_tensor
     if (begins(node, "ConvTranspose")) return w && w->n_dim > 1 && w->dim[0] ? count(x) * count(w) / (double)w->dim[0] : 0;
     if (begins(node, "Conv") || begins(node, "FusedConv") || begins(node, "QLinearConv") || begins(node, "NhwcFusedConv"))
         return w && w->n_dim > 1 && w->dim[0] ? count(out) * count(w) / (double)w->dim[0] : 0;
+    if (begins(node, "InverseSTFT")) return count(x) * (y ? 2 : 1) * last(constant(node, 2), 1);
     if (begins(node, "Gemm")) return count(out) * (koe_node_int(node, "transA", 0) ? last(x, 2) : last(x, 1));
     if (begins(node, "MatMul") || begins(node, "FusedMatMul") || begins(node, "QLinearMatMul") || begins(node, "DynamicQuantizeMatMul"))
         return count(out) * (koe_node_int(node, "transA", 0) ? last(x, 2) : last(x, 1));

@@ -194,6 +194,7 @@ static const struct pass {
     { "adain", "patterns replaced", NULL, koe_pass_adain },
     { "pad", "patterns replaced", NULL, koe_pass_pad },
     { "upsample", "patterns replaced", NULL, koe_pass_upsample },
+    { "istft", "patterns replaced", NULL, koe_pass_istft },
     { "conv", "patterns replaced", NULL, koe_pass_conv },
     { "chain", "patterns replaced", NULL, koe_pass_chain },
     { "matmul", "patterns replaced", NULL, koe_pass_matmul },

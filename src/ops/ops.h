@@ -37,6 +37,7 @@ koe_op_table koe_ops_einsum(void);
 koe_op_table koe_ops_attention(void); /* Attention, RotaryEmbedding */
 koe_op_table koe_ops_sweep(void);
 koe_op_table koe_ops_rest(void); /* koe's own: graph/rest.c */
+koe_op_table koe_ops_istft(void); /* InverseSTFT, koe's own */
 koe_op_table koe_ops_fused(void); /* koe's own: what the graph room's passes make */
 koe_op_table koe_ops_control(void); /* If, Loop, Scan, SequenceMap; defined in the graph room, which owns subgraphs */
 #endif

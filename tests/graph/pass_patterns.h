@@ -146,3 +146,32 @@
   "Resize a - r -> ua mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=floor\nConv ua three -> y dilations=[2]\nResize b - r -> ub mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=floor\nConv ub w -> z\n" },
 { "upsample", 0, "padding where a single tap has nothing to read",
   "in x 1 3 ?\nout y\nfloats r 1 1 2\nrandom w 4 3 1\nResize x - r -> u mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=floor\nConv u w -> y pads=1,0\n" },
+{ "istft", 1, "as Kokoro's exporter writes it: one value of both halves, trimmed",
+  "in x 1 22 ?\nout y\nints c0 0\nints c11 11\nints end 9223372036854775807\nints one 1\nints two 2\nints ten 10\nints minus -10\nrandom wr 11 1 20\nrandom wi 11 1 20\nSlice x c0 c11 one one -> a\nSlice x c11 end one one -> b\nExp a -> m\nSin b -> p\nCos p -> c\nSin p -> s\nMul m c -> re\nMul m s -> im\nConvTranspose re wr -> yr strides=[5]\nConvTranspose im wi -> yi strides=[5]\nSub yr yi -> d\nSlice d ten minus two one -> y\n" },
+{ "istft", 1, "the same in two batch entries, in many pieces",
+  "in x 2 22 1500\nout y\nints c0 0\nints c11 11\nints end 9223372036854775807\nints one 1\nints two 2\nints ten 10\nints minus -10\nrandom wr 11 1 20\nrandom wi 11 1 20\nSlice x c0 c11 one one -> a\nSlice x c11 end one one -> b\nExp a -> m\nSin b -> p\nCos p -> c\nSin p -> s\nMul m c -> re\nMul m s -> im\nConvTranspose re wr -> yr strides=[5]\nConvTranspose im wi -> yi strides=[5]\nSub yr yi -> d\nSlice d ten minus two one -> y\n" },
+{ "istft", 1, "one frame, of which the trimming leaves nothing",
+  "in x 1 22 1\nout y\nints c0 0\nints c11 11\nints end 9223372036854775807\nints one 1\nints two 2\nints ten 10\nints minus -10\nrandom wr 11 1 20\nrandom wi 11 1 20\nSlice x c0 c11 one one -> a\nSlice x c11 end one one -> b\nExp a -> m\nSin b -> p\nCos p -> c\nSin p -> s\nMul m c -> re\nMul m s -> im\nConvTranspose re wr -> yr strides=[5]\nConvTranspose im wi -> yi strides=[5]\nSub yr yi -> d\nSlice d ten minus two one -> y\n" },
+{ "istft", 1, "magnitude and phase as two values, factors the other way round, a sum, pads",
+  "in a 1 6 37\nin b 1 6 37\nout y\nrandom wr 6 1 8\nrandom wi 6 1 8\nRelu a -> m\nCos b -> c\nSin b -> s\nMul c m -> re\nMul m s -> im\n"
+  "ConvTranspose re wr -> yr strides=[2] pads=3,2 kernel_shape=[8]\nConvTranspose im wi -> yi strides=[2] pads=3,2\nAdd yr yi -> y\n" },
+{ "istft", 1, "real and imaginary part as they are, a stride that does not divide the frame, longer than a tile has rows",
+  "in re 2 5 90\nin im 2 5 90\nout y\nrandom wr 5 1 71\nrandom wi 5 1 71\nConvTranspose re wr -> yr strides=[23]\nConvTranspose im wi -> yi strides=[23]\nSub yr yi -> y\n" },
+{ "istft", 1, "two halves, stride 1",
+  "in x 1 22 ?\nout y\nints c0 0\nints c11 11\nints end 9223372036854775807\nints one 1\nints two 2\nints ten 10\nints minus -10\nrandom wr 11 1 20\nrandom wi 11 1 20\nSlice x c0 c11 one one -> a\nSlice x c11 end one one -> b\nConvTranspose a wr -> yr\nConvTranspose b wi -> yi\nSub yr yi -> y\n" },
+{ "istft", 1, "magnitude and phase that others read too",
+  "in x 1 22 ?\nout y\nout m\nout v\nints c0 0\nints c11 11\nints end 9223372036854775807\nints one 1\nints two 2\nints ten 10\nints minus -10\nrandom wr 11 1 20\nrandom wi 11 1 20\nSlice x c0 c11 one one -> a\nSlice x c11 end one one -> b\nExp a -> m\nSin b -> p\nCos p -> c\nSin p -> s\nMul m c -> re\nMul m s -> im\nConvTranspose re wr -> yr strides=[5]\nConvTranspose im wi -> yi strides=[5]\nSub yr yi -> y\nTanh p -> v\n" },
+{ "istft", 1, "cosine and sine of different phases: parts, not magnitude and phase",
+  "in a 1 11 9\nin b 1 11 9\nin q 1 11 9\nout y\nints c0 0\nints c11 11\nints end 9223372036854775807\nints one 1\nints two 2\nints ten 10\nints minus -10\nrandom wr 11 1 20\nrandom wi 11 1 20\nCos b -> c\nSin q -> s\nMul a c -> re\nMul a s -> im\nConvTranspose re wr -> yr strides=[5]\nConvTranspose im wi -> yi strides=[5]\nSub yr yi -> y\n" },
+{ "istft", 0, "another reader of a part, a bias, different strides",
+  "in re 1 11 9\nin im 1 11 9\nout y\nout v\nout z\nout t\nints c0 0\nints c11 11\nints end 9223372036854775807\nints one 1\nints two 2\nints ten 10\nints minus -10\nrandom wr 11 1 20\nrandom wi 11 1 20\nrandom bias 1\nConvTranspose re wr -> yr strides=[5]\nConvTranspose im wi -> yi strides=[5]\nSub yr yi -> y\nSin yr -> v\n"
+  "ConvTranspose im wr bias -> zr strides=[5]\nConvTranspose re wi -> zi strides=[5]\nSub zr zi -> z\n"
+  "ConvTranspose im wr -> tr strides=[4] output_padding=[3]\nConvTranspose re wi -> ti strides=[4] output_padding=[3]\nSub tr ti -> t\n" },
+{ "istft", 0, "several outputs, groups, shapes that broadcast, weights that are no constant",
+  "in re 1 4 9\nin im 1 4 9\nin big 3 4 9\nin w 4 1 8\nout y\nout v\nout z\nrandom wr 4 2 8\nrandom wi 4 2 8\nrandom ur 4 1 8\nrandom ui 4 1 8\n"
+  "ConvTranspose re wr -> yr strides=[2]\nConvTranspose im wi -> yi strides=[2]\nSub yr yi -> y\n"
+  "ConvTranspose big ur -> vr strides=[2]\nConvTranspose im ui -> vi strides=[2]\nSub vr vi -> v\n"
+  "ConvTranspose re w -> zr strides=[2]\nConvTranspose im ui -> zi strides=[4] output_padding=[2]\nSlice zr one seven two two -> zs\nints one 1\nints two 2\nints seven 7\nReduceMean zi -> zm axes=[-1]\n"
+  "Sub zs zm -> z\n" },
+{ "istft", 0, "two lengths that nothing says are equal",
+  "in re 1 4 ?\nin im 1 4 ?\nout y\nrandom wr 4 1 8\nrandom wi 4 1 8\nConvTranspose re wr -> yr strides=[2]\nConvTranspose im wi -> yi strides=[2]\nSub yr yi -> y\n" },

@@ -200,20 +200,27 @@ static void give_back(koe_weights *w, entry *e)
     e->kept = false;
 }
 
+/* Gives back parts from entry `first` on, the last ones before the others, until no more than `most` bytes are kept. */
+static void make_way(koe_weights *w, size_t first, size_t most)
+{
+    for (size_t i = w->n; i-- > first && w->kept > most;)
+        if (w->entry[i].kept) give_back(w, &w->entry[i]);
+}
+
 void koe_weights_passed(koe_weights *w, unsigned node, size_t most)
 {
     pthread_mutex_lock(&w->lock);
     for (size_t i = find(w, node, 0); i < w->n && w->entry[i].node == node; i++) {
         entry *e = &w->entry[i];
         if (!e->mapped || e->kept) continue;
+        if (e->n <= most) make_way(w, i + 1, most - e->n);
         if (e->n > most || w->kept > most - e->n) give_back(w, e);
         else {
             e->kept = true;
             w->kept += e->n;
         }
     }
-    for (size_t i = 0; i < w->n && w->kept > most; i++)
-        if (w->entry[i].kept) give_back(w, &w->entry[i]);
+    make_way(w, 0, most);
     pthread_mutex_unlock(&w->lock);
 }
 

@@ -24,8 +24,9 @@ void koe_weights_end(koe_weights *w);
 bool koe_weights_map(koe_weights *w, const char *path, const unsigned char key[32]);
 /* True when everything came from the file. */
 bool koe_weights_all_mapped(const koe_weights *w);
-/* A run has read what `node` packed, and can afford `most` bytes of mapped weights in memory. The first parts that fit stay for the next run;
- * pages of others go back to the system, whose cache of the file gives them again when they are read (about 1 ms for 25 MB). Threads: any. */
+/* A run has read what `node` packed, and can afford `most` bytes of mapped weights in memory. The first parts that fit stay for the next run,
+ * also in place of later ones that stayed: layers that share their weights come first in speech networks. Pages of others go back to the
+ * system, whose cache of the file gives them again when they are read (several ms for 25 MB). Threads: any. */
 void koe_weights_passed(koe_weights *w, unsigned node, size_t most);
 /* Bytes of mapped weights that stay in memory between their uses. Threads: any. */
 size_t koe_weights_kept(koe_weights *w);

@@ -2,6 +2,7 @@
  * back with their content. */
 #include "text_model.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/process.h"
@@ -67,6 +68,17 @@ static void test_limit(void **state)
     koe_memory_destroy(m);
 }
 
+/* Page faults when these bytes are read. */
+static long pages_mapped(const unsigned char *p, size_t n)
+{
+    struct rusage before, after;
+    volatile unsigned char sum = 0;
+    getrusage(RUSAGE_THREAD, &before);
+    for (size_t i = 0; i < n; i += 512) sum = (unsigned char)(sum + p[i]);
+    getrusage(RUSAGE_THREAD, &after);
+    return after.ru_minflt - before.ru_minflt;
+}
+
 static void test_weights_come_back(void **state)
 {
     enum { N = 3, SIZE = 100 * 1000 };
@@ -103,6 +115,14 @@ static void test_weights_come_back(void **state)
         }
     koe_weights_passed(w, 0, 0);
     for (unsigned i = 0; i < N; i++) assert_int_equal(((const unsigned char *)p[i])[SIZE - 1], i + 1);
+    /* With room for one, an earlier part takes the place of a later one, and stays when that passes again. */
+    for (unsigned i = N; i-- > 0;) koe_weights_passed(w, i, SIZE);
+    (void)pages_mapped(p[0], SIZE);
+    koe_weights_passed(w, 0, SIZE);
+    koe_weights_passed(w, N - 1, SIZE);
+    assert_int_equal(koe_weights_kept(w), SIZE);
+    assert_int_equal(pages_mapped(p[0], SIZE), 0);
+    assert_true(pages_mapped(p[N - 1], SIZE) > 0);
     koe_weights_destroy(w);
     unlink(path);
 }

@@ -56,8 +56,9 @@ static inline void start_server_in(server *s, char *home, const char *const *opt
     fcntl(s->fd[2], F_SETFL, O_NONBLOCK); /* what it logs is read at the end */
     fcntl(s->fd[2], F_SETPIPE_SZ, 1 << 20);
 }
-/* start_server(&s, "--max-jobs", "2", NULL) */
-#define start_server(s, ...) start_server_in(s, new_folder(), (const char *const[]){ "--access-log", "off", __VA_ARGS__ })
+/* start_server(&s, "--max-jobs", "2", NULL), and the same with a folder that is there */
+#define start_server(s, ...) start_server_at(s, new_folder(), __VA_ARGS__)
+#define start_server_at(s, home, ...) start_server_in(s, home, (const char *const[]){ "--access-log", "off", __VA_ARGS__ })
 
 /* Waits for its end and returns the exit status, 128 + n after signal n. */
 static inline int wait_server(server *s)
@@ -81,10 +82,16 @@ static inline int wait_server(server *s)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static inline void stop_server(server *s)
+/* Its folder stays. */
+static inline void end_server(server *s)
 {
     kill(s->pid, SIGTERM);
     assert_int_equal(wait_server(s), 0);
+}
+
+static inline void stop_server(server *s)
+{
+    end_server(s);
     remove_folder(s->home);
 }
 

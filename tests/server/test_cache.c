@@ -28,8 +28,8 @@ static void test_pieces(void **state)
     server s, fresh;
     size_t n, n_fresh;
     make_home("kokoro_pieces.onnx");
-    start_server_in(&s, home, (const char *const[]){ "--access-log", "off", NULL });
-    start_server_in(&fresh, home, (const char *const[]){ "--access-log", "off", "--cache-memory", "0", NULL });
+    start_server_at(&s, home, NULL);
+    start_server_at(&fresh, home, "--cache-memory", "0", NULL);
     for (int i = 0; i < 2; i++) { /* a stream is cut into other segments than what leaves as a whole */
         reply r = speak(&s, i ? "{\"input\": \"" FIRST "\", \"stream\": false}" : "{\"input\": \"" FIRST "\"}");
         reply_free(&r);
@@ -58,10 +58,8 @@ static void test_pieces(void **state)
     expect_cache(&other, "miss");
     reply_free(&other);
     expect_reply(get(&s, "/metrics"), 200, "koe_cache_bytes{tier=\"memory\"}");
-    kill(s.pid, SIGTERM);
-    kill(fresh.pid, SIGTERM);
-    assert_int_equal(wait_server(&s), 0);
-    assert_int_equal(wait_server(&fresh), 0);
+    end_server(&s);
+    end_server(&fresh);
     remove_home();
 }
 

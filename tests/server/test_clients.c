@@ -12,14 +12,13 @@ static int up(void **state)
     (void)state;
     make_home("kokoro_float.onnx");
     write_pack("kokoro/voices/af_sky.bin", 0.25f);
-    start_server_in(&s, home, (const char *const[]){ "--access-log", "off", NULL });
+    start_server_at(&s, home, NULL);
     return 0;
 }
 static int down(void **state)
 {
     (void)state;
-    kill(s.pid, SIGTERM);
-    assert_int_equal(wait_server(&s), 0);
+    end_server(&s);
     remove_home();
     return 0;
 }

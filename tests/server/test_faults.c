@@ -226,8 +226,7 @@ static void test_disk_cache(void **state)
         start_server_in(&s, home, options);
         say_cached(&s, "hit", &again);
         assert_int_equal(n, again);
-        kill(s.pid, SIGTERM);
-        assert_int_equal(wait_server(&s), 0);
+        end_server(&s);
     }
     start_server_in(&s, home, options);
     char moved[4200];
@@ -290,8 +289,7 @@ static void test_killed_under_load(void **state)
         right[i] = r.body.n;
         reply_free(&r);
     }
-    kill(s.pid, SIGTERM);
-    assert_int_equal(wait_server(&s), 0);
+    end_server(&s);
     for (int round = 0; round < 3; round++) {
         int fd[N];
         start_server_in(&s, home, kept);

@@ -143,7 +143,7 @@ static void test_server(void **state)
     server s;
     if (!is_here()) skip();
     char *cache = new_folder();
-    start_server_in(&s, home, (const char *const[]){ "--sandbox", "on", "--cache-dir", cache, "--watch", "1", "--access-log", "off", NULL });
+    start_server_at(&s, home, "--sandbox", "on", "--cache-dir", cache, "--watch", "1", NULL);
     expect_proc(&s, "Seccomp:\t2");
     expect_proc(&s, "NoNewPrivs:\t1");
     static const char *const formats[] = { "mp3", "opus", "aac", "flac", "wav", "ogg" };
@@ -170,8 +170,7 @@ static void test_server(void **state)
     reply r = get(&s, "/status");
     assert_non_null(strstr(r.body.data, "\"failed_writes\":0"));
     reply_free(&r);
-    kill(s.pid, SIGTERM);
-    assert_int_equal(wait_server(&s), 0);
+    end_server(&s);
     remove_folder(cache);
 }
 
@@ -182,14 +181,13 @@ static void test_user(void **state)
     expect_error(run_koe("serve", "--port", "0", "--home", home, "--user", "nobody-of-this-name"), 1, geteuid() == 0 ? "there is no user" : "");
     if (geteuid() != 0) skip(); /* only root can become another */
     assert_int_equal(chmod(home, 0755), 0);
-    start_server_in(&s, home, (const char *const[]){ "--user", "nobody", "--sandbox", "auto", "--access-log", "off", NULL });
+    start_server_at(&s, home, "--user", "nobody", "--sandbox", "auto", NULL);
     expect_proc(&s, "Uid:\t65534\t65534\t65534\t65534");
     expect_proc(&s, "Gid:\t65534\t65534\t65534\t65534");
     expect_proc(&s, "CapEff:\t0000000000000000");
     expect_proc(&s, "NoNewPrivs:\t1");
     expect_sound(&s, "{\"input\": \"Nobody speaks.\", \"voice\": \"builtin\"}", "builtin");
-    kill(s.pid, SIGTERM);
-    assert_int_equal(wait_server(&s), 0);
+    end_server(&s);
 }
 
 static int up(void **state)

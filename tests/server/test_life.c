@@ -122,7 +122,7 @@ static void test_reload(void **state)
                       broken[] = "{\"max_text\": 5, \"cors\": 1.5}";
     supervise(&v);
     write_file(home, "koe.json", one, strlen(one));
-    start_server_in(&s, home, (const char *const[]){ "--config", path, "--log-level", "info", "--access-log", "off", NULL });
+    start_server_at(&s, home, "--config", path, "--log-level", "info", NULL);
     expect_notice(&v, "READY=1");
     expect_problem(speak(&s, body), 413, "text_too_long", NULL);
     write_file(home, "koe.json", two, strlen(two));
@@ -173,7 +173,7 @@ static void test_certificates(void **state)
         skip(); /* no openssl program */
     }
     supervise(&v);
-    start_server_in(&s, home, (const char *const[]){ "--tls-cert", cert, "--tls-key", key, "--access-log", "off", NULL });
+    start_server_at(&s, home, "--tls-cert", cert, "--tls-key", key, NULL);
     expect_notice(&v, "READY=1");
     assert_true(is_certified(&s, "one"));
     char command[1000]; /* a connection that lives through the change, and then asks for more */
@@ -218,8 +218,7 @@ static void test_drain_in_time(void **state)
     send_request(fd, "POST", "/v1/audio/speech", NULL, body.data);
     assert_int_equal(recv(fd, &first, 1, MSG_PEEK), 1);
     const double start_ms = koe_clock_ms();
-    kill(s.pid, SIGTERM);
-    assert_int_equal(wait_server(&s), 0);
+    end_server(&s);
     const double took_ms = koe_clock_ms() - start_ms;
     if (took_ms < 900 || took_ms > 10000) fail_msg("the end took %.0f ms", took_ms);
     reply r;

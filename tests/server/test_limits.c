@@ -53,7 +53,7 @@ static void test_key_file(void **state)
     server s;
     char *home = new_folder(), *path = koe_path_join(home, "keys.json");
     write_keys(home, key_line("web", "alpha", ", \"requests_per_minute\": 2"), key_line("boss", "beta", ", \"scopes\": [\"speech\", \"admin\"]"));
-    start_server_in(&s, home, (const char *const[]){ "--keys", path, "--access-log", "off", NULL });
+    start_server_at(&s, home, "--keys", path, NULL);
     for (int i = 0; i < 2; i++) expect_reply(speak_as(&s, "Authorization: Bearer alpha\r\n"), 200, NULL);
     reply r = speak_as(&s, "Authorization: Bearer alpha\r\n");
     assert_true(atoi(header(&r, "Retry-After")) >= 20 && atoi(header(&r, "Retry-After")) <= 30);
@@ -82,7 +82,7 @@ static void test_scopes(void **state)
     server s;
     char *home = new_folder(), *path = koe_path_join(home, "keys.json");
     write_keys(home, key_line("talk", "alpha", ""), key_line("look", "beta", ", \"scopes\": [\"status\"]"));
-    start_server_in(&s, home, (const char *const[]){ "--keys", path, "--access-log", "off", NULL });
+    start_server_at(&s, home, "--keys", path, NULL);
     expect_reply(speak_as(&s, "Authorization: Bearer alpha\r\n"), 200, NULL);
     expect_problem(speak_as(&s, "Authorization: Bearer beta\r\n"), 403, "forbidden", NULL);
     expect_problem(ask(&s, "GET", "/metrics", "Authorization: Bearer alpha\r\n", NULL), 403, "forbidden", NULL);
@@ -116,7 +116,7 @@ static void test_new_key(void **state)
     assert_int_equal(strlen(made.out.data), 4 + 48);
     assert_null(strstr(line, made.out.data)); /* only its digest is kept */
     write_keys(home, line, key_line("other", "x", ""));
-    start_server_in(&s, home, (const char *const[]){ "--keys", path, "--access-log", "off", NULL });
+    start_server_at(&s, home, "--keys", path, NULL);
     snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\n", made.out.data);
     expect_reply(speak_as(&s, headers), 200, NULL);
     expect_problem(speak_as(&s, "Authorization: Bearer koe_0\r\n"), 401, "invalid_api_key", NULL);
@@ -133,7 +133,7 @@ static void test_quota(void **state)
     char *home = new_folder(), *path = koe_path_join(home, "keys.json");
     const char *body = "{\"input\": \"Sixteen letters.\", \"response_format\": \"pcm\"}";
     write_keys(home, key_line("web", "alpha", ", \"characters_per_day\": 20"), key_line("x", "y", ""));
-    start_server_in(&s, home, (const char *const[]){ "--keys", path, "--access-log", "off", NULL });
+    start_server_at(&s, home, "--keys", path, NULL);
     expect_reply(ask(&s, "POST", "/v1/audio/speech", "Authorization: Bearer alpha\r\n", body), 200, NULL);
     reply r = ask(&s, "POST", "/v1/audio/speech", "Authorization: Bearer alpha\r\n", body);
     assert_true(atoi(header(&r, "Retry-After")) > 10000);
@@ -156,7 +156,7 @@ static void test_streams(void **state)
     for (int i = 0; i < 500; i++) koe_buf_printf(&body, "Sentence number %d is as long as the others. ", i);
     koe_buf_adds(&body, "\"}");
     write_keys(home, key_line("web", "alpha", ", \"streams\": 1"), key_line("x", "y", ""));
-    start_server_in(&s, home, (const char *const[]){ "--keys", path, "--access-log", "off", NULL });
+    start_server_at(&s, home, "--keys", path, NULL);
     const int fd = dial(&s);
     char first;
     send_request(fd, "POST", "/v1/audio/speech", "Authorization: Bearer alpha\r\n", body.data);
@@ -292,7 +292,7 @@ static void test_tls(void **state)
         remove_folder(home);
         skip(); /* no openssl program */
     }
-    start_server_in(&s, home, (const char *const[]){ "--tls-cert", cert, "--tls-key", key, "--access-log", "off", NULL });
+    start_server_at(&s, home, "--tls-cert", cert, "--tls-key", key, NULL);
     koe_buf got = { 0 };
     CURL *c = curl_easy_init();
     snprintf(url, sizeof url, "https://127.0.0.1:%d/v1/audio/speech", s.port);
@@ -324,7 +324,7 @@ static void test_warm(void **state)
     char *home = new_folder(), *path = koe_path_join(home, "phrases");
     static const char phrases[] = "Good morning.\n\n{\"input\": \"Good night.\", \"response_format\": \"pcm\"}\n{\"input\": 5}\n";
     write_file(home, "phrases", phrases, sizeof phrases - 1);
-    start_server_in(&s, home, (const char *const[]){ "--warm", path, "--provider", "builtin", "--access-log", "off", NULL });
+    start_server_at(&s, home, "--warm", path, "--provider", "builtin", NULL);
     for (int i = 0; i < 500; i++) {
         reply r = get(&s, "/status");
         const bool done = r.body.data && strstr(r.body.data, "\"entries\":4"); /* with their speech */

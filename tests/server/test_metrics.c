@@ -229,7 +229,7 @@ static void test_no_paths(void **state)
     write_file(home, "kokoro/voices/af_heart.bin", rows, sizeof rows);
     write_file(home, "piper/half.onnx", "x", 1);
     assert_non_null(getcwd(cwd, sizeof cwd));
-    start_server_in(&s, home, (const char *const[]){ "--access-log", "off", NULL });
+    start_server_at(&s, home, NULL);
     for (size_t p = 0; p < sizeof paths / sizeof *paths; p++)
         for (size_t b = 0; b < sizeof bodies / sizeof *bodies; b++) {
             reply r = post(&s, paths[p], bodies[b]);

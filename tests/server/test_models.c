@@ -9,15 +9,14 @@ static int up(void **state)
 {
     (void)state;
     make_home("kokoro_int.onnx");
-    start_server_in(&s, home, (const char *const[]){ "--access-log", "off", NULL });
+    start_server_at(&s, home, NULL);
     return 0;
 }
 
 static int down(void **state)
 {
     (void)state;
-    kill(s.pid, SIGTERM);
-    assert_int_equal(wait_server(&s), 0);
+    end_server(&s);
     remove_home();
     return 0;
 }
@@ -61,9 +60,8 @@ static void test_combine(void **state)
     expect_problem(post(&s, "/v1/audio/voices/combine", "{\"name\": \"a b\", \"voices\": \"af_bella\"}"), 400, "invalid_value", "name");
     expect_problem(post(&s, "/v1/audio/voices/combine", "{\"name\": \"x\", \"voices\": \"one+af_bella\"}"), 400, "voice_not_found", "voice");
     expect_problem(post(&s, "/v1/audio/voices/combine", "{}"), 400, "invalid_value", "voices");
-    kill(s.pid, SIGTERM); /* and it is there after a restart */
-    assert_int_equal(wait_server(&s), 0);
-    start_server_in(&s, home, (const char *const[]){ "--access-log", "off", NULL });
+    end_server(&s); /* and it is there after a restart */
+    start_server_at(&s, home, NULL);
     expect_reply(get(&s, "/v1/audio/voices?legacy=true"), 200, "\"mine\"");
 }
 
@@ -95,8 +93,7 @@ static void test_reproducible(void **state)
 
 static void again(const char *const *options)
 {
-    kill(s.pid, SIGTERM);
-    assert_int_equal(wait_server(&s), 0);
+    end_server(&s);
     start_server_in(&s, home, options);
 }
 
@@ -253,18 +250,16 @@ static void test_paths_of_others(void **state)
     char *empty = new_folder(), *voices = new_folder(), *old = s.home;
     static const float rows[510 * 256];
     write_file(voices, "af_river.bin", rows, sizeof rows);
-    kill(s.pid, SIGTERM);
-    assert_int_equal(wait_server(&s), 0);
+    end_server(&s);
     setenv("KOKORO_MODEL_PATH", in_home("kokoro/model.onnx"), 1);
     setenv("KOKORO_VOICES_PATH", voices, 1);
     setenv("PIPER_MODEL_PATH", in_home("piper/one.onnx"), 1);
-    start_server_in(&s, empty, (const char *const[]){ "--access-log", "off", NULL });
+    start_server_at(&s, empty, NULL);
     expect_spoken("{\"input\": \"Hello.\", \"response_format\": \"pcm\"}", "af_river", "kokoro", NULL);
     expect_spoken("{\"input\": \"Hello.\", \"model\": \"piper\", \"response_format\": \"pcm\"}", "one", "piper", NULL);
     setenv("TTS_PROVIDER", "piper", 1);
-    kill(s.pid, SIGTERM);
-    assert_int_equal(wait_server(&s), 0);
-    start_server_in(&s, empty, (const char *const[]){ "--access-log", "off", NULL });
+    end_server(&s);
+    start_server_at(&s, empty, NULL);
     expect_spoken("{\"input\": \"Hello.\", \"response_format\": \"pcm\"}", "one", "piper", NULL);
     unsetenv("KOKORO_MODEL_PATH");
     unsetenv("KOKORO_VOICES_PATH");

@@ -1,14 +1,8 @@
 /* Text with directions to the speaker: every line of tests/data/text/markup_*.txt. What a line becomes is written as
  *     text   {said = as written}   {word /phonemes/}   [pause 1.5]   [break]   [mark name]   (rate 1.2 volume 0.5): from here on; ( ): as usual
  * and an error as ERROR and a piece of its message. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "lines.h"
 
-#include "base/file.h"
 #include "text/markup.h"
 
 static void put_number(koe_buf *out, const char *name, double x, double plain)
@@ -74,33 +68,15 @@ static void describe(koe_buf *out, koe_str input, koe_markup markup)
     koe_marked_free(&m);
 }
 
-static void check_file(const char *name, koe_markup markup)
+static bool check(koe_str line, koe_buf *got, koe_str *want, const void *markup)
 {
-    char path[4096];
-    koe_buf text = { 0 };
-    size_t n_wrong = 0;
-    snprintf(path, sizeof path, "%s/text/%s", getenv("KOE_TEST_DATA"), name);
-    assert_int_equal(koe_file_read(&text, path, 1 << 20, NULL), KOE_OK);
-    for (size_t at = 0, n; at < text.n; at += n + 1) {
-        n = strcspn(text.data + at, "\n");
-        koe_str line = { text.data + at, n };
-        const char *tab = memchr(line.p, '\t', n);
-        if (!n || line.p[0] == '#') continue;
-        if (!tab) fail_msg("%s: no tab in \"%.*s\"", name, KOE_STR_ARG(line));
-        koe_str input = { line.p, (size_t)(tab - line.p) }, want = { tab + 1, n - input.n - 1 };
-        koe_buf got = { 0 };
-        describe(&got, input, markup);
-        bool right = koe_str_starts(want, KOE_STR("ERROR")) ? koe_str_starts(koe_buf_str(&got), want) : koe_str_eq(koe_buf_str(&got), want);
-        if (!right) print_error("input %.*s\n  want  %.*s\n  got   %s\n", KOE_STR_ARG(input), KOE_STR_ARG(want), got.data ? got.data : "");
-        n_wrong += !right;
-        koe_buf_free(&got);
-    }
-    koe_buf_free(&text);
-    if (n_wrong) fail_msg("%s: %zu lines", name, n_wrong);
+    describe(got, take(&line), *(const koe_markup *)markup);
+    *want = line;
+    return koe_str_starts(*want, KOE_STR("ERROR")) ? koe_str_starts(koe_buf_str(got), *want) : koe_str_eq(koe_buf_str(got), *want);
 }
 
-static void test_tags(void **state) { (void)state, check_file("markup_tags.txt", KOE_MARKUP_TAGS); }
-static void test_ssml(void **state) { (void)state, check_file("markup_ssml.txt", KOE_MARKUP_SSML); }
+static void test_tags(void **state) { (void)state, check_file("markup_tags.txt", check, &(koe_markup){ KOE_MARKUP_TAGS }); }
+static void test_ssml(void **state) { (void)state, check_file("markup_ssml.txt", check, &(koe_markup){ KOE_MARKUP_SSML }); }
 
 /* 100 KB of what could take long: linear, or refused. */
 static void test_bombs(void **state)

@@ -1,65 +1,11 @@
 /* The writer's own words: every line of tests/data/text/lexicon_*.txt, then files that change, and lexicons that are meant to harm. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "lines.h"
+
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/file.h"
-#include "text/text.h"
 #include "text/user_lexicon.h"
 #include "text/utf8.h"
-
-static koe_text *room;
-
-static int open_room(void **state)
-{
-    (void)state;
-    return koe_text_open(&room, &(koe_text_setup){ 0 }, NULL) != KOE_OK;
-}
-static int close_room(void **state)
-{
-    (void)state;
-    koe_text_close(room);
-    return 0;
-}
-
-/* The next of a line's fields, which tabs separate. */
-static koe_str take(koe_str *line)
-{
-    const char *tab = line->n ? memchr(line->p, '\t', line->n) : NULL;
-    const koe_str field = koe_str_sub(*line, 0, tab ? (size_t)(tab - line->p) : line->n);
-    *line = koe_str_sub(*line, field.n + 1, line->n);
-    return field;
-}
-
-typedef bool check_fn(koe_str line, koe_buf *got, koe_str *want);
-
-static void check_file(const char *name, check_fn *check)
-{
-    char path[4096];
-    koe_buf text = { 0 };
-    size_t n_wrong = 0;
-    snprintf(path, sizeof path, "%s/text/%s", getenv("KOE_TEST_DATA"), name);
-    assert_int_equal(koe_file_read(&text, path, 1 << 20, NULL), KOE_OK);
-    for (size_t at = 0, n; at < text.n; at += n + 1) {
-        n = strcspn(text.data + at, "\n");
-        const koe_str line = { text.data + at, n };
-        koe_buf got = { 0 };
-        koe_str want;
-        if (!n || line.p[0] == '#') continue;
-        if (!check(line, &got, &want)) {
-            print_error("%.*s\n  want  %.*s\n  got   %s\n", KOE_STR_ARG(line), KOE_STR_ARG(want), got.data ? got.data : "");
-            n_wrong++;
-        }
-        koe_buf_free(&got);
-    }
-    koe_buf_free(&text);
-    if (n_wrong) fail_msg("%s: %zu lines", name, n_wrong);
-}
 
 static void read_text(koe_segments *s, koe_str lexicon, koe_str lang, koe_str text, koe_alphabet alphabet)
 {
@@ -68,8 +14,9 @@ static void read_text(koe_segments *s, koe_str lexicon, koe_str lang, koe_str te
     if (koe_text_segments(s, room, text, &opt, &err) != KOE_OK) fail_msg("%.*s: %s", KOE_STR_ARG(lexicon), err.message);
 }
 
-static bool check_sound(koe_str line, koe_buf *got, koe_str *want)
+static bool check_sound(koe_str line, koe_buf *got, koe_str *want, const void *arg)
 {
+    (void)arg;
     const koe_str lexicon = take(&line), lang = take(&line), text = take(&line);
     koe_segments s;
     *want = line;
@@ -90,8 +37,9 @@ static bool check_sound(koe_str line, koe_buf *got, koe_str *want)
     return koe_str_eq(koe_buf_str(got), *want);
 }
 
-static bool check_alias(koe_str line, koe_buf *got, koe_str *want)
+static bool check_alias(koe_str line, koe_buf *got, koe_str *want, const void *arg)
 {
+    (void)arg;
     const koe_str lexicon = take(&line), lang = take(&line), text = take(&line);
     koe_segments s;
     *want = line;
@@ -101,8 +49,9 @@ static bool check_alias(koe_str line, koe_buf *got, koe_str *want)
     return koe_str_eq(koe_buf_str(got), *want);
 }
 
-static bool check_wrong(koe_str line, koe_buf *got, koe_str *want)
+static bool check_wrong(koe_str line, koe_buf *got, koe_str *want, const void *arg)
 {
+    (void)arg;
     const koe_str field = take(&line);
     koe_buf lexicon = { 0 };
     koe_user_lexicon *l = NULL;
@@ -117,9 +66,9 @@ static bool check_wrong(koe_str line, koe_buf *got, koe_str *want)
     return koe_str_starts(koe_buf_str(got), KOE_STR("it, line ")) && memmem(got->data, got->n, want->p, want->n);
 }
 
-static void sounds(void **state) { (void)state, check_file("lexicon_sound.txt", check_sound); }
-static void aliases(void **state) { (void)state, check_file("lexicon_alias.txt", check_alias); }
-static void wrong(void **state) { (void)state, check_file("lexicon_wrong.txt", check_wrong); }
+static void sounds(void **state) { (void)state, check_file("lexicon_sound.txt", check_sound, NULL); }
+static void aliases(void **state) { (void)state, check_file("lexicon_alias.txt", check_alias, NULL); }
+static void wrong(void **state) { (void)state, check_file("lexicon_wrong.txt", check_wrong, NULL); }
 
 /* Gold and silver, as misaki has them: the form of its own dictionaries is one of ours. */
 static void misaki_files(void **state)

@@ -67,6 +67,20 @@ static koe_engine *open_engine(int threads)
     return e;
 }
 
+static int up(void **state)
+{
+    make_home("kokoro_float.onnx");
+    *state = open_engine(1);
+    return 0;
+}
+static int down(void **state)
+{
+    koe_engine_close(*state);
+    remove_home();
+    return 0;
+}
+#define with_engine(test) cmocka_unit_test_setup_teardown(test, up, down)
+
 static void speak(koe_engine *e, const koe_request *q, heard *h)
 {
     koe_error err = { 0 };
@@ -228,9 +242,7 @@ static void test_errors(void **state)
 
 static void test_phonemes(void **state)
 {
-    (void)state;
-    make_home("kokoro_float.onnx");
-    koe_engine *e = open_engine(1);
+    koe_engine *e = *state;
     char *p = NULL;
     assert_int_equal(
         koe_phonemes(e, &(koe_request){ .text = "Hello, this is the first one of them.\n\nAnd here goes the second." }, &p, NULL),
@@ -244,8 +256,6 @@ static void test_phonemes(void **state)
     free(p);
     forget(&text);
     forget(&phonemes);
-    koe_engine_close(e);
-    remove_home();
 }
 
 /* A word by itself is said within a neutral context, of which nothing is left: it begins and ends with the word, whose time is exact. */
@@ -290,9 +300,7 @@ static size_t longest_silence(const heard *h, size_t *at_start)
 /* What the writer asks for is there to the sample, at any speed. */
 static void test_pauses(void **state)
 {
-    (void)state;
-    make_home("kokoro_float.onnx");
-    koe_engine *e = open_engine(1);
+    koe_engine *e = *state;
     static const struct {
         const char *text;
         bool ssml;
@@ -316,8 +324,6 @@ static void test_pauses(void **state)
                 fail_msg("%s: %zu samples before the speech, want %zu", cases[i].text, at_start, cases[i].at_start);
             forget(&h);
         }
-    koe_engine_close(e);
-    remove_home();
 }
 
 typedef struct voices_heard {
@@ -340,9 +346,7 @@ static bool listen_to_voices(void *user, const koe_audio *a)
 /* A voice inside the text speaks its part, at the rate of the request's voice; one that is missing is warned of. */
 static void test_voices_inside(void **state)
 {
-    (void)state;
-    make_home("kokoro_float.onnx");
-    koe_engine *e = open_engine(1);
+    koe_engine *e = *state;
     static const struct {
         const char *text;
         bool ssml;
@@ -363,8 +367,6 @@ static void test_voices_inside(void **state)
         assert_int_equal(v.rate_hz, 24000);
         assert_true(v.n_samples > 2400);
     }
-    koe_engine_close(e);
-    remove_home();
 }
 
 typedef struct speaker {
@@ -410,7 +412,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kokoro), cmocka_unit_test(test_first_piece),   cmocka_unit_test(test_piper_and_builtin), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_phonemes), cmocka_unit_test(test_short_inputs), cmocka_unit_test(test_pauses), cmocka_unit_test(test_voices_inside),
+        with_engine(test_phonemes), cmocka_unit_test(test_short_inputs), with_engine(test_pauses), with_engine(test_voices_inside),
         cmocka_unit_test(test_reproducible),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,8 @@
  *     x ─► InstanceNormalization(w, b) ─► Mul(g) ─► Add(h) [─► Snake(a, r) | LeakyRelu]  ──►
  *     x ─► AdaIN(w, b, g, h [, a, r])  ──►                     one pass for the statistics, one to write
  *
- * g and h are the style's scale and shift, computed from the style vector; w and b the norm's own. */
+ * g and h are the style's scale and shift, computed from the style vector; w and b the norm's own. Several styles may share one norm (files
+ * whose equal constants are one): taking its statistics for each costs less than writing it out once. */
 #include "graph/pass.h"
 
 /* InstanceNormalization -> Mul -> Add, ending in `add`; fills in[5] = x w b g h. */
@@ -12,7 +13,7 @@ static koe_node *match(const koe_pass *p, const koe_node *add, int *in)
     for (int i = 0; i < 2; i++) {
         koe_node *mul = koe_pass_inner(p, add->in[i], "Mul");
         for (int k = 0; mul && k < 2; k++) {
-            koe_node *norm = koe_pass_inner(p, mul->in[k], "InstanceNormalization");
+            koe_node *norm = koe_pass_producer(p, mul->in[k], "InstanceNormalization");
             if (!norm) continue;
             memcpy(in, (int[]){ norm->in[0], norm->in[1], norm->in[2], mul->in[1 - k], add->in[1 - i] }, 5 * sizeof *in);
             return norm;

@@ -1,16 +1,20 @@
 /* pass_matmul.c - what stands behind a product with constant weights is done while the product is in cache.
  *
  *     x ─► MatMul(w) ─► Add(bias) ─► [Add(z)] ─► [Relu | Tanh | Gelu | ...] ─► [Mul(s) | Div(s)] ─►
- *     x, z ─► MatMul(w, bias, z) ─►                  activation(x w + bias + z) * scale, once for each tensor */
+ *     x, z ─► MatMul(w, bias, z) ─►                  activation(x w + bias + z) * scale, once for each tensor
+ *
+ * Likewise MatMulBytes, a product with weights of 8 bits that an earlier pass has made. */
 #include "graph/pass.h"
 
-enum { X, W, B, Z, N_IN };
+enum { X, W, B, Z, N_PLAIN, W_SCALE = N_PLAIN, W_ZERO, N_IN }; /* the last two: of MatMulBytes, where they are given from the beginning */
+
+static bool has_bytes(const koe_node *n) { return koe_pass_is_op(n, "koe", "MatMulBytes"); }
 
 /* A product with constant weights of two dimensions, or what this pass has made of one. */
 static koe_node *inner_product(const koe_pass *p, int slot)
 {
     koe_node *n = slot >= 0 && slot < p->n_slot && p->n_reads[slot] == 1 ? p->producer[slot] : NULL;
-    if (koe_pass_is_op(n, "koe", "MatMul")) return n;
+    if (koe_pass_is_op(n, "koe", "MatMul") || has_bytes(n)) return n;
     const koe_tensor *w = koe_pass_is_op(n, "", "MatMul") && n->n_in == 2 ? koe_pass_constant(p, n->in[W]) : NULL;
     return w && w->n_dim == 2 && (w->dtype == KOE_DTYPE_F32 || koe_dtype_is_half(w->dtype)) && koe_pass_is_float(p, n->in[X]) ? n : NULL;
 }
@@ -22,7 +26,8 @@ static koe_status become(koe_pass *p, koe_node *node, const koe_node *product, c
 {
     const koe_node was = *product;
     const bool ours = koe_str_is(was.domain, "koe");
-    koe_status st = koe_pass_replace(p, node, "MatMul", in, N_IN, err);
+    const bool bytes = has_bytes(product);
+    koe_status st = koe_pass_replace(p, node, bytes ? "MatMulBytes" : "MatMul", in, bytes ? N_IN : N_PLAIN, err);
     if (ours) {
         node->attr = was.attr;
         node->n_attr = was.n_attr;
@@ -37,10 +42,11 @@ static void inputs(const koe_node *n, int *in)
 }
 
 /* One number for each column. */
-static bool is_bias(const koe_pass *p, int slot, int w)
+static bool is_bias(const koe_pass *p, int slot, const koe_node *product)
 {
-    const koe_tensor *t = koe_pass_constant(p, slot), *weights = koe_pass_constant(p, w);
-    return t && t->dtype == weights->dtype && t->n_dim == 1 && t->dim[0] == weights->dim[1];
+    const koe_tensor *t = koe_pass_constant(p, slot), *weights = koe_pass_constant(p, product->in[W]);
+    if (!t || t->n_dim != 1 || t->dim[0] != weights->dim[koe_node_int(product, "transB", 0) ? 0 : 1]) return false;
+    return t->dtype == (has_bytes(product) ? KOE_DTYPE_F32 : weights->dtype);
 }
 
 /* The product's own shape. */
@@ -62,7 +68,7 @@ static koe_status take_sum(koe_pass *p, koe_node *add, koe_error *err)
         int in[N_IN];
         if (!product || !is_open(product)) continue;
         inputs(product, in);
-        if (in[B] < 0 && in[Z] < 0 && is_bias(p, other, in[W])) in[B] = other;
+        if (in[B] < 0 && in[Z] < 0 && is_bias(p, other, product)) in[B] = other;
         else if (in[Z] < 0 && is_residual(p, other, add->in[side])) in[Z] = other;
         else continue;
         return become(p, add, product, in, err);

@@ -141,6 +141,13 @@ static void same_as_first(const rule *r)
     else if (shape_in(r, 0, &x)) set_shape(r, 0, &x);
 }
 
+static void dynamic_quantize(const rule *r)
+{
+    const koe_shape one = { .n_dim = 0 };
+    same_as_first(r);
+    for (int i = 1; i < r->node->n_out; i++) set_shape(r, i, &one);
+}
+
 static bool is_cut(const koe_shapes *k, koe_dim part, koe_dim whole)
 {
     for (int i = 0; i < k->n_cut; i++)
@@ -827,6 +834,7 @@ static const struct {
         "BatchNormalization", "Dropout", "CumSum", "RandomNormalLike", "RandomUniformLike", "ScatterND", "ScatterElements", "Sign",
         "Reciprocal", "Elu" } },
     { same_as_first, { "HardSigmoid", "Gelu", "Mish", "HardSwish", "Softsign", "Trilu", "QuantizeLinear", "DequantizeLinear", "IsNaN" } },
+    { dynamic_quantize, { "DynamicQuantizeLinear" } },
     { same_as_second, { "GatherElements" } },
     { shape_rule, { "Shape" } },
     { size, { "Size" } },
@@ -880,6 +888,7 @@ static koe_dtype type_out(const rule *r, int i)
     if (koe_str_is(op, "ConstantOfShape")) return value && value->t ? value->t->dtype : KOE_DTYPE_F32;
     if (koe_str_is(op, "RandomNormalLike") || koe_str_is(op, "RandomUniformLike")) return (koe_dtype)koe_node_int(r->node, "dtype", first);
     if (koe_str_is(op, "MatMulInteger") || koe_str_is(op, "ConvInteger")) return KOE_DTYPE_I32;
+    if (koe_str_is(op, "DynamicQuantizeLinear")) return i == 1 ? KOE_DTYPE_F32 : KOE_DTYPE_U8;
     if (koe_str_is(op, "QuantizeLinear")) return in_slot(r, 2) >= 0 ? koe_dtype_of(r->k, in_slot(r, 2)) : KOE_DTYPE_NONE;
     if (koe_str_is(op, "DequantizeLinear") || koe_str_is(op, "Where")) return koe_dtype_of(r->k, in_slot(r, 1));
     if (i == 1 && koe_str_is(op, "TopK")) return KOE_DTYPE_I64;

@@ -11,7 +11,7 @@
         .mish = koe_f32_mish_##isa, .gate = koe_f32_gate_##isa, .step = koe_f32_step_##isa, .tile = koe_f32_tile_##isa, .tile_panel = koe_f32_tile_panel_##isa, .finish = koe_f32_finish_##isa,                                   \
         .split = koe_f32_split_##isa, .join = koe_f32_join_##isa, .mean_var = koe_f32_mean_var_##isa, .scale_shift = koe_f32_scale_shift_##isa, .softmax = koe_f32_softmax_##isa,         \
         .affine_leaky = koe_f32_affine_leaky_##isa, .affine_snake = koe_f32_affine_snake_##isa,                                 \
-                \
+        .widen_bytes = koe_f32_widen_bytes_##isa, .widen_nibbles = koe_f32_widen_nibbles_##isa,                                 \
         .lstm_cell = koe_f32_lstm_cell_##isa, .f16_widen = koe_f16_widen_##isa, .f16_narrow = koe_f16_narrow_##isa,             \
         .bf16_widen = koe_bf16_widen_##isa, .bf16_narrow = koe_bf16_narrow_##isa,                                               \
     }

@@ -12,7 +12,8 @@ enum {
 };
 
 typedef struct right {
-    koe_f32_packed packed; /* panels; p NULL: view */
+    koe_f32_packed packed; /* panels; p NULL: bytes, or view */
+    const koe_f32_bytes *bytes; /* NULL: view */
     koe_f32_view view;
 } right;
 
@@ -37,6 +38,18 @@ static void copy_panel(float *out, size_t nr, koe_f32_view b, size_t k, size_t n
         else
             for (size_t j = 0; j < n; j++) to[j] = from[j * b.col];
         memset(to + n, 0, (nr - n) * sizeof *to);
+    }
+}
+
+/* Rows p0..p0+rows of the panel whose first column is j. */
+static void widen_panel(const koe_kernel_set *set, float *out, const koe_f32_bytes *b, size_t j, size_t p0, size_t rows, size_t n, size_t k)
+{
+    const size_t nr = set->nr, pitch = koe_f32_bytes_columns(n);
+    const uint8_t *q = b->p + j * (b->nibbles ? (k + 1) / 2 : k);
+    for (size_t p = p0, part; p < p0 + rows; p += part, out += part * nr) {
+        const size_t at = p / b->block * pitch + j, left = b->block - p % b->block;
+        part = p0 + rows - p < left ? p0 + rows - p : left;
+        (b->nibbles ? set->widen_nibbles : set->widen_bytes)(out, q + (b->nibbles ? p / 2 : p) * nr, b->scale + at, b->zero + at, part, nr);
     }
 }
 
@@ -90,6 +103,9 @@ static void product(float *c, size_t ldc, koe_f32_view a, const right *b, size_t
                     if (q + 1 < to) next = koe_f32_packed_at(b->packed, (q + 1) * k * nr + p0 * nr);
                     else if (p0 + kc < k) next = koe_f32_packed_at(b->packed, from * k * nr + (p0 + kc) * nr);
                     product_panel(set, at, ldc, block, koe_f32_packed_at(b->packed, q * k * nr + p0 * nr), mc, nc, kc, accumulate || p0 > 0, next);
+                } else if (b->bytes) {
+                    widen_panel(set, copy, b->bytes, j, p0, kc, n, k);
+                    product_panel(set, at, ldc, block, (koe_f32_packed){ .p = copy }, mc, nc, kc, accumulate || p0 > 0, (koe_f32_packed){ 0 });
                 } else {
                     const koe_f32_view v = { b->view.p + p0 * b->view.row + j * b->view.col, b->view.row, b->view.col };
                     const bool in_place = v.col == 1 && mc <= 2 * mr;
@@ -146,6 +162,37 @@ void koe_f32_gemm_packed(float *c, size_t ldc, koe_f32_view a, koe_f32_packed b,
                          size_t to, const koe_f32_epilogue *ep)
 {
     product(c, ldc, a, &(right){ .packed = b }, m, n, k, from, to, false, ep);
+}
+
+size_t koe_f32_bytes_columns(size_t n)
+{
+    const size_t nr = koe_kernels()->nr;
+    return n > SIZE_MAX - nr ? 0 : (n + nr - 1) / nr * nr;
+}
+
+size_t koe_f32_bytes_count(size_t k, size_t n, bool nibbles)
+{
+    size_t count;
+    return __builtin_mul_overflow(koe_f32_bytes_columns(n), nibbles ? k / 2 + k % 2 : k, &count) ? 0 : count;
+}
+
+void koe_f32_bytes_pack(uint8_t *out, bool nibbles, const uint8_t *q, size_t row, size_t col, uint8_t flip, size_t k, size_t n)
+{
+    const size_t nr = koe_kernels()->nr, rows = nibbles ? (k + 1) / 2 : k;
+    for (size_t j = 0; j < n; j += nr)
+        for (size_t p = 0; p < rows; p++, out += nr)
+            for (size_t i = 0; i < nr; i++) {
+                const uint8_t *at = q + (nibbles ? 2 * p : p) * row + (j + i) * col;
+                if (j + i >= n) out[i] = 0;
+                else if (!nibbles) out[i] = *at ^ flip;
+                else out[i] = (uint8_t)(at[0] | (2 * p + 1 < k ? at[row] << 4 : 0));
+            }
+}
+
+void koe_f32_gemm_bytes(float *c, size_t ldc, koe_f32_view a, const koe_f32_bytes *b, size_t m, size_t n, size_t k, size_t from, size_t to,
+                        const koe_f32_epilogue *ep)
+{
+    product(c, ldc, a, &(right){ .bytes = b }, m, n, k, from, to, false, ep);
 }
 
 void koe_f32_lstm_step(float *gates, size_t ld_gates, koe_f32_packed r, const float *peep, float *h, float *c, size_t ld_state,

@@ -90,6 +90,25 @@ void koe_f32_pack(void *out, bool bf16, koe_f32_view b, size_t k, size_t n);
 void koe_f32_gemm_packed(float *c, size_t ldc, koe_f32_view a, koe_f32_packed b, size_t m, size_t n, size_t k, size_t from,
                          size_t to, const koe_f32_epilogue *ep);
 
+/* A constant right operand of 8- or 4-bit integers q that stand for (q - zero) * scale. In the same panels, each [k][panel] bytes, or, as
+ * `nibbles`, [(k + 1) / 2][panel], the first of two rows in the low half. `scale` and `zero` are [blocks][columns, rounded up to whole panels];
+ * a block is `block` rows, an even number unless it is k or more. A panel is widened inside the product, whose result is bit for bit that of
+ * the same numbers packed as float32. */
+typedef struct koe_f32_bytes {
+    const uint8_t *p;
+    bool nibbles;
+    size_t block;
+    const float *scale, *zero;
+} koe_f32_bytes;
+/* Bytes of p, and columns of scale and zero; 0 when they do not fit in size_t. */
+size_t koe_f32_bytes_count(size_t k, size_t n, bool nibbles);
+size_t koe_f32_bytes_columns(size_t n);
+/* Element (i, j) is q[i * row + j * col] ^ flip (0x80 for signed bytes, whose zero is then 128 more); below 16 when `nibbles`. */
+void koe_f32_bytes_pack(uint8_t *out, bool nibbles, const uint8_t *q, size_t row, size_t col, uint8_t flip, size_t k, size_t n);
+/* As koe_f32_gemm_packed(). */
+void koe_f32_gemm_bytes(float *c, size_t ldc, koe_f32_view a, const koe_f32_bytes *b, size_t m, size_t n, size_t k, size_t from, size_t to,
+                        const koe_f32_epilogue *ep);
+
 /* ---- rows -------------------------------------------------------------------------------------------------------------- */
 
 /* Mean and population variance in two passes; the order of summation depends on n alone. n == 0 gives 0, 0. */
@@ -137,6 +156,8 @@ typedef struct koe_f32_ahead {
 /* The same with one tap and b a packed panel, [rows][nr], read whole. */
 typedef void koe_f32_tile_panel_fn(float *c, size_t ldc, const float *a, koe_f32_packed b, size_t rows, size_t m, size_t n, bool accumulate,
                                    koe_f32_ahead ahead);
+/* y[r][j] = (q[r][j] - zero[j]) * scale[j], n columns; nibbles: two rows of y to one of q. */
+typedef void koe_f32_widen_panel_fn(float *y, const uint8_t *q, const float *scale, const float *zero, size_t rows, size_t n);
 /* c[m][n] = ep of from[m][n]; pointers in ep are already those of c's first row and column. c may be `from`, and may be the residual or the addend. */
 typedef void koe_f32_finish_fn(float *c, size_t ldc, const float *from, size_t ld_from, size_t m, size_t n, const koe_f32_epilogue *ep);
 
@@ -150,6 +171,7 @@ typedef struct koe_kernel_set {
     size_t mr, nr; /* largest tile; nr is a multiple of width */
     koe_f32_tile_fn *tile;
     koe_f32_tile_panel_fn *tile_panel;
+    koe_f32_widen_panel_fn *widen_bytes, *widen_nibbles;
     koe_f32_finish_fn *finish;
     /* to[q][c] = from[c * m + q] for c < n, q < m, and the reverse; `pitch` between the rows of the split side. */
     void (*split)(float *to, size_t pitch, const float *from, size_t n, size_t m);

@@ -11,6 +11,7 @@
     koe_f32_step_fn koe_f32_step_##isa;                                                                          \
     koe_f32_tile_fn koe_f32_tile_##isa;                                                                                \
     koe_f32_tile_panel_fn koe_f32_tile_panel_##isa;                                                                    \
+    koe_f32_widen_panel_fn koe_f32_widen_bytes_##isa, koe_f32_widen_nibbles_##isa;                                     \
     koe_f32_finish_fn koe_f32_finish_##isa;                                                                            \
     void koe_f32_split_##isa(float *to, size_t pitch, const float *from, size_t n, size_t m);                          \
     void koe_f32_join_##isa(float *to, const float *from, size_t pitch, size_t n, size_t m);                           \

@@ -8,6 +8,7 @@ static koe_op_table (*const families[])(void) = {
     koe_ops_layer_norm,
     koe_ops_random, koe_ops_shape,  koe_ops_move,  koe_ops_slice, koe_ops_index, koe_ops_select,  koe_ops_sequence,
     koe_ops_resize, koe_ops_grid,      koe_ops_reduce, koe_ops_norm,   koe_ops_pool,  koe_ops_signal, koe_ops_matmul,
+    koe_ops_matmul_bytes,
     koe_ops_conv,        koe_ops_rnn,    koe_ops_quant,  koe_ops_quant_matmul, koe_ops_quant_conv, koe_ops_quant_nbits,
     koe_ops_quant_math,  koe_ops_einsum, koe_ops_attention,
     koe_ops_fused, koe_ops_istft, koe_ops_rest, koe_ops_sweep,    koe_ops_conv_chain,

@@ -25,6 +25,7 @@ koe_op_table koe_ops_layer_norm(void); /* LayerNormalization, RMSNormalization, 
 koe_op_table koe_ops_pool(void); /* MaxPool, AveragePool, ... */
 koe_op_table koe_ops_signal(void); /* DFT, STFT, windows */
 koe_op_table koe_ops_matmul(void); /* MatMul, Gemm */
+koe_op_table koe_ops_matmul_bytes(void); /* MatMulBytes, koe's own */
 koe_op_table koe_ops_conv(void); /* Conv, ConvTranspose */
 koe_op_table koe_ops_conv_chain(void); /* ConvChain, koe's own */
 koe_op_table koe_ops_rnn(void); /* LSTM, GRU, RNN */

@@ -4,10 +4,11 @@
  *     scalar half 0.5               a constant, float32, no dimension
  *     floats s 1 1 2                a constant, float32, one dimension
  *     random w 8 16                 a constant, float32, seeded by its name, values in -0.5 .. 0.5
+ *     u8 q 8 16                     the same of bytes, any value; i8: signed; u4: 0 to 15
  *     out y                         an output
  *     opset 9                       instead of 17
  *     Gather shape k -> n axis=0    a node: operator, inputs ("-": absent), outputs, attributes: integers (a list with commas), floats
- *                                   with a point, else strings; `perm=[0]`: a list of one */
+ *                                   with a point, else strings; `perm=[0]`: a list of one; "ms." before the operator: Microsoft's */
 #ifndef KOE_TESTS_TEXT_MODEL_H
 #define KOE_TESTS_TEXT_MODEL_H
 #include <setjmp.h>
@@ -102,11 +103,23 @@ static inline koe_onnx_model *text_model(const char *text)
             t.data = koe_arena_array(a, koe_tensor_count(&t), sizeof(float));
             text_random(t.data, koe_tensor_count(&t), text_seed(word[1]));
             w[n_w++] = (koe_onnx_initializer){ .name = name, .t = t };
+        } else if (strcmp(word[0], "u8") == 0 || strcmp(word[0], "i8") == 0 || strcmp(word[0], "u4") == 0) {
+            koe_tensor t = { .dtype = word[0][0] == 'i' ? KOE_DTYPE_I8 : KOE_DTYPE_U8, .n_dim = n - 2 };
+            for (int i = 2; i < n; i++) t.dim[i - 2] = strtoll(word[i], NULL, 10);
+            uint8_t *q = t.data = koe_arena_alloc(a, koe_tensor_count(&t));
+            for (size_t i = 0; i < koe_tensor_count(&t); i++) {
+                float v;
+                text_random(&v, 1, text_seed(word[1]) + 77 * (uint32_t)i);
+                q[i] = (uint8_t)((v + 0.5f) * 256) & (word[0][1] == '4' ? 15 : 255);
+            }
+            w[n_w++] = (koe_onnx_initializer){ .name = name, .t = t };
         } else {
             koe_str *names = koe_arena_array(a, (size_t)n, sizeof *names);
             koe_onnx_attr *attr = koe_arena_array(a, (size_t)n, sizeof *attr);
             koe_onnx_node *x = &node[n_node++];
-            *x = (koe_onnx_node){ .op_type = koe_arena_str(a, koe_str_of(word[0])), .in = names, .attr = attr };
+            const bool microsoft = strncmp(word[0], "ms.", 3) == 0;
+            *x = (koe_onnx_node){ .op_type = koe_arena_str(a, koe_str_of(word[0] + 3 * microsoft)), .in = names, .attr = attr };
+            if (microsoft) x->domain = KOE_STR("com.microsoft");
             bool outputs = false;
             for (int i = 1; i < n; i++) {
                 if (strchr(word[i], '=')) text_attr(a, &attr[x->n_attr++], word[i]);
@@ -121,11 +134,12 @@ static inline koe_onnx_model *text_model(const char *text)
         assert_true(n_node < MAX && n_in < MAX && n_out < MAX && n_w < MAX);
     }
     free(copy);
-    koe_onnx_opset *opset = koe_arena_alloc(a, sizeof *opset);
-    *opset = (koe_onnx_opset){ .version = version };
+    koe_onnx_opset *opset = koe_arena_array(a, 2, sizeof *opset);
+    opset[0] = (koe_onnx_opset){ .version = version };
+    opset[1] = (koe_onnx_opset){ .domain = KOE_STR("com.microsoft"), .version = 1 };
     m->ir_version = 8;
     m->opset = opset;
-    m->n_opset = 1;
+    m->n_opset = 2;
     m->graph = (koe_onnx_graph){ .node = node, .n_node = n_node, .in = in, .n_in = n_in, .out = out, .n_out = n_out, .initializer = w, .n_initializer = n_w };
     return m;
 }

@@ -199,6 +199,41 @@ static void half_weights(void **state)
     }
 }
 
+/* Integers kept in 8 or 4 bits give the bits that the numbers they stand for, kept in float32, give. */
+static void byte_weights(void **state)
+{
+    (void)state;
+    for (size_t v = 0; v < n_variants(); v++) {
+        const koe_kernel_set *set = variant(v);
+        for (size_t i = 0; set && i < 60; i++) {
+            const bool nibbles = i % 2, one_block = i % 3 == 0, by_column = random_size(0, 1);
+            const size_t m = random_size(1, 2 * set->mr + 1), n = random_size(1, 2 * set->nr + 1), k = i < 50 ? random_size(0, 70) : random_size(200, 600);
+            const size_t block = one_block ? k + 1 : 16, columns = koe_f32_bytes_columns(n), n_scale = (k / block + 1) * columns;
+            guarded a = guard(m * k), wide = guard(k * n), want = guard(m * n), got = guard(m * n), packed = guard(koe_f32_packed_count(k, n));
+            guarded scale = guard(n_scale), zero = guard(n_scale), bytes = guard((koe_f32_bytes_count(k, n, nibbles) + 3) / 4);
+            uint8_t *q = malloc(k * n + 1), *p = (uint8_t *)bytes.p;
+            const uint8_t flip = nibbles ? 0 : 0x80;
+            const size_t row = by_column ? 1 : n, col = by_column ? k : 1;
+            for (size_t e = 0; e < n_scale; e++) zero.p[e] = (float)random_size(0, 15);
+            for (size_t y = 0; y < k; y++)
+                for (size_t x = 0; x < n; x++) {
+                    const size_t at = y / block * columns + x;
+                    q[y * row + x * col] = (uint8_t)random_size(0, nibbles ? 15 : 255);
+                    wide.p[y * n + x] = ((float)(q[y * row + x * col] ^ flip) - zero.p[at]) * scale.p[at];
+                }
+            koe_f32_bytes_pack(p, nibbles, q, row, col, flip, k, n);
+            koe_f32_pack(packed.p, false, (koe_f32_view){ wide.p, n, 1 }, k, n);
+            koe_f32_gemm_packed(want.p, n, (koe_f32_view){ a.p, k, 1 }, (koe_f32_packed){ packed.p, false }, m, n, k, 0, SIZE_MAX, NULL);
+            const koe_f32_bytes b = { .p = p, .nibbles = nibbles, .block = block, .scale = scale.p, .zero = zero.p };
+            koe_f32_gemm_bytes(got.p, n, (koe_f32_view){ a.p, k, 1 }, &b, m, n, k, 0, 1, NULL);
+            koe_f32_gemm_bytes(got.p, n, (koe_f32_view){ a.p, k, 1 }, &b, m, n, k, 1, SIZE_MAX, NULL);
+            assert_memory_equal(want.p, got.p, m * n * sizeof(float));
+            free(q);
+            unguard(&a), unguard(&wide), unguard(&want), unguard(&got), unguard(&packed), unguard(&scale), unguard(&zero), unguard(&bytes);
+        }
+    }
+}
+
 static double logistic(double x) { return 1 / (1 + exp(-x)); }
 
 static void lstm(void **state)
@@ -239,7 +274,7 @@ static void lstm(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(tiles), cmocka_unit_test(products), cmocka_unit_test(split), cmocka_unit_test(half_weights),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(tiles), cmocka_unit_test(products), cmocka_unit_test(split), cmocka_unit_test(half_weights), cmocka_unit_test(byte_weights),
                                         cmocka_unit_test(lstm) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

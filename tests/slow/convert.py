@@ -189,6 +189,8 @@ class Quantiser:
     def __init__(self, graph):
         self.graph, self.nodes, self.activations, self.stored = graph, [], {}, {}
         self.weights = {t.name: t for t in graph.initializer if t.data_type == F32}
+        same = {n.output[0]: n.input[0] for n in graph.node if n.op_type == "Identity" and n.input[0] in self.weights}
+        rename(graph, same)  # layers that share their weights, as onnxruntime's own preprocessing leaves them
 
     def emit(self, op, inputs, outputs, domain="", **attributes):
         self.nodes.append(helper.make_node(op, inputs, outputs, f"{outputs[0]}_{op}", domain=domain, **attributes))

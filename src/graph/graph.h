@@ -66,6 +66,12 @@ typedef koe_status koe_tap_fn(void *user, size_t tap, koe_tensor *t, koe_error *
  * `macs`: multiply-adds that its definition takes (macs.c). */
 typedef void koe_profile_fn(void *user, const koe_node *node, const koe_value *out, double macs, int64_t ns);
 
+/* The value of an output or tap, from an earlier execution with the same inputs and options, on this session or one like it. */
+typedef struct koe_given {
+    size_t out; /* as of koe_session_out_name() */
+    koe_tensor t; /* data borrowed until the outputs of the execution are no longer read */
+} koe_given;
+
 typedef struct koe_run_options {
     uint64_t seed;
     bool zero_noise;
@@ -75,6 +81,10 @@ typedef struct koe_run_options {
     koe_tap_fn *on_tap; /* NULL: taps are only kept as outputs */
     koe_profile_fn *on_node; /* NULL: not timed */
     void *user; /* for on_tap and on_node */
+    /* Not computed again: only nodes are executed that the graph's own outputs still need, and random ones. The other taps may have no value
+     * then; on_tap does not see those that are given. What on_tap changed elsewhere it must change again. */
+    const koe_given *given;
+    size_t n_given;
 } koe_run_options;
 
 /* A run's memory is kept between executions. */

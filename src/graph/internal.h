@@ -8,6 +8,7 @@
  *     plan.c     last readers, prepared operators
  *     weights.c  what operators pack, and the file it is kept in
  *     session.c  the public face of a loaded graph
+ *     resume.c   which nodes an execution needs that has some values already
  *     run.c      executes a plan; what an operator may ask of a run
  *     control.c  If, Loop, Scan, SequenceMap */
 #ifndef KOE_GRAPH_INTERNAL_H
@@ -107,7 +108,14 @@ struct koe_run {
     size_t resident_max; /* what tensors and packed weights that stay in memory may come to, as far as the tensors leave room */
     uint64_t n_random; /* random nodes executed so far: keys their streams */
     bool executed;
+    bool *skip; /* [nodes of the main graph] that are left out, when opt.n_given > 0; NULL before */
 };
+
+/* resume.c: what is given for a slot, or NULL; the given outputs of a node take their values; which nodes are left out, whose given outputs
+ * have theirs on return. */
+const koe_given *koe_run_given(const koe_run *r, int slot);
+void koe_run_give(koe_run *r, const koe_node *node);
+koe_status koe_run_find_skipped(koe_run *r, koe_error *err);
 
 koe_status koe_run_plan(koe_run *r, const koe_plan *plan, koe_error *err);
 /* Runs one prepared node on the run's own slots. */

@@ -94,6 +94,7 @@ void koe_run_destroy(koe_run *r)
     free(r->in_stack);
     free(r->out_stack);
     free(r->scratch);
+    free(r->skip);
     free(r);
 }
 
@@ -306,7 +307,7 @@ static koe_status call_taps(koe_run *r, const koe_node *node, koe_error *err)
     koe_status st = KOE_OK;
     for (int i = 0; i < node->n_out && st == KOE_OK; i++) {
         int tap = node->out[i] >= 0 ? r->session->slot[node->out[i]].tap : -1;
-        koe_value *v = tap >= 0 ? &r->value[node->out[i]] : NULL;
+        koe_value *v = tap >= 0 && !koe_run_given(r, node->out[i]) ? &r->value[node->out[i]] : NULL;
         if (!v || v->kind != KOE_VALUE_TENSOR) continue;
         st = own(r, v, err);
         if (st == KOE_OK) st = r->opt.on_tap(r->opt.user, (size_t)tap, &v->t, err);
@@ -341,18 +342,26 @@ static koe_status run_timed(koe_run *r, const koe_node *node, koe_error *err)
     return st;
 }
 
+/* One node of a plan, with all that is due after it. */
+static koe_status run_step(koe_run *r, const koe_node *node, koe_error *err)
+{
+    if (r->opt.cancel && atomic_load_explicit(r->opt.cancel, memory_order_relaxed)) return koe_fail(err, KOE_E_CANCELLED, "cancelled");
+    koe_status st = r->opt.on_node ? run_timed(r, node, err) : koe_run_node(r, node, err);
+    if (st == KOE_OK && node->tapped && r->opt.n_given) koe_run_give(r, node);
+    if (st == KOE_OK && node->tapped && r->opt.on_tap) st = call_taps(r, node, err);
+    if (st != KOE_OK) return koe_error_wrap(err, st, "node '%.*s' (%.*s)", KOE_STR_ARG(node->name), KOE_STR_ARG(node->op_type));
+    if (node->packed) pass_weights(r, node);
+    return KOE_OK;
+}
+
 koe_status koe_run_plan(koe_run *r, const koe_plan *plan, koe_error *err)
 {
+    const bool *skip = plan->id == 0 && r->opt.n_given ? r->skip : NULL;
     for (int i = 0; i < plan->n_node; i++) {
         const koe_node *node = plan->node[i];
-        if (r->opt.cancel && atomic_load_explicit(r->opt.cancel, memory_order_relaxed))
-            return koe_fail(err, KOE_E_CANCELLED, "cancelled");
-        koe_status st = r->opt.on_node ? run_timed(r, node, err) : koe_run_node(r, node, err);
-        if (st == KOE_OK && node->tapped && r->opt.on_tap) st = call_taps(r, node, err);
-        if (st != KOE_OK)
-            return koe_error_wrap(err, st, "node '%.*s' (%.*s)", KOE_STR_ARG(node->name), KOE_STR_ARG(node->op_type));
+        koe_status st = skip && skip[i] ? KOE_OK : run_step(r, node, err);
+        if (st != KOE_OK) return st;
         for (int k = 0; k < node->n_release; k++) koe_value_clear(&r->value[node->release[k]]);
-        if (node->packed) pass_weights(r, node);
     }
     return KOE_OK;
 }
@@ -381,6 +390,7 @@ koe_status koe_run_execute(koe_run *r, const koe_run_options *opt, koe_error *er
     clear_all(r);
     koe_memory_trim(r->memory, IDLE_BYTES);
     koe_status st = set_limits(r, err);
+    if (st == KOE_OK && r->opt.n_given) st = koe_run_find_skipped(r, err);
     if (st != KOE_OK) return st;
     for (int i = 0; i < s->n_in; i++) {
         koe_value *v = &r->value[s->in_slot[i]];

@@ -12,7 +12,8 @@ enum state { QUEUED, RUNNING, WOKEN /* while running */, PARKED };
 static const double usable = 0.9;
 /* Weight of the newest turn in the measured cost: good news counts at once, as bad ones may come from loading a model. */
 static const double LONGEST_TURN_S = 5, /* one that loaded a model took longer */
-                    LONG_SEGMENT_S = 6; /* of sound, made in one turn */
+                    LONG_SEGMENT_S = 6, /* of sound, made in one turn */
+                    LEAST_SOUND_S = 1; /* that cost is measured by: a first piece is dear, and the turn after it cheap */
 static const double newest_better = 0.3, newest_worse = 0.1;
 static const double CLAIM_MS = 30e3; /* longer than most Retry-After that a refusal gives */
 enum { IDLE_OWNERS = 64 }; /* remembered beside those that have jobs */
@@ -68,13 +69,10 @@ static koe_job *pick(koe_sched *s)
     return j;
 }
 
-/* A turn took `wall_s` while `n` turns shared the cores. */
-static void measure(koe_sched *s, double wall_s, double audio_s, size_t n)
+/* What turns of a job cost that made so much sound: `work_s` of a core. */
+static void measure(koe_sched *s, double work_s, double sound_s)
 {
-    if (audio_s < 0.2) return; /* says nothing */
-    s->turn_s = fmin(fmax(wall_s, s->turn_s + 0.05 * (wall_s - s->turn_s)), LONGEST_TURN_S);
-    const double share = (double)s->n_cores / (double)(n ? n : 1);
-    const double cost = wall_s * (share < 1 ? 1 : share) / audio_s;
+    const double cost = work_s / sound_s;
     s->cost = s->cost == 0 ? cost : s->cost + (cost < s->cost ? newest_better : newest_worse) * (cost - s->cost);
 }
 
@@ -103,13 +101,23 @@ static void run_turn(koe_sched *s, koe_job *j)
     double audio_s = 0;
     j->state = RUNNING;
     was_last = false;
+    double work_s = j->work_s, sound_s = j->sound_s;
     const size_t n = ++s->n_running;
     pthread_mutex_unlock(&s->lock);
     const koe_turn turn = j->turn(j, &audio_s); /* j may be gone now */
     pthread_mutex_lock(&s->lock);
     s->n_running--;
     const double wall_s = (koe_clock_ms() - start_ms) / 1000;
-    measure(s, wall_s, audio_s, n);
+    const double share = (double)s->n_cores / (double)n;
+    if (audio_s > 0) s->turn_s = fmin(fmax(wall_s, s->turn_s + 0.05 * (wall_s - s->turn_s)), LONGEST_TURN_S);
+    work_s += wall_s * (share < 1 ? 1 : share);
+    sound_s += audio_s;
+    const bool ends = turn == KOE_TURN_DONE, measured = sound_s >= (ends ? 0.2 : LEAST_SOUND_S); /* less says nothing */
+    if (measured) measure(s, work_s, sound_s);
+    if (!ends) {
+        j->work_s = measured ? 0 : work_s;
+        j->sound_s = measured ? 0 : sound_s;
+    }
     if (of->id == id) of->used_s += wall_s; /* else another's by now: after koe_sched_last_turn() the owner may have no jobs */
     if (turn == KOE_TURN_DONE) {
         if (!was_last) leave(s, of, batch);

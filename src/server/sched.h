@@ -32,6 +32,7 @@ struct koe_job {
     bool light; /* costs next to nothing: is kept in real time beside any number of others */
     /* the scheduler's */
     int state;
+    double work_s, sound_s; /* of its last turns, not yet measured: seconds of all cores, and of sound */
     koe_job *next;
     struct koe_sched_owner *of;
 };

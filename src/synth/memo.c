@@ -108,7 +108,7 @@ void koe_memo_write(koe_buf *out, const koe_sound *s)
 static bool is_right(const uint32_t *head, size_t n_bytes, const koe_memo_of *of)
 {
     const uint64_t wanted = sizeof(uint32_t) * HEAD_FIELDS + (uint64_t)head[6] * 2 * sizeof(uint32_t) + ((uint64_t)head[2] + head[3]) * sizeof(int16_t);
-    return head[0] == MAGIC && (!of->known_hz || head[1] == (uint32_t)of->known_hz) && head[1] > 0 && head[1] <= MAX_RATE_HZ && wanted == n_bytes && head[4] >= of->said && head[4] <= of->segment->n_word &&
+    return head[0] == MAGIC && (!of->known_hz || head[1] == (uint32_t)of->known_hz) && head[1] > 0 && head[1] <= MAX_RATE_HZ && wanted == n_bytes && head[4] <= of->segment->n_word && (head[4] > of->said || head[4] == of->segment->n_word) && head[4] >= of->said &&
            head[6] == head[4] - of->said;
 }
 

@@ -45,7 +45,9 @@ struct koe_speaking {
     size_t n_handed; /* pieces that koe_speaking_next() gave */
     koe_sound sound; /* the last piece; .said is 0 when its segment is over */
     koe_buf memo; /* its bytes, where pieces are kept */
-    bool has_piece; /* the first segment comes in two pieces */
+    bool has_piece; /* the first segment may come in pieces */
+    size_t n_extra; /* pieces handed over that did not end their segment */
+    double heard_from_ms; /* when the first piece was handed over */
     koe_str text;
     double speed;
     koe_voice voice; /* the request's */
@@ -243,9 +245,9 @@ static koe_status read_part(koe_speaking *s, koe_error *err)
 }
 
 /* How many pieces there are; while the text is not read to its end, one more than are known. */
-static size_t count_pieces(const koe_speaking *s) { return s->first + s->segments.n + !s->is_last + s->has_piece; }
+static size_t count_pieces(const koe_speaking *s) { return s->first + s->segments.n + !s->is_last + s->n_extra; }
 
-/* Whether the first segment is long enough, and spoken by a voice, to come in two pieces. */
+/* Whether the first segment is long enough, and spoken by a voice, to come in pieces. */
 static bool comes_in_pieces(const koe_speaking *s)
 {
     enum { LEAST_WORDS = 3, LEAST_PHONEMES = 16 };
@@ -388,7 +390,18 @@ koe_status koe_speaking_open(koe_speaking **out, koe_engine *e, const koe_reques
     return KOE_OK;
 }
 
-static double piece_s(const koe_speaking *s) { return s->has_piece && s->n_handed == 0 ? s->q->first_piece_s : 0; }
+/* The first segment's first piece, and a second one where the network need not begin anew; the third is the rest. */
+static double piece_s(const koe_speaking *s)
+{
+    const bool may = s->has_piece && (s->n_handed == 0 || (s->n_handed == 1 && s->n_extra == 1 && s->speech.rest));
+    return may ? s->q->first_piece_s : 0;
+}
+
+/* What the listener, who began with the first piece, has still to hear. */
+static double in_hand_s(const koe_speaking *s)
+{
+    return s->n_handed ? fmax(0, (double)s->n_done / s->rate_hz - (koe_clock_ms() - s->heard_from_ms) / 1000) : 0;
+}
 
 static koe_status make_speech(koe_speaking *s, const koe_segment *segment, const koe_voice *voice, koe_error *err)
 {
@@ -397,6 +410,9 @@ static koe_status make_speech(koe_speaking *s, const koe_segment *segment, const
                                 .seed = s->q->seed,
                                 .zero_noise = s->q->zero_noise,
                                 .piece_s = piece_s(s),
+                                .said = s->sound.said,
+                                .said_s = s->sound.said ? (double)s->sound.seam / s->rate_hz : 0,
+                                .in_hand_s = in_hand_s(s),
                                 .cancel = s->q->cancel };
     if (segment->phonemes.n || segment->n_word) return koe_voice_speak(&s->speech, voice, &job, err);
     s->speech.n_samples = s->speech.n_word = s->speech.n_said = s->speech.seam = 0; /* only a pause */
@@ -524,16 +540,6 @@ static size_t end_of(const koe_segment *segment, size_t word)
     return word < segment->n_word ? segment->word[word].text_at : segment->text_at + segment->text_n;
 }
 
-/* The first piece turned out to be the whole segment: nothing is left for the second one. */
-static void hand_over_nothing(koe_speaking *s, koe_audio *out)
-{
-    const koe_segment *segment = &s->segments.segment[0];
-    koe_speaking_about(s, out);
-    out->samples = s->sound.audio;
-    out->recalled = false;
-    out->text_at = segment->text_at + segment->text_n;
-}
-
 static koe_status hand_over_piece(koe_speaking *s, const koe_segment *segment, koe_audio *out, koe_error *err)
 {
     const koe_voice *voice = known_voice(s, segment->voice);
@@ -546,6 +552,7 @@ static koe_status hand_over_piece(koe_speaking *s, const koe_segment *segment, k
     if (st == KOE_OK && kept && !recalled) keep_piece(s, key);
     if (st == KOE_OK) st = lay_out(s, segment, first_word, &n, err);
     if (st != KOE_OK) return st;
+    s->n_extra += s->sound.said < segment->n_word;
     *out = (koe_audio){
         .samples = s->sound.audio,
         .n_samples = n,
@@ -574,11 +581,10 @@ koe_status koe_speaking_next(koe_speaking *s, koe_audio *out, koe_error *err)
     if (st != KOE_OK) return st;
     assert(s->next < s->first + s->segments.n);
     const koe_segment *segment = &s->segments.segment[s->next - s->first];
-    if (s->has_piece && s->n_handed == 1 && s->sound.said == segment->n_word) hand_over_nothing(s, out);
-    else st = hand_over_piece(s, segment, out, err);
+    st = hand_over_piece(s, segment, out, err);
     if (st != KOE_OK) return st;
-    s->n_handed++;
-    if (s->has_piece && s->n_handed == 1) return KOE_OK;
+    if (!s->n_handed++) s->heard_from_ms = koe_clock_ms();
+    if (s->sound.said < segment->n_word) return KOE_OK;
     s->sound.said = s->sound.seam = 0;
     if (++s->next == s->first + s->segments.n && s->is_last) log_result(s);
     return KOE_OK;

@@ -25,6 +25,7 @@ struct koe_acoustic {
     double used_ms; /* given back last */
     koe_run *idle[MAX_IDLE];
     size_t n_idle, n_busy, max_busy;
+    uint64_t loading;
 };
 
 koe_status koe_acoustic_create(koe_acoustic **out, const char *path, const koe_voices_setup *setup, koe_acoustic_inspect *inspect,
@@ -79,6 +80,7 @@ static koe_status open_session(koe_acoustic *a, koe_error *err)
     }
     koe_session_options opt = { .pool = a->pool, .precision = a->precision, .keep_weights = a->keep_weights, .taps = plan.tap, .n_taps = plan.n_tap };
     st = koe_session_create_packed(&a->session, m, &opt, err);
+    if (st == KOE_OK) a->loading++;
     if (st == KOE_OK) koe_log(KOE_LOG_INFO, "%s loaded in %.0f ms", a->path, koe_clock_ms() - start);
     return st;
 }
@@ -145,6 +147,8 @@ koe_models_load koe_acoustic_unload(koe_acoustic *a, double idle_s)
     if (session) koe_log(KOE_LOG_INFO, "%s unloaded", a->path);
     return (koe_models_load){ .loaded = loaded, .unloaded = session != NULL };
 }
+
+uint64_t koe_acoustic_loading(const koe_acoustic *a) { return a->loading; }
 
 int koe_acoustic_tap(koe_acoustic_plan *plan, koe_onnx_model *m, koe_str tensor)
 {

@@ -31,6 +31,8 @@ koe_status koe_acoustic_borrow(koe_acoustic *a, koe_session **session, koe_run *
 void koe_acoustic_give_back(koe_acoustic *a, koe_run *run);
 /* Frees a session that nobody has used for so long, until its next use. a may be NULL. */
 koe_models_load koe_acoustic_unload(koe_acoustic *a, double idle_s);
+/* Counts the sessions that were loaded. For who has borrowed one. */
+uint64_t koe_acoustic_loading(const koe_acoustic *a);
 
 /* The first declared input of one of these names (ended by NULL); NULL when there is none. */
 const koe_onnx_value *koe_acoustic_input(const koe_onnx_graph *g, const char *const *names);
@@ -75,16 +77,31 @@ bool koe_acoustic_find_curves(const koe_onnx_graph *g, koe_str *pitch, koe_str *
 
 /* ---- piece.c: the beginning of a segment on its own ---- */
 
+/* What a piece leaves for the whole of its segment: the values at which the run for the whole goes on. */
+struct koe_rest {
+    uint64_t loading; /* of the session that computed them: koe_acoustic_loading() */
+    size_t n;
+    koe_given given[KOE_ACOUSTIC_TAPS + 1]; /* data malloc()ed */
+    bool failed; /* no memory: of no use */
+};
+
+/* Adds a copy of what output `out` is. */
+void koe_rest_keep(koe_rest *r, size_t out, const koe_tensor *t);
+
 typedef struct koe_piece {
     const koe_tokens *tokens;
     const koe_timeline *timeline;
     const koe_segment *segment;
-    double least_frames; /* that the piece should have; 0: all of the segment */
+    size_t said; /* words of pieces before */
+    double said_frames, in_hand; /* frames of theirs; of which the listener has not heard so many */
+    double least_frames; /* that a first piece should have; 0: all of the segment */
+    double frame_s; /* how long one lasts */
+    double pace; /* seconds of work for a second of sound, behind the place where the piece is cut; 0: not known yet */
     size_t n_words; /* in the piece; 0: the segment is not cut */
     double total, seam, end; /* frames: of the segment, until the piece's last word ends, that are made */
 } koe_piece;
 
-/* Where to cut, by the durations of the tokens before they are rounded. */
+/* Where to cut, by the durations of the tokens before they are rounded: the listener must not fall silent until the rest is made. */
 void koe_piece_choose(koe_piece *p, const koe_tensor *lengths);
 /* Cuts off the last dimension, one or more columns for each frame. KOE_E_FORMAT when it is not that. */
 koe_status koe_piece_cut(const koe_piece *p, koe_tensor *t, koe_error *err);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "text/lang.h"
@@ -19,7 +20,7 @@
 #include "voice/symbols.h"
 
 static const double frame_s = 600. / 24000; /* of a duration */
-enum { RATE_HZ = 24000, MAX_PHONEMES = 510, MAX_FILES = 4096, MAX_CONFIG_BYTES = 4 << 20, FRAME_SAMPLES = 600 };
+enum { RATE_HZ = 24000, MAX_PHONEMES = 510, MAX_FILES = 4096, MAX_CONFIG_BYTES = 4 << 20 };
 
 /* A voice: pack `index` of file `file`. */
 typedef struct kokoro_voice {
@@ -43,9 +44,11 @@ typedef struct kokoro {
     int speed_tap; /* tap to scale when `speed` is an integer; -1: none */
     int length_tap, pitch_tap, energy_tap; /* durations before they are rounded, F0, energy; -1: not found */
     int feature_tap; /* what the frames say, beside the curves; -1: not found */
+    size_t n_graph_out; /* taps are outputs behind these */
     bool speed_is_int;
     atomic_bool warned_speed, warned_prosody;
     atomic_bool no_pieces; /* was seen not to be possible */
+    _Atomic double pace; /* of late: koe_piece.pace */
 } kokoro;
 
 /* ---- what is installed ---------------------------------------------------------------------------------------------------- */
@@ -376,6 +379,7 @@ static koe_status inspect(void *user, koe_acoustic_plan *plan, koe_onnx_model *m
                             KOE_STR_ARG(g->in[i].name));
     }
     k->duration_out = k->speed_tap = k->length_tap = k->pitch_tap = k->energy_tap = k->feature_tap = -1;
+    k->n_graph_out = g->n_out;
     plan_duration(k, plan, m);
     plan_speed(k, plan, m, speed);
     plan_prosody(k, plan, m);
@@ -447,11 +451,21 @@ static koe_status blend_style(double *style, kokoro *k, const koe_voice *voice, 
 
 /* What is changed inside the network as it runs. */
 typedef struct inner_changes {
-    const kokoro *k;
+    kokoro *k;
     double speed;
     koe_shape shape;
     koe_piece piece;
+    koe_rest *rest; /* what is cut off a piece is kept here; NULL: nowhere */
+    double cut_ms; /* when the last of what can be cut was there */
 } inner_changes;
+
+static bool is_of_frames(const kokoro *k, int tap) { return tap == k->pitch_tap || tap == k->energy_tap || tap == k->feature_tap; }
+
+/* Before anything is cut. */
+static void keep(const inner_changes *c, size_t tap, const koe_tensor *t)
+{
+    if (c->piece.n_words && c->rest) koe_rest_keep(c->rest, c->k->n_graph_out + tap, t);
+}
 
 /* koe_tap_fn */
 static koe_status change_inside(void *user, size_t index, koe_tensor *t, koe_error *err)
@@ -463,10 +477,13 @@ static koe_status change_inside(void *user, size_t index, koe_tensor *t, koe_err
     else if (tap == c->k->length_tap) {
         st = koe_shape_durations(&c->shape, t, c->speed, err);
         koe_piece_choose(&c->piece, t);
+        keep(c, index, t);
     } else if (tap == c->k->pitch_tap) koe_shape_pitch(&c->shape, t);
     else if (tap == c->k->energy_tap) koe_shape_energy(&c->shape, t);
-    const bool of_frames = tap == c->k->pitch_tap || tap == c->k->energy_tap || tap == c->k->feature_tap;
-    return st == KOE_OK && of_frames ? koe_piece_cut(&c->piece, t, err) : st;
+    if (st != KOE_OK || !is_of_frames(c->k, tap)) return st;
+    c->cut_ms = koe_clock_ms();
+    keep(c, index, t);
+    return koe_piece_cut(&c->piece, t, err);
 }
 
 /* Says once what this model gives no way to. */
@@ -497,6 +514,84 @@ static koe_status set_inputs(koe_run *run, const koe_session *s, kokoro *k, cons
     return koe_acoustic_set(run, s, in->name, &speed, 1, arena, err);
 }
 
+/* How fast the network lately was behind the place where pieces are cut; a single run may have been held up by something else. */
+static void note_pace(kokoro *k, double ms, size_t n_samples)
+{
+    enum { LEAST_SAMPLES = RATE_HZ / 2 };
+    const double newest = 0.3, old = atomic_load(&k->pace), now = n_samples ? ms / 1000 * RATE_HZ / (double)n_samples : 0;
+    if (n_samples >= LEAST_SAMPLES) atomic_store(&k->pace, old > 0 ? old + newest * (now - old) : now);
+}
+
+/* What a run is given that goes on behind pieces: their tensors, for another piece cut in another place. */
+static koe_status give(koe_given *given, inner_changes *c, const koe_rest *rest, koe_arena *arena, koe_error *err)
+{
+    const size_t first = c->k->n_graph_out;
+    koe_status st = KOE_OK;
+    for (size_t i = 0; i < rest->n; i++) {
+        given[i] = rest->given[i];
+        if (given[i].out == first + (size_t)c->k->length_tap) koe_piece_choose(&c->piece, &given[i].t);
+    }
+    for (size_t i = 0; i < rest->n && st == KOE_OK && c->piece.n_words; i++) {
+        if (given[i].out < first || !is_of_frames(c->k, (int)(given[i].out - first))) continue;
+        const size_t n = koe_tensor_bytes(&given[i].t);
+        void *copy = koe_arena_alloc(arena, n ? n : 1);
+        if (!copy) return koe_fail(err, KOE_E_NOMEM, "a piece");
+        if (n) memcpy(copy, given[i].t.data, n);
+        given[i].t.data = copy;
+        st = koe_piece_cut(&c->piece, &given[i].t, err);
+    }
+    return st;
+}
+
+/* Executes, from where pieces of the segment were cut if they left that. */
+static koe_status execute(koe_run *run, inner_changes *c, const koe_voice_job *job, const koe_rest *rest, koe_arena *arena, koe_error *err)
+{
+    koe_run_options opt = { .seed = job->seed, .zero_noise = job->zero_noise, .cancel = job->cancel, .on_tap = change_inside, .user = c };
+    koe_given given[KOE_ACOUSTIC_TAPS + 1];
+    koe_error why = { 0 };
+    if (rest && rest->loading == koe_acoustic_loading(c->k->acoustic)) {
+        koe_status st = give(given, c, rest, arena, &why);
+        opt.given = given;
+        opt.n_given = rest->n;
+        c->cut_ms = koe_clock_ms();
+        if (st == KOE_OK) st = koe_run_execute(run, &opt, &why);
+        if (st == KOE_OK || st == KOE_E_CANCELLED) return st == KOE_OK ? st : koe_fail(err, st, "%s", why.message);
+        koe_log(KOE_LOG_DEBUG, "%s cannot go on behind a piece: %s", c->k->model, why.message);
+        opt.n_given = 0;
+    }
+    if (job->said) c->piece.least_frames = 0; /* all of it: what is in hand would not last for another piece */
+    c->piece.n_words = 0;
+    return koe_run_execute(run, &opt, err);
+}
+
+/* A piece hands over what the run for the whole goes on with. */
+static void leave_rest(koe_speech *out, inner_changes *c, const koe_run *run)
+{
+    const int durations = c->k->duration_out;
+    if (!c->rest || !c->piece.n_words || out->rest) return;
+    if (durations >= 0 && koe_run_out(run, (size_t)durations)->kind == KOE_VALUE_TENSOR) koe_rest_keep(c->rest, (size_t)durations, &koe_run_out(run, (size_t)durations)->t);
+    if (c->rest->failed) return;
+    c->rest->loading = koe_acoustic_loading(c->k->acoustic);
+    out->rest = c->rest;
+    c->rest = NULL;
+}
+
+/* Sound and times from a run's outputs. */
+static koe_status take_speech(koe_speech *out, inner_changes *c, const koe_run *run, koe_timeline *t, const koe_tokens *tokens, koe_error *err)
+{
+    kokoro *k = c->k;
+    koe_status st = koe_acoustic_samples(out, koe_run_out(run, 0), err);
+    if (st != KOE_OK) return st;
+    if (c->cut_ms > 0 && !c->piece.n_words) note_pace(k, koe_clock_ms() - c->cut_ms, out->n_samples);
+    koe_piece_lay(&c->piece, out);
+    const double whole = c->piece.n_words ? c->piece.total / c->piece.end : 1;
+    st = koe_acoustic_lay_times((size_t)rint((double)out->n_samples * whole), k->duration_out, run, t, tokens, err);
+    if (st != KOE_OK) return st;
+    if (is_short(t) && k->duration_out >= 0) cut_neutral(out, t);
+    leave_rest(out, c, run);
+    return KOE_OK;
+}
+
 static koe_status run_network(koe_speech *out, kokoro *k, const koe_voice_job *job, koe_timeline *t, const koe_tokens *tokens,
                               const double *style, koe_error *err)
 {
@@ -505,20 +600,19 @@ static koe_status run_network(koe_speech *out, kokoro *k, const koe_voice_job *j
     koe_arena arena = { 0 };
     koe_status st = koe_acoustic_borrow(k->acoustic, &session, &run, job->cancel, err);
     if (st != KOE_OK) return st;
-    inner_changes change = { .k = k, .speed = job->speed, .piece = { .tokens = tokens, .timeline = t, .segment = job->segment } };
-    if (k->feature_tap >= 0 && !atomic_load(&k->no_pieces) && !is_short(t)) change.piece.least_frames = job->piece_s * RATE_HZ / FRAME_SAMPLES;
-    koe_run_options opt = { .seed = job->seed, .zero_noise = job->zero_noise, .cancel = job->cancel, .on_tap = change_inside, .user = &change };
+    inner_changes change = { .k = k, .speed = job->speed,
+                             .piece = { .tokens = tokens, .timeline = t, .segment = job->segment, .said = job->said, .said_frames = job->said_s / frame_s,
+                                        .in_hand = job->in_hand_s / frame_s, .frame_s = frame_s, .pace = atomic_load(&k->pace) } };
+    if (k->feature_tap >= 0 && !atomic_load(&k->no_pieces) && !is_short(t)) change.piece.least_frames = job->piece_s / frame_s;
+    if (change.piece.least_frames > 0 && !out->rest) change.rest = calloc(1, sizeof *change.rest); /* without it the whole is computed anew */
     st = koe_shape_init(&change.shape, tokens, job->segment, err);
     change.shape.frame_s = frame_s;
     check_prosody(k, &change.shape);
     if (st == KOE_OK) st = set_inputs(run, session, k, tokens, style, job->speed, &arena, err);
-    if (st == KOE_OK) st = koe_run_execute(run, &opt, err);
-    if (st == KOE_OK) st = koe_acoustic_samples(out, koe_run_out(run, 0), err);
-    koe_piece_lay(&change.piece, out);
-    const double whole = change.piece.n_words ? change.piece.total / change.piece.end : 1;
-    if (st == KOE_OK) st = koe_acoustic_lay_times((size_t)rint((double)out->n_samples * whole), k->duration_out, run, t, tokens, err);
-    if (st == KOE_OK && is_short(t) && k->duration_out >= 0) cut_neutral(out, t);
+    if (st == KOE_OK) st = execute(run, &change, job, out->rest, &arena, err);
+    if (st == KOE_OK) st = take_speech(out, &change, run, t, tokens, err);
     koe_acoustic_give_back(k->acoustic, run);
+    koe_rest_destroy(change.rest);
     koe_shape_deinit(&change.shape);
     koe_arena_free(&arena);
     return st;

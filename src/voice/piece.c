@@ -1,19 +1,30 @@
 /* piece.c - the beginning of a segment, made on its own so that sound starts soon. The network reads the whole segment: durations, pitch
  * and energy are those of the whole. Behind them, where most of the work is, the frames after the piece are cut off. A few frames more
- * than wanted are made, so that the convolutions see at the seam what they would see; the rest of the segment is faded in over them. */
+ * than wanted are made, so that the convolutions see at the seam what they would see; the next piece is faded in over them. Its run goes on
+ * where this one was cut off, with the tensors that were.
+ *     piece 1: a word or two     piece 2: from the start again, as far as lasts until the rest is made     the rest: all, from the start
+ * Each piece is heard while the next is made. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "voice/acoustic.h"
 
 enum { MARGIN_FRAMES = 6 };
-/* Of the segment, at least: the rest is made while the piece is heard. A machine that needs an eighth of a second for a second of speech
- * is ready in time. */
-static const double least_share = 1.0 / 8;
+/* A piece may take longer to make than they did lately, and has to reach the listener. */
+static const double unknown_pace = 0.12, spare_share = 0.3, spare_s = 0.03;
 
 static double frames_of(const koe_tensor *lengths, size_t i)
 {
     const double d = rint(koe_acoustic_number(lengths, i));
     return d > 1 ? d : 1;
+}
+
+/* Of silence before the first word, or nearly: the listener gets little of it. */
+static double lead_frames(const koe_piece *p, const koe_tensor *lengths)
+{
+    double lead = 0;
+    for (size_t i = 0; i < p->tokens->n && p->tokens->owner[i] == KOE_OWNER_LEAD; i++) lead += frames_of(lengths, i);
+    return lead;
 }
 
 /* Frames before the first token of code point `cp`, without half of the space before it. */
@@ -29,6 +40,17 @@ static double frames_before(const koe_piece *p, const koe_tensor *lengths, size_
     return at - floor(last / 2);
 }
 
+/* Frames from the segment's start that this piece has to have; 0: the rest can be made now. A frame takes `work` frames to make, so the piece
+ * before the rest, which ends at e, is followed in time when  in hand + (e - said) - work * e >= the rest's work. */
+static double least_end(const koe_piece *p, double lead)
+{
+    const double work = (p->pace > 0 ? p->pace : unknown_pace) * (1 + spare_share), spare = spare_s / p->frame_s, rest = work * p->total + spare;
+    if (work >= 1 || (p->said && p->in_hand >= rest)) return 0;
+    if (p->said) return (rest - p->in_hand + p->said_frames) / (1 - work);
+    const double second = (rest + lead) / (1 - work); /* where the second piece will end */
+    return lead + fmax(p->least_frames, fmin(work * second + spare, rest));
+}
+
 void koe_piece_choose(koe_piece *p, const koe_tensor *lengths)
 {
     const koe_segment *g = p->segment;
@@ -36,13 +58,13 @@ void koe_piece_choose(koe_piece *p, const koe_tensor *lengths)
     if (!(p->least_frames > 0) || koe_tensor_count(lengths) != p->tokens->n) return;
     p->total = 0;
     for (size_t i = 0; i < p->tokens->n; i++) p->total += frames_of(lengths, i);
-    const double least = fmax(p->least_frames, p->total * least_share);
-    for (size_t w = 1; w < g->n_word; w++) {
+    const double least = least_end(p, lead_frames(p, lengths));
+    for (size_t w = p->said + 1; w < g->n_word && least > 0; w++) {
         const size_t cp = g->word[w].phoneme_at;
         if (!g->word[w].phoneme_n || !cp || cp > p->timeline->n || p->timeline->cp[cp - 1] != ' ') continue;
         const double at = frames_before(p, lengths, cp);
         if (at < least) continue;
-        if (p->total - at < least / 2) return; /* little is left: it is not worth a second run */
+        if (p->total - at < (at - p->said_frames) / 2) return; /* little is left: it is not worth a run */
         p->n_words = w;
         p->seam = at;
         p->end = fmin(at + MARGIN_FRAMES, p->total);
@@ -67,4 +89,25 @@ void koe_piece_lay(const koe_piece *p, koe_speech *out)
     if (!p->n_words) return;
     out->n_said = p->n_words;
     out->seam = (size_t)(p->seam * (double)out->n_samples / p->end);
+}
+
+/* ---- what is left for the rest ---------------------------------------------------------------------------------------------- */
+
+void koe_rest_keep(koe_rest *r, size_t out, const koe_tensor *t)
+{
+    const size_t n = koe_tensor_bytes(t);
+    void *copy = r->n < sizeof r->given / sizeof *r->given ? malloc(n ? n : 1) : NULL;
+    if (!copy) {
+        r->failed = true;
+        return;
+    }
+    if (n) memcpy(copy, t->data, n);
+    r->given[r->n] = (koe_given){ out, *t };
+    r->given[r->n++].t.data = copy;
+}
+
+void koe_rest_destroy(koe_rest *r)
+{
+    for (size_t i = 0; r && i < r->n; i++) free(r->given[i].t.data);
+    free(r);
 }

@@ -3,6 +3,11 @@
 #define KOE_VOICE_PROVIDER_H
 #include "voice/voice.h"
 
+/* acoustic.h */
+typedef struct koe_rest koe_rest;
+/* NULL is fine. */
+void koe_rest_destroy(koe_rest *r);
+
 /* Voices that can speak now, in the order of preference. Strings live as long as the provider. */
 typedef struct koe_voice_entry {
     koe_voice_info info;
@@ -33,6 +38,7 @@ typedef struct koe_provider {
     koe_status (*missing)(void *state, koe_str name, koe_error *err);
     /* Whether voice `id` has a sound for a phoneme. NULL: it has one for all. */
     bool (*knows)(void *state, size_t id, uint32_t phoneme);
+    /* out->rest is of this segment's pieces before, or NULL. */
     koe_status (*speak)(koe_speech *out, const koe_voice *voice, const koe_voice_job *job, koe_error *err);
     /* As koe_engine_unload(). NULL: there is nothing to free. */
     koe_models_load (*unload)(void *state, double idle_s);

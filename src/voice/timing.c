@@ -114,5 +114,6 @@ void koe_speech_free(koe_speech *s)
 {
     free(s->samples);
     free(s->word);
+    koe_speech_drop_rest(s);
     *s = (koe_speech){ 0 };
 }

@@ -201,11 +201,19 @@ bool koe_voice_knows(const koe_voice *voice, uint32_t phoneme)
     return phoneme == ' ' || !voice->provider->knows || voice->provider->knows(voice->state, voice->id[0], phoneme);
 }
 
+void koe_speech_drop_rest(koe_speech *s)
+{
+    koe_rest_destroy(s->rest);
+    s->rest = NULL;
+}
+
 koe_status koe_voice_speak(koe_speech *out, const koe_voice *voice, const koe_voice_job *job, koe_error *err)
 {
     if (job->cancel && atomic_load(job->cancel)) return koe_fail(err, KOE_E_CANCELLED, "cancelled");
     out->n_said = SIZE_MAX;
+    if (!job->said) koe_speech_drop_rest(out);
     const koe_status st = voice->provider->speak(out, voice, job, err);
     if (out->n_said >= out->n_word) out->n_said = out->n_word, out->seam = out->n_samples;
+    if (st != KOE_OK || out->n_said == out->n_word) koe_speech_drop_rest(out);
     return st;
 }

@@ -67,7 +67,11 @@ typedef struct koe_voice_job {
     double speed;
     uint64_t seed;
     bool zero_noise;
-    double piece_s; /* only the beginning, of about so many seconds and to the end of a word, where the voice can; 0: all of it */
+    double piece_s; /* only the beginning, of at least about so many seconds and to the end of a word, where the voice can; 0: all of it */
+    /* What pieces of this segment, made for the same job and with this koe_speech last, have said already: words, and seconds of its sound; and
+     * how much of that is still to be heard. 0: nothing. */
+    size_t said;
+    double said_s, in_hand_s;
     const atomic_bool *cancel; /* may be NULL */
 } koe_voice_job;
 
@@ -84,9 +88,12 @@ typedef struct koe_speech {
     size_t n_word, cap_word;
     /* Of a piece: the words in it, and the samples they take. What comes after the seam is there to be faded out. Else all. */
     size_t n_said, seam;
+    struct koe_rest *rest; /* of a piece: what need not be computed again for more of the segment; NULL: nothing */
 } koe_speech;
 
 void koe_speech_free(koe_speech *s);
+/* There will be no more of the segment. */
+void koe_speech_drop_rest(koe_speech *s);
 /* KOE_E_CANCELLED when job->cancel was set. The words' times come from the model's own durations: their sum is the audio's
  * length. */
 koe_status koe_voice_speak(koe_speech *out, const koe_voice *voice, const koe_voice_job *job, koe_error *err);

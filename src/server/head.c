@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/str.h"
+#include "text/utf8.h"
 
 static koe_str trim(const char *p, size_t n) { return koe_str_trim((koe_str){ p, n }); }
 
@@ -19,18 +20,43 @@ static bool next_item(const char **p, koe_str *item)
     return true;
 }
 
+void koe_head_make_plain(char *text)
+{
+    size_t bad;
+    const koe_str s = koe_str_of(text);
+    while (!koe_utf8_check(s, &bad)) text[bad] = '?';
+    for (char *p = text; *p; p++) {
+        const unsigned char *c = (const unsigned char *)p;
+        if (c[0] < ' ' || c[0] == 0x7f) p[0] = '?';
+        else if (c[0] == 0xc2 && c[1] < 0xa0) p[0] = p[1] = '?'; /* U+0080 to U+009F */
+    }
+}
+
+/* "http://host/path" -> "/path". */
+static const char *skip_host(const char *url)
+{
+    static const char *const schemes[] = { "http://", "https://" };
+    for (size_t i = 0; i < 2; i++)
+        if (strncasecmp(url, schemes[i], strlen(schemes[i])) == 0) url += strlen(schemes[i]) + strcspn(url + strlen(schemes[i]), "/");
+    return *url ? url : "/";
+}
+
 void koe_head_path(const char *url, char *out, size_t cap)
 {
     static const char *const doubled[] = { "/audio/speech/audio/speech", "/audio/speech/v1/audio/speech" };
-    const size_t scheme = strncasecmp(url, "http://", 7) == 0 ? 7 : strncasecmp(url, "https://", 8) == 0 ? 8 : 0;
-    if (scheme) url += scheme + strcspn(url + scheme, "/"); /* as to a proxy */
-    if (!*url) url = "/";
-    size_t n = strlen(url);
-    while (n > 1 && url[n - 1] == '/') n--;
-    if (strncmp(url, "/v1/", 4) == 0 && n > 3) url += 3, n -= 3;
+    size_t n = 0;
+    out[0] = 0;
+    for (const char *p = skip_host(url); *p; p++) {
+        if (n && *p == '/' && out[n - 1] == '/') continue;
+        if (n + 1 >= cap) n = 0, p += strlen(p) - 1; /* no path of ours */
+        else out[n++] = *p;
+    }
+    while (n > 1 && out[n - 1] == '/') n--;
+    out[n] = 0;
+    while (strncmp(out, "/v1/", 4) == 0) memmove(out, out + 3, strlen(out + 3) + 1);
     for (size_t i = 0; i < 2; i++)
-        if (n == strlen(doubled[i]) && memcmp(url, doubled[i], n) == 0) n = strlen("/audio/speech");
-    snprintf(out, cap, "%.*s", n < cap ? (int)n : 0, url);
+        if (strcmp(out, doubled[i]) == 0) out[strlen("/audio/speech")] = 0;
+    koe_head_make_plain(out);
 }
 
 void koe_head_add_framing(koe_head_framing *f, const char *name, const char *value)

@@ -5,8 +5,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* "/v1/audio/speech/audio/speech/" -> "/audio/speech": without scheme and host, /v1, doubled parts and a slash at the end. A path that does
- * not fit is "". */
+/* Replaces what may stand neither in a line of the log nor in JSON by '?': control characters, bytes that are not UTF-8. */
+void koe_head_make_plain(char *text);
+/* "/v1/audio/speech/audio/speech/" -> "/audio/speech": without /v1, doubled parts and slashes, a slash at the end, scheme and host of a URL.
+ * Plain, as above. A path that does not fit is "". */
 void koe_head_path(const char *url, char *out, size_t cap);
 /* How a request says where its body ends. Zero-initialise; add every line of the head. */
 typedef struct koe_head_framing {

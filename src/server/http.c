@@ -150,7 +150,8 @@ enum MHD_Result koe_reply_json(koe_call *c, int status, json_t *j)
     return koe_reply_text(c, status, "application/json", &text);
 }
 
-enum MHD_Result koe_reply_problem(koe_call *c, const koe_problem *p)
+/* With a header of its own for this status, or NULL. */
+static enum MHD_Result reply_problem_with(koe_call *c, const koe_problem *p, const char *name, const char *value)
 {
     koe_buf text = json_text(koe_problem_json(p));
     if (text.failed) return MHD_NO;
@@ -165,8 +166,15 @@ enum MHD_Result koe_reply_problem(koe_call *c, const koe_problem *p)
         snprintf(seconds, sizeof seconds, "%d", p->retry_after_s);
         MHD_add_response_header(r, "Retry-After", seconds);
     }
-    if (p->status == 401) MHD_add_response_header(r, "WWW-Authenticate", "Bearer");
+    if (name) MHD_add_response_header(r, name, value);
     return koe_reply(c, p->status, "application/json", r);
+}
+
+enum MHD_Result koe_reply_problem(koe_call *c, const koe_problem *p)
+{
+    if (p->status == 401) return reply_problem_with(c, p, "WWW-Authenticate", "Bearer");
+    if (p->status == 426) return reply_problem_with(c, p, "Upgrade", "websocket");
+    return reply_problem_with(c, p, NULL, NULL);
 }
 
 enum MHD_Result koe_reply_error(koe_call *c, int status, const char *code, const char *param, const char *format, ...)
@@ -199,7 +207,11 @@ static void release_answer(void *answer) { koe_answer_unref(answer); }
 static struct MHD_Response *response_of(koe_call *c, bool complete)
 {
     koe_answer *a = c->reader.answer;
-    if (!complete) return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_answer, c, NULL);
+    if (!complete) {
+        struct MHD_Response *r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_answer, c, NULL);
+        if (r) MHD_add_response_header(r, "X-Accel-Buffering", "no"); /* nginx passes it on as it comes */
+        return r;
+    }
     c->n_sent = a->bytes.n;
     koe_answer_ref(a);
     struct MHD_Response *r = MHD_create_response_from_buffer_with_free_callback_cls(a->bytes.n, a->bytes.data, release_answer, a);
@@ -336,12 +348,7 @@ static enum MHD_Result reply_no_route(koe_call *c, const char *allow)
     if (!*allow) return koe_reply_error(c, 404, "not_found", NULL, "there is no %s %.150s", c->method, c->path);
     koe_problem p = { 0 };
     koe_problem_set(&p, 405, "method_not_allowed", NULL, "%.150s takes %s", c->path, allow);
-    koe_buf text = json_text(koe_problem_json(&p));
-    if (text.failed) return MHD_NO;
-    struct MHD_Response *r = MHD_create_response_from_buffer(text.n, text.data, MHD_RESPMEM_MUST_FREE);
-    if (!r) return MHD_NO;
-    MHD_add_response_header(r, "Allow", allow);
-    return koe_reply(c, 405, "application/json", r);
+    return reply_problem_with(c, &p, "Allow", allow);
 }
 
 const char *koe_call_token(koe_call *c)
@@ -351,22 +358,28 @@ const char *koe_call_token(koe_call *c)
     return koe_call_header(c, "X-Api-Key");
 }
 
-/* Everything that can be said before the body: finds the route, and whether the client may. False after replying. */
-static bool begin(koe_call *c, enum MHD_Result *result)
+/* Finds the route, and whether the client may: before the body comes, of which nothing is kept for those who may not. */
+static void look_up(koe_call *c)
 {
-    char allow[128];
-    koe_problem p = { 0 };
     for (const koe_route *r = koe_routes; r->path; r++)
         if (method_fits(r, c->method) && path_fits(r, c->path, &c->tail)) {
             c->route = r;
             break;
         }
+    c->welcome = c->route && (c->route->open || koe_keys_check(c->server->keys, koe_call_token(c), c->route->scope, &c->who, &c->refusal));
+}
+
+static enum MHD_Result reply_unwelcome(koe_call *c)
+{
+    char allow[128];
+    if (c->route) return koe_reply_problem(c, &c->refusal);
     allowed_methods(c->path, allow, sizeof allow);
-    if (!c->route && *allow && strcmp(c->method, "OPTIONS") == 0) *result = reply_options(c, allow);
-    else if (!c->route) *result = reply_no_route(c, allow);
-    else if (!c->route->open && !koe_keys_check(c->server->keys, koe_call_token(c), c->route->scope, &c->who, &p)) *result = koe_reply_problem(c, &p);
-    else return true;
-    return false;
+    return *allow && strcmp(c->method, "OPTIONS") == 0 ? reply_options(c, allow) : reply_no_route(c, allow);
+}
+
+static enum MHD_Result reply_too_large(koe_call *c)
+{
+    return koe_reply_error(c, 413, "body_too_large", NULL, "the body is larger than %" PRId64 " bytes", c->server->config->max_body);
 }
 
 /* The body was announced to be too large and the client waits for our word. */
@@ -377,11 +390,7 @@ static bool refuse_early(koe_call *c)
            (expects || strtoull(length, NULL, 10) > hopeless_bytes);
 }
 
-static enum MHD_Result reply_too_large(koe_call *c)
-{
-    return koe_reply_error(c, 413, "body_too_large", NULL, "the body is larger than %" PRId64 " bytes", c->server->config->max_body);
-}
-
+/* MHD_KeyValueIterator */
 static enum MHD_Result add_framing(void *framing, enum MHD_ValueKind kind, const char *name, const char *value)
 {
     (void)kind;
@@ -400,8 +409,28 @@ static bool look_at_head(koe_call *c, enum MHD_Result *result)
                                   "the request's end is not clear: send one Content-Length, or Transfer-Encoding: chunked, and names without spaces");
     else if (!*c->path) *result = koe_reply_error(c, 414, "uri_too_long", NULL, "the path is longer than %zu bytes", sizeof c->path - 1);
     else if (refuse_early(c)) *result = reply_too_large(c);
+    else if (!c->welcome && koe_call_header(c, "Expect")) *result = reply_unwelcome(c);
     else return !(c->is_last = false);
     return false;
+}
+
+/* MHD_KeyValueIterator */
+static enum MHD_Result add_forwarded(void *user, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    (void)kind;
+    koe_buf *all = user;
+    if (strcasecmp(name, "X-Forwarded-For") == 0 && value) koe_buf_printf(all, "%s%s", all->n ? "," : "", value);
+    return MHD_YES;
+}
+
+/* Some proxies append to the line that the client sent, others send one of their own behind it: all of them are one list. */
+static void find_client(koe_call *c, const char *peer)
+{
+    koe_buf all = { 0 };
+    const char *trusted = c->server->config->trusted_proxies;
+    if (*trusted) MHD_get_connection_values(c->conn, MHD_HEADER_KIND, add_forwarded, &all);
+    koe_head_client(trusted, peer, all.failed ? NULL : all.data, c->address);
+    koe_buf_free(&all);
 }
 
 static koe_call *new_call(koe_server *s, struct MHD_Connection *conn, const char *url, const char *method)
@@ -419,8 +448,9 @@ static koe_call *new_call(koe_server *s, struct MHD_Connection *conn, const char
     c->reader = (koe_reader){ .user = c, .fd = fd && !*s->config->tls_cert ? fd->connect_fd : -1 };
     make_id(c);
     peer_address(c, peer, sizeof peer);
-    koe_head_client(s->config->trusted_proxies, peer, koe_call_header(c, "X-Forwarded-For"), c->address);
+    find_client(c, peer);
     koe_head_path(url, c->path, sizeof c->path);
+    koe_head_make_plain(c->method);
     koe_watch_phase(s->watch, c->link, KOE_CONN_BODY);
     return c;
 }
@@ -428,7 +458,7 @@ static koe_call *new_call(koe_server *s, struct MHD_Connection *conn, const char
 static void take_body(koe_call *c, const char *data, size_t n)
 {
     c->n_body += n;
-    if (c->n_body <= (size_t)c->server->config->max_body) koe_buf_add(&c->body, data, n);
+    if (c->welcome && c->n_body <= (size_t)c->server->config->max_body) koe_buf_add(&c->body, data, n);
 }
 
 static enum MHD_Result on_request(void *user, struct MHD_Connection *conn, const char *url, const char *method, const char *version,
@@ -436,10 +466,11 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *conn, const
 {
     (void)version;
     koe_call *c = *slot;
-    enum MHD_Result result = MHD_YES;
     if (!c) {
         if (!(c = new_call(user, conn, url, method))) return MHD_NO;
         *slot = c;
+        enum MHD_Result result = MHD_YES;
+        look_up(c);
         look_at_head(c, &result);
         return result;
     }
@@ -452,7 +483,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *conn, const
     if (c->replied) return MHD_YES;
     if (c->reader.answer) return koe_reply_answer(c);
     koe_watch_phase(c->server->watch, c->link, KOE_CONN_ANSWER);
-    if (!begin(c, &result)) return result;
+    if (!c->welcome) return reply_unwelcome(c);
     if (c->n_body > (size_t)c->server->config->max_body) return reply_too_large(c);
     if (c->body.failed) return koe_reply_error(c, 503, "overloaded", NULL, "the server has no memory for this now");
     return c->route->run(c);

@@ -55,6 +55,8 @@ struct koe_call {
     char path[256]; /* without /v1 and the doubled part */
     koe_str tail;
     const koe_route *route;
+    bool welcome; /* there is a route, and the client may take it; else refusal says why not, */
+    koe_problem refusal; /* or, without a route, nothing */
     koe_buf body;
     size_t n_body; /* arrived, kept or not */
     koe_identity who;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "server/head.h"
 
 bool koe_problem_set(koe_problem *p, int status, const char *code, const char *param, const char *format, ...)
 {
@@ -53,7 +54,7 @@ void koe_problem_of(koe_problem *p, const koe_error *err)
     char text[sizeof p->message];
     public_message(err, text, sizeof text);
     switch (err->status) {
-    case KOE_E_NOT_FOUND: koe_problem_set(p, 400, "voice_not_found", "voice", "%s", text); return;
+    case KOE_E_NOT_FOUND: koe_problem_set(p, 400, "voice_not_found", "voice", "%s; see GET /v1/audio/voices", text); return;
     case KOE_E_ARGUMENT:
     case KOE_E_ENCODING: koe_problem_set(p, 400, "invalid_value", "input", "%s", text); return;
     case KOE_E_UNSUPPORTED: koe_problem_set(p, 400, "unsupported", NULL, "%s", text); return;
@@ -79,6 +80,9 @@ static const char *type_of(int status)
 
 json_t *koe_problem_json(const koe_problem *p)
 {
-    return json_pack("{s:{s:s, s:s, s:s?, s:s?}}", "error", "message", p->message, "type", type_of(p->status), "param", p->param, "code",
+    char message[sizeof p->message]; /* what it quotes may have been cut within a character, or never have been text */
+    memcpy(message, p->message, sizeof message);
+    koe_head_make_plain(message);
+    return json_pack("{s:{s:s, s:s, s:s?, s:s?}}", "error", "message", message, "type", type_of(p->status), "param", p->param, "code",
                      p->code);
 }

@@ -94,7 +94,7 @@ static bool read_voice(koe_utterance *r, const koe_server *s, const json_t *body
     const json_t *j = field(body, "voice");
     const char *name = NULL;
     if (json_is_object(j)) {
-        if (!read_text(&name, j, "id", &r->arena, p)) return false;
+        if (!read_text(&name, j, "id", &r->arena, p)) return koe_problem_set(p, p->status, p->code, "voice", "voice is an object whose id is no name");
         if (!name) return koe_problem_set(p, 400, "invalid_value", "voice", "voice is an object without an id");
     } else if (!read_text(&name, body, "voice", &r->arena, p)) {
         return false;
@@ -212,6 +212,7 @@ static bool read_prosody(koe_utterance *r, const json_t *body, koe_problem *p)
         !read_number(&r->volume, body, "volume", 0, 4, p) || !read_number(&r->pause, body, "pause", 0, 10, p) ||
         !read_number(&seed, body, "seed", 0, 9007199254740992.0, p))
         return false;
+    if (seed != floor(seed)) return wrong(p, "seed", "a whole number");
     r->seed = (uint64_t)seed;
     return true;
 }

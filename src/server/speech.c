@@ -405,7 +405,8 @@ static bool etag_matches(koe_call *c, const char *key)
 {
     char tag[40];
     snprintf(tag, sizeof tag, "\"%.32s\"", key);
-    return koe_head_matches_tag(koe_call_header(c, "If-None-Match"), tag);
+    const char *list = koe_call_header(c, "If-None-Match");
+    return list && !strchr(list, '*') && koe_head_matches_tag(list, tag); /* "*" asks whether there is any, which is always so */
 }
 
 static enum MHD_Result reply_not_modified(koe_call *c, const char *key)

@@ -129,7 +129,7 @@ static void start_break(ssml_reader *r, element *e, const char **atts)
     double pause_s = 0.5;
     for (size_t i = 0; i < sizeof strengths / sizeof *strengths; i++)
         if (koe_str_is(strength, strengths[i].strength)) pause_s = strengths[i].pause_s;
-    if (time.n && !koe_pause_parse(&pause_s, time)) stop(r, KOE_E_FORMAT, "a break is 0 to 60 s, as in \"1.5s\" or \"500ms\", not ", time);
+    if (time.n && !koe_pause_parse(&pause_s, time)) stop(r, KOE_E_ARGUMENT, "a break is 0 to 60 s, as in \"1.5s\" or \"500ms\", not ", time);
     if (r->capture || r->n_skip || (!time.n && pause_s == 0)) return;
     add_span(r, KOE_MARKED_PAUSE, pause_s, KOE_STR(""));
 }
@@ -260,7 +260,7 @@ static void XMLCALL on_start(void *user, const char *name, const char **atts)
     ssml_reader *r = user;
     const char *colon = strrchr(name, ':');
     if (r->depth == 0 && strcmp(colon ? colon + 1 : name, "speak") != 0)
-        stop(r, KOE_E_FORMAT, "the document is one <speak> element, not <", koe_str_of(name));
+        stop(r, KOE_E_ARGUMENT, "the document is one <speak> element, not <", koe_str_of(name));
     if (r->depth == MAX_DEPTH) stop(r, KOE_E_LIMIT, "more than 64 elements inside each other", KOE_STR(""));
     if (r->st != KOE_OK) return;
     element *e = &r->open[r->depth++];
@@ -353,7 +353,7 @@ static koe_status parse(ssml_reader *r, koe_error *err)
     if (XML_Parse(r->parser, r->input.p ? r->input.p : "", (int)r->input.n, XML_TRUE) == XML_STATUS_OK || r->st != KOE_OK) return r->st;
     enum XML_Error e = XML_GetErrorCode(r->parser);
     if (e == XML_ERROR_NO_MEMORY) return koe_fail(err, KOE_E_NOMEM, "SSML");
-    return koe_fail(err, e == XML_ERROR_AMPLIFICATION_LIMIT_BREACH ? KOE_E_LIMIT : KOE_E_FORMAT, "SSML line %lu, column %lu: %s",
+    return koe_fail(err, e == XML_ERROR_AMPLIFICATION_LIMIT_BREACH ? KOE_E_LIMIT : KOE_E_ARGUMENT, "SSML line %lu, column %lu: %s",
                     (unsigned long)XML_GetCurrentLineNumber(r->parser), (unsigned long)XML_GetCurrentColumnNumber(r->parser) + 1,
                     e == XML_ERROR_SYNTAX && r->depth == 0 ? "the document is one <speak> element" : XML_ErrorString(e));
 }

@@ -225,7 +225,7 @@ static void test_errors(void **state)
     expect_error(e, &(koe_request){ .text = "Hi.", .speed = 5 }, KOE_E_ARGUMENT, "0.25 to 4");
     expect_error(e, &(koe_request){ .text = "Hi.", .speed = NAN }, KOE_E_ARGUMENT, "0.25 to 4");
     expect_error(e, &(koe_request){ .text = "Hi.", .lang = "tlh" }, KOE_E_ARGUMENT, "tlh");
-    expect_error(e, &(koe_request){ .text = "Hi.", .ssml = true }, KOE_E_FORMAT, "SSML line 1, column 1");
+    expect_error(e, &(koe_request){ .text = "Hi.", .ssml = true }, KOE_E_ARGUMENT, "SSML line 1, column 1");
     expect_error(e, &(koe_request){ .text = "Hi.", .voice = "builtin", .phonemes = true }, KOE_E_ARGUMENT, "phonemes");
     expect_error(e, &(koe_request){ .text = "Hi.", .text_n = (size_t)1 << 40 }, KOE_E_LIMIT, "limit");
     atomic_bool cancel = true;

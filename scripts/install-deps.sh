@@ -14,7 +14,7 @@ needs='gcc=gcc gcc=libc6-dev pkg-config=pkg-config meson=meson ninja=ninja-build
   pc:zlib=zlib1g-dev pc:hiredis=libhiredis-dev pc:libmicrohttpd=libmicrohttpd-dev pc:gnutls=libgnutls28-dev /usr/include/wslay/wslay.h=libwslay-dev
   mecab-config=libmecab-dev /var/lib/mecab/dic/ipadic-utf8=mecab-ipadic-utf8'
 [ "${1:-}" = ci ] && needs="$needs clang=clang python3=python3 py:onnx=python3-onnx py:numpy=python3-numpy
-  chromium=chromium chromedriver=chromium-driver npm=npm redis-server=redis-server ffprobe=ffmpeg"
+  chromium=chromium chromedriver=chromium-driver npm=npm redis-server=redis-server ffprobe=ffmpeg /usr/sbin/nginx=nginx-light"
 
 is_here() {
   case $1 in

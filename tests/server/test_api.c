@@ -141,7 +141,7 @@ static void test_wrong_requests(void **state)
         { "{\"input\": \"Hi\", \"pause\": 11}", 400, "invalid_value", "pause" },
         { "{\"input\": \"Hi\", \"seed\": -1}", 400, "invalid_value", "seed" },
         { "{\"input\": \"Hi\", \"timestamps\": \"word\"}", 400, "invalid_type", "timestamps" },
-        { "{\"input\": \"Hi\", \"voice\": {\"id\": 5}}", 400, "invalid_type", "id" },
+        { "{\"input\": \"Hi\", \"voice\": {\"id\": 5}}", 400, "invalid_type", "voice" },
         { "{\"input\": \"Hi\", \"pitch\": 30}", 400, "invalid_value", "pitch" },
         { "{\"input\": \"Hi\", \"lexicon\": 5}", 400, "invalid_type", "lexicon" },
         { "{\"input\": \"Hi\", \"lexicon\": {\"a\": 5}}", 400, "invalid_value", "lexicon" },

@@ -197,24 +197,48 @@ static koe_status open_av(koe_encoder *e, int bitrate, koe_error *err)
     return koe_av_open(&e->av, &av, err);
 }
 
-koe_status koe_encoder_open(koe_encoder **out, const koe_encode_options *opt, koe_error *err)
+/* What the options come to. */
+typedef struct settled {
+    const format *format;
+    int rate_hz, bitrate;
+} settled;
+
+static koe_status settle(settled *s, const koe_encode_options *opt, koe_encode_option *wrong, koe_error *err)
 {
-    const format *f = find_format(opt->format);
-    if (!f)
+    *s = (settled){ .format = find_format(opt->format) };
+    *wrong = KOE_ENCODE_FORMAT;
+    if (!s->format)
         return koe_fail(err, KOE_E_ARGUMENT, "there is no format '%.*s'; there are %s",
                         KOE_STR_ARG(koe_str_sub(opt->format, 0, 40)), koe_encode_names());
-    const int rate_hz = opt->out_rate_hz ? opt->out_rate_hz : natural_rate(f, opt);
-    koe_status st = check_rate(f, rate_hz, err);
-    int bitrate = 0;
-    if (st == KOE_OK) st = choose_bitrate(&bitrate, f, opt->bitrate, rate_hz, err);
+    s->rate_hz = opt->out_rate_hz ? opt->out_rate_hz : natural_rate(s->format, opt);
+    *wrong = KOE_ENCODE_RATE;
+    const koe_status st = check_rate(s->format, s->rate_hz, err);
     if (st != KOE_OK) return st;
+    *wrong = KOE_ENCODE_BITRATE;
+    return choose_bitrate(&s->bitrate, s->format, opt->bitrate, s->rate_hz, err);
+}
+
+koe_status koe_encode_check(const koe_encode_options *opt, koe_encode_option *wrong, koe_error *err)
+{
+    settled s;
+    return settle(&s, opt, wrong, err);
+}
+
+koe_status koe_encoder_open(koe_encoder **out, const koe_encode_options *opt, koe_error *err)
+{
+    settled s;
+    koe_encode_option wrong;
+    koe_status st = settle(&s, opt, &wrong, err);
+    if (st != KOE_OK) return st;
+    const format *f = s.format;
+    const int rate_hz = s.rate_hz;
     koe_encoder *e = calloc(1, sizeof *e);
     if (!e) return koe_fail(err, KOE_E_NOMEM, "%s encoder", f->name);
     e->format = f;
     e->rate_hz = rate_hz;
     e->whole = opt->whole && f->starts_late;
     if (opt->in_rate_hz != rate_hz) st = koe_resampler_open(&e->resampler, opt->in_rate_hz, rate_hz, err);
-    if (st == KOE_OK && f->coding == CODING_AV) st = open_av(e, bitrate, err);
+    if (st == KOE_OK && f->coding == CODING_AV) st = open_av(e, s.bitrate, err);
     if (st != KOE_OK) {
         koe_encoder_close(e);
         return st;

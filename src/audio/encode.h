@@ -39,6 +39,10 @@ typedef struct koe_encode_options {
     bool whole; /* all audio is known before the first byte leaves: exact headers (sizes in wav and flac, an Info frame in mp3) */
 } koe_encode_options;
 
+typedef enum koe_encode_option { KOE_ENCODE_FORMAT, KOE_ENCODE_RATE, KOE_ENCODE_BITRATE } koe_encode_option;
+/* Whether the format has this rate and bit rate, before there are samples: KOE_E_ARGUMENT as koe_encoder_open() will say it, *wrong is which
+ * of the options. */
+koe_status koe_encode_check(const koe_encode_options *opt, koe_encode_option *wrong, koe_error *err);
 /* KOE_E_ARGUMENT: an unknown format, or a rate or bit rate that it does not have; KOE_E_UNSUPPORTED: the FFmpeg libraries are not
  * here; the message says how to get them. Copies opt. */
 koe_status koe_encoder_open(koe_encoder **out, const koe_encode_options *opt, koe_error *err);

@@ -10,6 +10,7 @@
 #include "server/choose.h"
 #include "text/lang.h"
 #include "text/user_lexicon.h"
+#include "text/utf8.h"
 
 enum { MAX_NAME_BYTES = 1024, MAX_ALIASES = 64 };
 
@@ -64,20 +65,13 @@ static bool read_text(const char **out, const json_t *body, const char *name, ko
     return true;
 }
 
-static size_t count_chars(koe_str s)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++) n += ((unsigned char)s.p[i] & 0xC0) != 0x80;
-    return n;
-}
-
 static bool read_input(koe_utterance *r, const koe_server *s, const json_t *body, const char *name, koe_problem *p)
 {
     const json_t *j = field(body, name);
     if (!j) return koe_problem_set(p, 400, "missing_field", name, "%s is missing: the text to speak", name);
     if (!json_is_string(j)) return wrong(p, name, "a string");
     const koe_str text = { json_string_value(j), json_string_length(j) };
-    r->n_chars = count_chars(text);
+    r->n_chars = koe_utf8_count(text);
     if (koe_str_trim(text).n == 0) return koe_problem_set(p, 400, "invalid_value", name, "%s is empty: there is nothing to say", name);
     if (r->n_chars > (size_t)s->config->max_text)
         return koe_problem_set(p, 413, "text_too_long", name, "%s has %zu characters, the limit is %lld", name, r->n_chars,
@@ -120,6 +114,20 @@ static bool read_lang(koe_utterance *r, const json_t *body, koe_problem *p)
     return true;
 }
 
+/* Rate and bit rate, which not every format has: said before any speech is made. */
+static bool check_rates(const koe_utterance *r, koe_problem *p)
+{
+    static const char *const names[] = { [KOE_ENCODE_FORMAT] = "response_format", [KOE_ENCODE_RATE] = "sample_rate", [KOE_ENCODE_BITRATE] = "bitrate" };
+    koe_voice_info v;
+    koe_error err = { 0 };
+    koe_encode_option wrong;
+    if (!r->sample_rate && !r->bitrate) return true;
+    const bool known = koe_engine_find_voice(r->edition->engine, r->voice, &v, NULL) == KOE_OK;
+    const koe_encode_options o = { .format = koe_str_of(r->format), .in_rate_hz = known ? v.rate_hz : 24000, .out_rate_hz = r->sample_rate,
+                                   .bitrate = r->bitrate };
+    return koe_encode_check(&o, &wrong, &err) == KOE_OK || koe_problem_set(p, 400, "invalid_value", names[wrong], "%s", err.message);
+}
+
 static bool read_format(koe_utterance *r, const json_t *body, koe_problem *p)
 {
     /* the first one is the default */
@@ -130,7 +138,7 @@ static bool read_format(koe_utterance *r, const json_t *body, koe_problem *p)
         if (strcmp(name, formats[i]) == 0) r->format = formats[i];
     if (!r->format)
         return koe_problem_set(p, 400, "invalid_value", "response_format", "response_format '%.40s' is not one of %s", name, koe_encode_names());
-    return read_int(&r->sample_rate, body, "sample_rate", 8000, 48000, p) && read_int(&r->bitrate, body, "bitrate", 6000, 512000, p);
+    return read_int(&r->sample_rate, body, "sample_rate", 8000, 48000, p) && read_int(&r->bitrate, body, "bitrate", 6000, 512000, p) && check_rates(r, p);
 }
 
 static bool read_shape(koe_utterance *r, const json_t *body, koe_problem *p)

@@ -16,6 +16,7 @@
 #include "server/head.h"
 #include "server/live.h"
 #include "server/wrap.h"
+#include "text/utf8.h"
 
 enum {
     STACK_BYTES = 256 << 10,
@@ -24,6 +25,7 @@ enum {
     POLL_MS = 1000,
     PING_AFTER_MS = 30000,
     SILENT_MS = 90000, /* then the client is gone */
+    FAREWELL_MS = 2000, /* for the client's answer to our close frame */
 };
 
 typedef struct session {
@@ -38,7 +40,7 @@ typedef struct session {
     koe_live *live; /* NULL: before "start" */
     size_t n_chars; /* of the live text */
     wslay_event_context_ptr ws;
-    double heard_ms, pinged_ms;
+    double heard_ms, pinged_ms, closed_ms; /* closed_ms: when our close frame left; 0: it has not */
     bool closing, lost;
 } session;
 
@@ -103,10 +105,12 @@ static void on_text(session *s, const json_t *j)
     koe_problem p = { 0 };
     const json_t *text = json_object_get(j, "text");
     const koe_str t = { json_string_value(text), json_string_length(text) };
-    s->n_chars += t.n;
+    const size_t n_chars = koe_utf8_count(t);
+    s->n_chars += n_chars;
     bool ok = json_is_string(text) || koe_problem_set(&p, 400, "invalid_type", "text", "text must be a string");
-    if (ok && s->n_chars > (size_t)s->server->config->max_text) ok = koe_problem_set(&p, 413, "text_too_long", "text", "the text is too long");
-    if (ok) ok = koe_keys_take(s->server->keys, &s->who, s->address, 0, (double)t.n, &p);
+    if (ok && s->n_chars > (size_t)s->server->config->max_text)
+        ok = koe_problem_set(&p, 413, "text_too_long", "text", "the text has more than %lld characters", (long long)s->server->config->max_text);
+    if (ok) ok = koe_keys_take(s->server->keys, &s->who, s->address, 0, (double)n_chars, &p);
     if (ok && !koe_live_text(s->live, t)) ok = koe_problem_set(&p, 503, "overloaded", NULL, "the server has no memory for this now");
     if (!ok) say_problem(s, &p);
 }
@@ -204,7 +208,8 @@ static void move_messages(session *s)
 static void keep_alive(session *s)
 {
     const double now_ms = koe_clock_ms();
-    if (now_ms - s->heard_ms > SILENT_MS) s->lost = true;
+    if (!s->closed_ms && wslay_event_get_close_sent(s->ws)) s->closed_ms = now_ms;
+    if (now_ms - s->heard_ms > SILENT_MS || (s->closed_ms && now_ms - s->closed_ms > FAREWELL_MS)) s->lost = true;
     if (now_ms - s->heard_ms < PING_AFTER_MS || now_ms - s->pinged_ms < PING_AFTER_MS) return;
     s->pinged_ms = now_ms;
     wslay_event_queue_msg(s->ws, &(struct wslay_event_msg){ .opcode = WSLAY_PING });

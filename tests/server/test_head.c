@@ -146,6 +146,26 @@ static void test_forwarded_twice(void **state)
     stop_server(&s);
 }
 
+/* What a format does not have is said with its name, before any speech is made. */
+static void test_rates(void **state)
+{
+    (void)state;
+    server s;
+    static const struct {
+        const char *more, *param;
+    } wrong[] = { { "\"response_format\": \"opus\", \"sample_rate\": 22050", "sample_rate" }, { "\"response_format\": \"mp3\", \"bitrate\": 512000", "bitrate" },
+                  { "\"response_format\": \"wav\", \"bitrate\": 64000", "bitrate" }, { "\"response_format\": \"mp3\", \"sample_rate\": 37000", "sample_rate" } };
+    char body[200];
+    start_server(&s, NULL);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        snprintf(body, sizeof body, "{\"input\": \"Not a word of it.\", %s}", wrong[i].more);
+        expect_problem(speak(&s, body), 400, "invalid_value", wrong[i].param);
+    }
+    assert_true(status_of(&s, "cache", "misses") == 0); /* no job was made */
+    expect_reply(speak(&s, "{\"input\": \"Hi.\", \"response_format\": \"wav\", \"sample_rate\": 37000}"), 200, NULL);
+    stop_server(&s);
+}
+
 /* "*" matches what there is; no answer is there before it was made. */
 static void test_any_tag(void **state)
 {
@@ -168,7 +188,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paths),   cmocka_unit_test(test_quotes),    cmocka_unit_test(test_ssml),            cmocka_unit_test(test_log),
-        cmocka_unit_test(test_strangers), cmocka_unit_test(test_forwarded_twice), cmocka_unit_test(test_any_tag),
+        cmocka_unit_test(test_strangers), cmocka_unit_test(test_forwarded_twice), cmocka_unit_test(test_rates), cmocka_unit_test(test_any_tag),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

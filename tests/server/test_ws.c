@@ -236,10 +236,48 @@ static void test_drain(void **state)
     koe_buf_free(&b);
 }
 
+/* The server ends: a client that does not answer the close frame is not waited for. */
+static void test_no_farewell(void **state)
+{
+    (void)state;
+    server s;
+    koe_buf b = { 0 };
+    start_server(&s, "--drain-timeout", "60", NULL);
+    const int fd = open_socket(&s);
+    const double start_ms = koe_clock_ms();
+    kill(s.pid, SIGTERM);
+    assert_int_equal(read_frame(fd, &b), 8);
+    assert_int_equal(wait_server(&s), 0);
+    if (koe_clock_ms() - start_ms > 10000) fail_msg("it took %.0f ms to end", koe_clock_ms() - start_ms);
+    koe_buf_free(&b);
+    close(fd);
+    remove_folder(s.home);
+}
+
+/* The limit of a text counts characters, here as everywhere. */
+static void test_limit(void **state)
+{
+    (void)state;
+    server s;
+    start_server(&s, "--max-text", "12", NULL);
+    const int fd = open_socket(&s);
+    say(fd, "{\"type\": \"start\", \"response_format\": \"pcm\"}");
+    say(fd, "{\"type\": \"text\", \"text\": \"\u00e9\u00e9 \u00e9\u00e9 \u00e9\u00e9\u00e9. \"}");
+    say(fd, "{\"type\": \"end\"}");
+    heard h = listen_all(fd);
+    assert_non_null(strstr(h.last, "\"done\""));
+    say(fd, "{\"type\": \"start\", \"response_format\": \"pcm\"}");
+    say(fd, "{\"type\": \"text\", \"text\": \"One, two, three.\"}");
+    h = listen_all(fd);
+    assert_non_null(strstr(h.last, "12 characters"));
+    close(fd);
+    stop_server(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text_in_audio_out),
+        cmocka_unit_test(test_no_farewell), cmocka_unit_test(test_limit), cmocka_unit_test(test_text_in_audio_out),
         cmocka_unit_test(test_long_text_and_cancel),
         cmocka_unit_test(test_wrong_messages),
         cmocka_unit_test(test_drain),

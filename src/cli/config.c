@@ -22,10 +22,8 @@ static koe_status check_home(const char *home, koe_error *err)
 {
     if (koe_file_exists(home) && !koe_file_is_dir(home))
         return koe_fail(err, KOE_E_ARGUMENT, "KOE_HOME is %s, which is not a folder", home);
-    int64_t threads = 0;
-    koe_status st = koe_args_int(&threads, getenv("KOE_THREADS"), "KOE_THREADS", 0, 4096, err);
     const char *cpu = getenv("KOE_CPU");
-    if (st == KOE_OK && cpu && *cpu) st = koe_cpu_restrict(cpu, err);
+    const koe_status st = cpu && *cpu ? koe_cpu_restrict(cpu, err) : KOE_OK;
     if (st != KOE_OK) return st;
     printf("%-16s %s\n%-16s %s, %d cores\n", "folder", home, "processor", koe_cpu_name(), koe_cpu_count());
     for (size_t i = 0; i < sizeof installed / sizeof *installed; i++) {

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "server/head.h"
 
 #define AT(field) offsetof(koe_config, field)
 #define TEXT(name, value, help, field, preset) { name, value, help, KOE_SETTING_TEXT, AT(field), preset, 0, 0, NULL, NULL }
@@ -184,7 +185,7 @@ static koe_status read_file(koe_config *c, koe_error *err)
     koe_buf_free(&text);
     if (!json_is_object(j)) {
         json_decref(j);
-        return koe_fail(err, KOE_E_FORMAT, "%s, line %d: %s", c->config, why.line, j ? "a JSON object was expected" : why.text);
+        return koe_fail(err, KOE_E_FORMAT, "%s, line %d: %s", c->config, j ? 1 : why.line, j ? "a JSON object was expected" : why.text);
     }
     const char *key;
     json_t *value;
@@ -238,6 +239,23 @@ static void apply_legacy(koe_config *c)
     if (cache && is_listed("0|false|no|off|False", cache)) c->cache_memory_mb = 0;
 }
 
+/* What would be ignored in silence: words and addresses that are none. */
+static koe_status check_lists(const koe_config *c, koe_error *err)
+{
+    size_t n;
+    const char *wrong = koe_head_wrong_network(c->trusted_proxies, &n);
+    if (wrong)
+        return koe_fail(err, KOE_E_ARGUMENT, "trusted-proxies: '%.*s' is neither an address nor a network, as 10.0.0.0/8", n < 80 ? (int)n : 80, wrong);
+    for (const char *p = c->fallback + strspn(c->fallback, " ,"); *p; p += strcspn(p, " ,"), p += strspn(p, " ,")) {
+        char word[32];
+        n = strcspn(p, " ,");
+        snprintf(word, sizeof word, "%.*s", n < sizeof word ? (int)n : (int)sizeof word - 1, p);
+        if (!is_listed("missing|language|overloaded", word))
+            return koe_fail(err, KOE_E_ARGUMENT, "fallback: '%s' is not one of missing, language, overloaded", word);
+    }
+    return KOE_OK;
+}
+
 koe_status koe_config_load(koe_config *out, const char *const *given, koe_error *err)
 {
     *out = (koe_config){ .given = given };
@@ -249,7 +267,7 @@ koe_status koe_config_load(koe_config *out, const char *const *given, koe_error 
     if (st == KOE_OK && *out->config) st = read_file(out, err);
     if (st == KOE_OK) st = apply_given(out, given, err);
     if (st == KOE_OK && !*out->tls_cert != !*out->tls_key) st = koe_fail(err, KOE_E_ARGUMENT, "tls-cert and tls-key go together");
-    return st;
+    return st == KOE_OK ? check_lists(out, err) : st;
 }
 
 static size_t size_of(const koe_setting *s)

@@ -118,6 +118,18 @@ static bool contains(const network *net, const network *address)
     return rest == 0 || (net->bytes[whole] ^ address->bytes[whole]) >> (8 - rest) == 0;
 }
 
+const char *koe_head_wrong_network(const char *list, size_t *n)
+{
+    network net;
+    koe_str item;
+    while (next_item(&list, &item)) {
+        if (read_network(item, &net) || !item.n) continue;
+        *n = item.n;
+        return item.p;
+    }
+    return NULL;
+}
+
 bool koe_head_in_networks(const char *list, const char *address)
 {
     network a, net;

@@ -22,6 +22,8 @@ bool koe_head_is_clear(const koe_head_framing *f);
 bool koe_head_is_id(const char *s);
 /* Whether an address (of IPv4 or IPv6) is one of a list with commas: "127.0.0.1, 10.0.0.0/8, fd00::/8". */
 bool koe_head_in_networks(const char *list, const char *address);
+/* The first item of such a list that is neither an address nor a network, of *n bytes; NULL: all are. */
+const char *koe_head_wrong_network(const char *list, size_t *n);
 /* The nearest address that is not a trusted proxy: the peer, or what trusted proxies say in X-Forwarded-For (NULL: nothing). out: 64 bytes. */
 void koe_head_client(const char *trusted, const char *peer, const char *forwarded, char *out);
 /* Whether the list with commas names the token, in any case. NULL is an empty list. */

@@ -70,10 +70,21 @@ static koe_status open_parts(koe_server *s, koe_error *err)
     return st;
 }
 
+/* A voice of the settings that is not there would be found by the first client. */
+static void check_default_voice(koe_server *s)
+{
+    koe_edition *e = koe_models_take(s->models);
+    char *voice = default_voice(s, e);
+    if (!voice) koe_log(KOE_LOG_ERROR, "no voice '%s': requests that name none are refused; see koe voices", s->config->voice);
+    free(voice);
+    koe_edition_drop(e);
+}
+
 /* What the first client would wait for. */
 static void prepare(koe_server *s)
 {
     koe_error err = { 0 };
+    check_default_voice(s);
     if (s->config->preload) koe_models_preload(s->models);
     if (koe_encode_load(&err) != KOE_OK) koe_log(KOE_LOG_WARN, "%s", err.message);
     if (koe_models_start(s->models, &err) != KOE_OK) koe_log(KOE_LOG_ERROR, "%s", err.message);
@@ -215,7 +226,8 @@ koe_status koe_serve(const koe_config *config, koe_error *err)
     if (st == KOE_OK) st = open_parts(&s, err);
     if (st == KOE_OK) st = koe_http_start(&s, err);
     if (st == KOE_OK) {
-        printf("koe: listening on %s://%s:%d\n", *config->tls_cert ? "https" : "http", config->host, port);
+        const bool v6 = strchr(config->host, ':') != NULL;
+        printf("koe: listening on %s://%s%s%s:%d\n", *config->tls_cert ? "https" : "http", v6 ? "[" : "", config->host, v6 ? "]" : "", port);
         fflush(stdout);
         prepare(&s);
         atomic_store(&s.loading, false);

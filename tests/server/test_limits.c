@@ -383,6 +383,10 @@ static void test_settings(void **state)
     expect_error(run_koe("config", "--check", "--config", path), 1, "no setting 'prot'");
     write_file(home, "koe.json", "{\"port\": [1]}", 13);
     expect_error(run_koe("config", "--check", "--config", path), 1, "port must be a text");
+    expect_error(run_koe("config", "--check", "--trusted-proxies", "127.0.0.1, 10.0.0.300"), 1, "'10.0.0.300'");
+    expect_error(run_koe("config", "--check", "--trusted-proxies", "10.0.0.0/33"), 1, "10.0.0.0/33");
+    expect_error(run_koe("config", "--check", "--fallback", "missing,language,overlod"), 1, "'overlod'");
+    expect(run_koe("config", "--check", "--trusted-proxies", "127.0.0.1, ::1,fd00::/8,", "--fallback", "missing, overloaded"), 0, "fd00::/8", NULL);
     free(path);
     remove_folder(home);
 }

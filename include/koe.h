@@ -158,6 +158,9 @@ void koe_engine_lexicon_key(koe_engine *e, char out[65]);
 /* Who would speak for a spelling of koe_request.voice: language, engine and rate in *out, the name as spelled. Errors as koe_speak(). */
 koe_status koe_engine_find_voice(koe_engine *e, const char *spelling, koe_voice_info *out, koe_error *err);
 
+/* Loads the model of a voice now instead of at its first use. Errors as koe_speak(). */
+koe_status koe_engine_load(koe_engine *e, const char *voice, koe_error *err);
+
 typedef struct koe_models_load {
     size_t loaded, unloaded; /* models: still in memory, and those that this call has freed */
 } koe_models_load;

@@ -33,6 +33,7 @@ typedef struct koe_server {
     atomic_int n_sockets; /* WebSockets that are open */
     double start_ms;
     atomic_bool draining, loading;
+    atomic_bool asked; /* somebody has asked for speech: what would be warmed is warmed by that */
 } koe_server;
 
 typedef struct koe_call koe_call;

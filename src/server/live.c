@@ -390,6 +390,7 @@ koe_live *koe_live_start(koe_server *s, koe_utterance *u, uint64_t owner, koe_ou
     atomic_fetch_add(&o->refs, 1);
     l->utterance = *u;
     *u = (koe_utterance){ 0 };
+    atomic_store(&s->asked, true);
     l->recall = koe_recall_of(s->cache, l->utterance.edition->digest);
     koe_wrap_init(&l->wrap, &l->utterance);
     if (l->utterance.warning) snprintf(l->warning, sizeof l->warning, "%s", l->utterance.warning);

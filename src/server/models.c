@@ -170,11 +170,11 @@ static bool ignore_audio(void *user, const koe_audio *audio)
 }
 
 /* The default voice says a word to itself. */
-static koe_status try_edition(koe_models *m, koe_edition *e, koe_error *err)
+static koe_status try_edition(koe_models *m, koe_edition *e, const atomic_bool *cancel, koe_error *err)
 {
     char *voice = m->voice ? m->voice(m->user, e) : NULL;
     if (!voice) return KOE_OK;
-    const koe_request q = { .text = "Ready.", .voice = voice };
+    const koe_request q = { .text = "Ready.", .voice = voice, .cancel = cancel };
     const koe_status st = koe_speak(e->engine, &q, ignore_audio, NULL, err);
     free(voice);
     return st;
@@ -227,7 +227,7 @@ static void replace(koe_models *m)
     const bool loaded = koe_engine_unload(old->engine, INFINITY).loaded > 0;
     koe_status st = open_edition(&e, m->config, &err);
     if (st == KOE_OK) st = check_complete(old, e, &err);
-    if (st == KOE_OK && (loaded || m->config->preload)) st = try_edition(m, e, &err);
+    if (st == KOE_OK && (loaded || m->config->preload)) st = try_edition(m, e, NULL, &err);
     koe_edition_drop(old);
     if (st == KOE_OK) {
         put_in_service(m, e);
@@ -269,7 +269,18 @@ void koe_models_preload(koe_models *m)
 {
     koe_error err = { 0 };
     koe_edition *e = koe_models_take(m);
-    if (try_edition(m, e, &err) != KOE_OK) koe_log(KOE_LOG_ERROR, "the default voice cannot speak: %s", err.message);
+    char *voice = m->voice ? m->voice(m->user, e) : NULL;
+    if (voice && koe_engine_load(e->engine, voice, &err) != KOE_OK) koe_log(KOE_LOG_ERROR, "the default voice cannot speak: %s", err.message);
+    free(voice);
+    koe_edition_drop(e);
+}
+
+void koe_models_warm(koe_models *m, const atomic_bool *cancel)
+{
+    koe_error err = { 0 };
+    koe_edition *e = koe_models_take(m);
+    const koe_status st = try_edition(m, e, cancel, &err);
+    if (st != KOE_OK && st != KOE_E_CANCELLED) koe_log(KOE_LOG_ERROR, "the default voice cannot speak: %s", err.message);
     koe_edition_drop(e);
 }
 

@@ -39,6 +39,8 @@ void koe_edition_drop(koe_edition *e);
 
 /* Loads the default voice's model of the edition in service. */
 void koe_models_preload(koe_models *m);
+/* The default voice says a word to itself, so that the first client does not wait for memory and code to come; ends soon when *cancel is set. */
+void koe_models_warm(koe_models *m, const atomic_bool *cancel);
 /* Looks at the files now; the new edition, if there is one, is in service on return. */
 void koe_models_refresh(koe_models *m);
 /* Why the edition in service is not what the files say; false: it is. */

@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "audio/encode.h"
 #include "base/base.h"
 #include "server/choose.h"
 #include "server/guard.h"
@@ -86,7 +85,6 @@ static void prepare(koe_server *s)
     koe_error err = { 0 };
     check_default_voice(s);
     if (s->config->preload) koe_models_preload(s->models);
-    if (koe_encode_load(&err) != KOE_OK) koe_log(KOE_LOG_WARN, "%s", err.message);
     if (koe_models_start(s->models, &err) != KOE_OK) koe_log(KOE_LOG_ERROR, "%s", err.message);
 }
 

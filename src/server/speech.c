@@ -366,6 +366,7 @@ static bool start(koe_call *c, koe_utterance *u, const char *key, enum MHD_Resul
         return false;
     }
     j->job.owner = koe_keys_owner(&c->who, c->address);
+    atomic_store(&s->asked, true);
     koe_call_join(c, j->answer);
     inflight_add(s->inflight, j);
     do {

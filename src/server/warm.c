@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "audio/encode.h"
 #include "base/base.h"
 #include "server/speech.h"
 
@@ -52,6 +53,9 @@ static void warm_line(koe_warmer *w, koe_str line, size_t number)
 static void *warm_all(void *arg)
 {
     koe_warmer *w = arg;
+    koe_error err = { 0 };
+    if (w->server->config->preload) koe_models_warm(w->server->models, &w->server->asked);
+    if (koe_encode_load(&err) != KOE_OK) koe_log(KOE_LOG_WARN, "%s", err.message);
     koe_str text = koe_buf_str(&w->text);
     for (size_t number = 1; text.n && !atomic_load(&w->stop); number++) {
         const char *end = memchr(text.p, '\n', text.n);
@@ -66,14 +70,12 @@ static void *warm_all(void *arg)
 koe_warmer *koe_warm_start(koe_server *s)
 {
     koe_error err = { 0 };
-    if (!*s->config->warm) return NULL;
     koe_warmer *w = calloc(1, sizeof *w);
     if (!w) return NULL;
     w->server = s;
-    koe_status st = koe_file_read(&w->text, s->config->warm, MAX_FILE_BYTES, &err);
-    if (st == KOE_OK && pthread_create(&w->thread, NULL, warm_all, w) != 0) st = koe_fail(&err, KOE_E_LIMIT, "no thread for %s", s->config->warm);
-    if (st == KOE_OK) return w;
-    koe_log(KOE_LOG_ERROR, "nothing is warmed: %s", err.message);
+    if (*s->config->warm && koe_file_read(&w->text, s->config->warm, MAX_FILE_BYTES, &err) != KOE_OK) koe_log(KOE_LOG_ERROR, "no phrases are warmed: %s", err.message);
+    if (pthread_create(&w->thread, NULL, warm_all, w) == 0) return w;
+    koe_log(KOE_LOG_ERROR, "nothing is warmed: no thread");
     koe_buf_free(&w->text);
     free(w);
     return NULL;
@@ -83,6 +85,7 @@ void koe_warm_stop(koe_warmer *w)
 {
     if (!w) return;
     atomic_store(&w->stop, true);
+    atomic_store(&w->server->asked, true);
     pthread_join(w->thread, NULL);
     koe_buf_free(&w->text);
     free(w);

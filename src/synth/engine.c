@@ -70,4 +70,11 @@ koe_status koe_engine_find_voice(koe_engine *e, const char *spelling, koe_voice_
     return st;
 }
 
+koe_status koe_engine_load(koe_engine *e, const char *voice, koe_error *err)
+{
+    koe_voice v;
+    const koe_status st = koe_voice_find(&v, e->voices, koe_str_of(voice), err);
+    return st == KOE_OK ? koe_voice_load(&v, err) : st;
+}
+
 koe_models_load koe_engine_unload(koe_engine *e, double idle_s) { return koe_voices_unload(e->voices, idle_s); }

@@ -99,6 +99,15 @@ static koe_status wait_for_run(koe_acoustic *a, const atomic_bool *cancel, koe_e
     return KOE_OK;
 }
 
+koe_status koe_acoustic_load(koe_acoustic *a, koe_error *err)
+{
+    pthread_mutex_lock(&a->lock);
+    const koe_status st = a->session ? KOE_OK : open_session(a, err);
+    a->used_ms = koe_clock_ms();
+    pthread_mutex_unlock(&a->lock);
+    return st;
+}
+
 koe_status koe_acoustic_borrow(koe_acoustic *a, koe_session **session, koe_run **out, const atomic_bool *cancel, koe_error *err)
 {
     pthread_mutex_lock(&a->lock);

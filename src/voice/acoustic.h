@@ -25,6 +25,8 @@ typedef struct koe_acoustic koe_acoustic;
 koe_status koe_acoustic_create(koe_acoustic **out, const char *path, const koe_voices_setup *setup, koe_acoustic_inspect *inspect,
                                void *user, koe_error *err);
 void koe_acoustic_destroy(koe_acoustic *a);
+/* Loads the session now, if it is not. */
+koe_status koe_acoustic_load(koe_acoustic *a, koe_error *err);
 /* The session, loaded when it is not, and a run of it, to be given back: until then both are there. Waits while as many as the pool has
  * threads are at work. */
 koe_status koe_acoustic_borrow(koe_acoustic *a, koe_session **session, koe_run **run, const atomic_bool *cancel, koe_error *err);

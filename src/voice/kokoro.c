@@ -656,6 +656,12 @@ static bool kokoro_knows(void *state, size_t id, uint32_t phoneme)
     return koe_symbols_find(&((const kokoro *)state)->symbols, phoneme) != NULL;
 }
 
+static koe_status kokoro_load(void *state, size_t id, koe_error *err)
+{
+    (void)id; /* one network for all */
+    return koe_acoustic_load(((kokoro *)state)->acoustic, err);
+}
+
 static koe_models_load kokoro_unload(void *state, double idle_s) { return koe_acoustic_unload(((kokoro *)state)->acoustic, idle_s); }
 
 const koe_provider koe_provider_kokoro = {
@@ -668,5 +674,6 @@ const koe_provider koe_provider_kokoro = {
     .missing = kokoro_missing,
     .knows = kokoro_knows,
     .speak = kokoro_speak,
+    .load = kokoro_load,
     .unload = kokoro_unload,
 };

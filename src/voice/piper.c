@@ -397,6 +397,12 @@ static bool piper_knows(void *state, size_t id, uint32_t phoneme)
     return koe_symbols_find(&model_of(state, id, &speaker)->config.symbols, phoneme) != NULL;
 }
 
+static koe_status piper_load(void *state, size_t id, koe_error *err)
+{
+    size_t speaker;
+    return koe_acoustic_load(model_of(state, id, &speaker)->acoustic, err);
+}
+
 static koe_models_load piper_unload(void *state, double idle_s)
 {
     const piper *p = state;
@@ -419,5 +425,6 @@ const koe_provider koe_provider_piper = {
     .missing = piper_missing,
     .knows = piper_knows,
     .speak = piper_speak,
+    .load = piper_load,
     .unload = piper_unload,
 };

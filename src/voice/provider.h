@@ -40,6 +40,8 @@ typedef struct koe_provider {
     bool (*knows)(void *state, size_t id, uint32_t phoneme);
     /* out->rest is of this segment's pieces before, or NULL. */
     koe_status (*speak)(koe_speech *out, const koe_voice *voice, const koe_voice_job *job, koe_error *err);
+    /* Loads what voice `id` needs, if it is not. NULL: it needs nothing. */
+    koe_status (*load)(void *state, size_t id, koe_error *err);
     /* As koe_engine_unload(). NULL: there is nothing to free. */
     koe_models_load (*unload)(void *state, double idle_s);
 } koe_provider;

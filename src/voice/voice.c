@@ -201,6 +201,11 @@ bool koe_voice_knows(const koe_voice *voice, uint32_t phoneme)
     return phoneme == ' ' || !voice->provider->knows || voice->provider->knows(voice->state, voice->id[0], phoneme);
 }
 
+koe_status koe_voice_load(const koe_voice *voice, koe_error *err)
+{
+    return voice->provider->load ? voice->provider->load(voice->state, voice->id[0], err) : KOE_OK;
+}
+
 void koe_speech_drop_rest(koe_speech *s)
 {
     koe_rest_destroy(s->rest);

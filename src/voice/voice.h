@@ -61,6 +61,9 @@ koe_status koe_voice_find(koe_voice *out, const koe_voices *v, koe_str spelling,
 /* Whether the voice has a sound for this code point of its alphabet. */
 bool koe_voice_knows(const koe_voice *voice, uint32_t phoneme);
 
+/* Loads the voice's network now instead of at its first use. */
+koe_status koe_voice_load(const koe_voice *voice, koe_error *err);
+
 /* How to speak one segment. */
 typedef struct koe_voice_job {
     const koe_segment *segment; /* in the voice's alphabet */

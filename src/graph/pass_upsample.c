@@ -124,16 +124,16 @@ static const koe_tensor *weights_of(const koe_pass *p, const koe_node *n)
     return are_all(n, "strides", 1, 1) && (w->dim[2] == 1 || are_all(n, "dilations", 1, 1)) ? w : NULL;
 }
 
-/* Does each output depend on one element of input 0, and on constants of its channel? */
+/* Does each output, a float32 or half number, depend on one such element of input 0, and on constants of its channel? */
 static bool is_pointwise(const koe_pass *p, const koe_node *n)
 {
-    static const char *const maps[] = { "LeakyRelu", "Relu", "Tanh", "Sigmoid" };
+    static const char *const maps[] = { "LeakyRelu", "Relu", "Tanh", "Sigmoid", "Cast" };
     const koe_tensor *w = weights_of(p, n);
     bool found = w ? w->dim[2] == 1 && are_all(n, "pads", 2, 0) : koe_pass_is_op(n, "koe", "Snake");
     for (size_t i = 0; !found && i < sizeof maps / sizeof *maps; i++) found = koe_pass_is_op(n, "", maps[i]);
     for (int i = 1; i < n->n_in; i++) found &= n->in[i] < 0 || koe_pass_constant(p, n->in[i]);
     /* Several convolutions take the activation in front of them in (pass_conv.c), so it stays there. */
-    return found && n->n_out == 1 && n->out[0] >= 0 && (w || p->n_reads[n->out[0]] == 1);
+    return found && n->n_out == 1 && koe_pass_is_float(p, n->out[0]) && koe_pass_is_float(p, n->in[X]) && (w || p->n_reads[n->out[0]] == 1);
 }
 
 /* Repetition and operator change places, and so do their nodes. */
@@ -197,8 +197,7 @@ static koe_status transpose_conv(koe_pass *p, koe_node *conv, const repetition *
     if (n_pads == 0) pads = none;
     if (!koe_pass_is_op(conv, "", "Conv") || (w->dtype != KOE_DTYPE_F32 && !koe_dtype_is_half(w->dtype)) || koe_node_int(conv, "group", 1) != 1) return KOE_OK;
     if (taps >= k || length > GROWTH_MAX * k || koe_tensor_count(w) == 0 || (n_pads && n_pads != 2)) return KOE_OK;
-    for (int i = 0; i < 2; i++)
-        if (pads[i] < 0 || pads[i] > k - 1) return KOE_OK;
+    if (pads[0] < 0 || pads[1] < 0 || pads[0] > k - 1 || pads[1] > k - 1 - pads[0]) return KOE_OK; /* with more, an empty input has outputs */
     const int64_t cut[2] = { k - 1 - pads[0], k - 1 - pads[1] + length - (k + r->times - 1) };
     int in[3] = { r->x, -1, conv->in[B] };
     const int64_t opset = conv->opset;

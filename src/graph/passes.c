@@ -189,6 +189,7 @@ static const struct pass {
     { "norm", "patterns replaced", NULL, koe_pass_norm },
     { "activation", "patterns replaced", NULL, koe_pass_activation },
     { "attention", "patterns replaced", NULL, koe_pass_attention },
+    { "lstm", "patterns replaced", NULL, koe_pass_lstm },
     { "transpose", "patterns replaced", NULL, koe_pass_transpose },
     { "snake", "patterns replaced", NULL, koe_pass_snake },
     { "adain", "patterns replaced", NULL, koe_pass_adain },

@@ -833,7 +833,7 @@ static const struct {
         "Round", "Erf", "Softplus", "Clip", "Not", "Softmax", "LogSoftmax", "LayerNormalization", "InstanceNormalization",
         "BatchNormalization", "Dropout", "CumSum", "RandomNormalLike", "RandomUniformLike", "ScatterND", "ScatterElements", "Sign",
         "Reciprocal", "Elu" } },
-    { same_as_first, { "HardSigmoid", "Gelu", "Mish", "HardSwish", "Softsign", "Trilu", "QuantizeLinear", "DequantizeLinear", "IsNaN" } },
+    { same_as_first, { "HardSigmoid", "Gelu", "Mish", "HardSwish", "Softsign", "Trilu", "ReverseSequence", "QuantizeLinear", "DequantizeLinear", "IsNaN" } },
     { dynamic_quantize, { "DynamicQuantizeLinear" } },
     { same_as_second, { "GatherElements" } },
     { shape_rule, { "Shape" } },

@@ -106,13 +106,18 @@
   "in x 2 24 ?\nin z 2 16 22\nout y\nfloats r 1 1 2\nrandom w 16 24 1\nrandom b 16\nscalar k 0.7\nResize x - r -> u mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=floor\nConv u w b -> c\nAdd z c -> s\nMul s k -> y\n" },
 { "upsample", 3, "activations change places with it, half pixels, groups",
   "in x 1 4 ?\nout y\nfloats r 1 1 3\nrandom w 6 2 1\nResize x - r -> u mode=nearest\nLeakyRelu u -> l alpha=0.2\nConv l w -> c group=2\nTanh c -> y\n" },
+{ "upsample", 0, "numbers of double precision, whole numbers",
+  "in x 1 4 ?\nout y\nout z\nfloats r 1 1 2\nCast x -> d to=11\nResize d - r -> u mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=floor\nTanh u -> t\nCast t -> y to=1\n"
+  "Cast x -> i to=6\nResize i - r -> v mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=floor\nRelu v -> w\nCast w -> z to=1\n" },
+{ "upsample", 3, "half precision behind it",
+  "in x 1 4 ?\nout y\nfloats r 1 1 2\nrandom w 5 4 1\nCast w -> wh to=10\nResize x - r -> u mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=floor\nCast u -> h to=10\nConv h wh -> c\nCast c -> y to=1\n" },
 { "upsample", 1, "three taps, even and uneven pads",
   "in x 2 5 ?\nout y\nfloats r 1 1 2\nrandom w 7 5 3\nrandom b 7\nResize x - r -> u mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=floor\nConv u w b -> y pads=1,1\n" },
 { "upsample", 1, "seven taps, eight times, no pads",
   "in x 1 40 ?\nout y\nfloats r 1 1 8\nrandom w 33 40 7\nResize x - r -> u mode=nearest coordinate_transformation_mode=pytorch_half_pixel nearest_mode=round_prefer_ceil\n"
   "Conv u w -> c\nLeakyRelu c -> y\n" },
 { "upsample", 1, "eleven taps, three times, uneven pads, sizes",
-  "in x 1 3 11\nout y\nints n 1 3 33\nrandom w 4 3 11\nResize x - - n -> u mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=floor\nConv u w -> y pads=10,2\n" },
+  "in x 1 3 11\nout y\nints n 1 3 33\nrandom w 4 3 11\nResize x - - n -> u mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=floor\nConv u w -> y pads=8,2\n" },
 { "upsample", 1, "one element of input",
   "in x 1 3 1\nout y\nfloats r 1 1 4\nrandom w 4 3 5\nResize x - r -> u mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=floor\nConv u w -> y pads=2,2\n" },
 { "upsample", 1, "Upsample with its scales as an input",
@@ -140,7 +145,7 @@
 { "upsample", 0, "two taps gain nothing; a stride, wide pads, groups",
   "in a 1 4 ?\nin b 1 4 ?\nin c 1 4 ?\nin d 1 4 ?\nout y\nout z\nout v\nout t\nfloats r 1 1 2\nrandom two 4 4 2\nrandom three 4 4 3\nrandom g 4 2 3\n"
   "Resize a - r -> ua mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=floor\nConv ua two -> y\nResize b - r -> ub mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=floor\nConv ub three -> z strides=[2]\n"
-  "Resize c - r -> uc mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=floor\nConv uc three -> v pads=3,0\nResize d - r -> ud mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=floor\nConv ud g -> t group=2\n" },
+  "Resize c - r -> uc mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=floor\nConv uc three -> v pads=2,1\nResize d - r -> ud mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=floor\nConv ud g -> t group=2\n" },
 { "upsample", 0, "a dilation, weights that are no constant",
   "in a 1 4 ?\nin b 1 4 ?\nin w 4 4 3\nout y\nout z\nfloats r 1 1 2\nrandom three 4 4 3\n"
   "Resize a - r -> ua mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=floor\nConv ua three -> y dilations=[2]\nResize b - r -> ub mode=nearest coordinate_transformation_mode=asymmetric nearest_mode=floor\nConv ub w -> z\n" },
@@ -175,3 +180,55 @@
   "Sub zs zm -> z\n" },
 { "istft", 0, "two lengths that nothing says are equal",
   "in re 1 4 ?\nin im 1 4 ?\nout y\nrandom wr 4 1 8\nrandom wi 4 1 8\nConvTranspose re wr -> yr strides=[2]\nConvTranspose im wi -> yi strides=[2]\nSub yr yi -> y\n" },
+{ "lstm", 1, "forwards and reverse, joined by feature",
+  "in x ? 2 5\nout y\nrandom w 1 24 5\nrandom r 1 24 6\nrandom b 1 48\nrandom v 1 24 5\nrandom q 1 24 6\nrandom d 1 48\nints one 1\nints zero 0\nLSTM x w r b -> f hidden_size=6\nLSTM x v q d -> g hidden_size=6 direction=reverse\nSqueeze f one -> fs\nSqueeze g one -> gs\nConcat fs gs -> y axis=2\n" },
+{ "lstm", 1, "with lengths, initial states, last states joined, batch first behind",
+  "in x ? 2 5\nin h 1 2 6\nin c 1 2 6\nout y\nout yh\nout yc\nrandom w 1 24 5\nrandom r 1 24 6\nrandom b 1 48\nrandom v 1 24 5\nrandom q 1 24 6\nrandom d 1 48\nints one 1\nints zero 0\nints long 7 11\nCast long -> len to=6\nrandom h0 1 2 6\nSin h -> h1\n"
+  "LSTM x w r b len h c -> f fh fc hidden_size=6\nTanh c -> c1\nLSTM x v q d len h1 c1 -> g gh gc hidden_size=6 direction=reverse\n"
+  "Squeeze f one -> fs\nSqueeze g one -> gs\nTranspose fs -> ft perm=1,0,2\nTranspose gs -> gt perm=1,0,2\nConcat fh gh -> yh axis=0\nConcat ft gt -> y axis=-1\n"
+  "Squeeze fc zero -> fcs\nSqueeze gc zero -> gcs\nConcat fcs gcs -> yc axis=1\n" },
+{ "lstm", 1, "between two reversals by Slice, transposed after them, constant initial states",
+  "in x 2 ? 5\nout y\nrandom w 1 24 5\nrandom r 1 24 6\nrandom b 1 48\nrandom v 1 24 5\nrandom q 1 24 6\nrandom d 1 48\nints one 1\nints zero 0\nints back -1\nints end -9223372036854775808\nrandom h 1 2 6\nrandom c 1 2 6\nTranspose x -> xt perm=1,0,2\nSlice x back end one back -> z\nTranspose z -> zt perm=1,0,2\n"
+  "LSTM xt w r - - h c -> f hidden_size=6\nLSTM zt v q - - c h -> g hidden_size=6\nSqueeze f one -> fs\nTranspose fs -> ft perm=1,0,2\n"
+  "Squeeze g one -> gs\nTranspose gs -> gt perm=1,0,2\nSlice gt back end one back -> gr\nConcat ft gr -> y axis=2\n" },
+{ "lstm", 1, "between two reversals by ReverseSequence, with lengths",
+  "in x ? 2 5\nout y\nout yh\nrandom w 1 24 5\nrandom r 1 24 6\nrandom b 1 48\nrandom v 1 24 5\nrandom q 1 24 6\nrandom d 1 48\nints one 1\nints zero 0\nints long 7 11\nCast long -> len to=6\nReverseSequence x long -> z time_axis=0 batch_axis=1\nLSTM x w r b len -> f fh hidden_size=6\n"
+  "LSTM z v q d len -> g gh hidden_size=6\nSqueeze f one -> fs\nSqueeze g one -> gs\nReverseSequence gs long -> gr time_axis=0 batch_axis=1\nConcat fs gr -> y axis=2\n"
+  "Concat fh gh -> yh axis=0\n" },
+{ "lstm", 1, "between two reversals by ReverseSequence, as long as the input",
+  "in x ? 2 5\nout y\nrandom w 1 24 5\nrandom r 1 24 6\nrandom b 1 48\nrandom v 1 24 5\nrandom q 1 24 6\nrandom d 1 48\nints one 1\nints zero 0\nints two 2\nShape x -> s\nGather s zero -> t\nTile t two -> len\nReverseSequence x len -> z time_axis=0 batch_axis=1\nLSTM x w r b -> f hidden_size=6\n"
+  "LSTM z v q d -> g hidden_size=6\nSqueeze f one -> fs\nSqueeze g one -> gs\nReverseSequence gs len -> gr time_axis=0 batch_axis=1\nConcat fs gr -> y axis=2\n" },
+{ "lstm", 0, "reversed by other lengths",
+  "in x ? 2 5\nout y\nrandom w 1 24 5\nrandom r 1 24 6\nrandom b 1 48\nrandom v 1 24 5\nrandom q 1 24 6\nrandom d 1 48\nints one 1\nints zero 0\nints long 7 11\nints other 11 7\nCast long -> len to=6\nReverseSequence x other -> z time_axis=0 batch_axis=1\nLSTM x w r b len -> f hidden_size=6\n"
+  "LSTM z v q d len -> g hidden_size=6\nSqueeze f one -> fs\nSqueeze g one -> gs\nReverseSequence gs long -> gr time_axis=0 batch_axis=1\nConcat fs gr -> y axis=2\n" },
+{ "lstm", 1, "batch first in the operator, joined by direction",
+  "in x 2 ? 5\nout y\nout yh\nrandom w 1 24 5\nrandom r 1 24 6\nrandom b 1 48\nrandom v 1 24 5\nrandom q 1 24 6\nrandom d 1 48\nints one 1\nints zero 0\nLSTM x w r b -> f fh hidden_size=6 layout=1\nLSTM x v q d -> g gh hidden_size=6 direction=reverse layout=1\nConcat f g -> y axis=2\n"
+  "Concat fh gh -> yh axis=1\n" },
+{ "lstm", 1, "batch first in the operator, joined by feature",
+  "in x 2 ? 5\nout y\nrandom w 1 24 5\nrandom r 1 24 6\nrandom b 1 48\nrandom v 1 24 5\nrandom q 1 24 6\nrandom d 1 48\nints one 1\nints zero 0\nints two 2\nLSTM x w r b -> f hidden_size=6 layout=1\nLSTM x v q d -> g hidden_size=6 direction=reverse layout=1\nSqueeze f two -> fs\nSqueeze g two -> gs\n"
+  "Concat fs gs -> y axis=2\n" },
+{ "lstm", 1, "activations that are named, the usual ones and others",
+  "in x ? 2 5\nout y\nout z\nrandom w 1 24 5\nrandom r 1 24 6\nrandom b 1 48\nrandom v 1 24 5\nrandom q 1 24 6\nrandom d 1 48\nints one 1\nLSTM x w r b -> f hidden_size=6 activations=Sigmoid,Tanh,Tanh\nLSTM x v q d -> g hidden_size=6 direction=reverse\nSqueeze f one -> fs\nSqueeze g one -> gs\n"
+  "Concat fs gs -> y axis=2\nLSTM x v r b -> f1 hidden_size=6 activations=Sigmoid,Relu,Tanh\nLSTM x w q d -> g1 hidden_size=6 direction=reverse\nSqueeze f1 one -> fs1\nSqueeze g1 one -> gs1\n"
+  "Concat fs1 gs1 -> z axis=2\n" },
+{ "lstm", 2, "GRUs, one pair behind the other",
+  "in x ? 2 5\nout y\nrandom w 1 18 5\nrandom r 1 18 6\nrandom b 1 36\nrandom v 1 18 5\nrandom q 1 18 6\nrandom d 1 36\nints one 1\nrandom w2 1 18 12\nrandom v2 1 18 12\nGRU x w r b -> f hidden_size=6 linear_before_reset=1\nGRU x v q d -> g hidden_size=6 direction=reverse linear_before_reset=1\n"
+  "Squeeze f one -> fs\nSqueeze g one -> gs\nConcat fs gs -> m axis=2\nGRU m w2 r -> f2 hidden_size=6\nGRU m v2 q -> g2 hidden_size=6 direction=reverse\n"
+  "Squeeze f2 one -> fs2\nSqueeze g2 one -> gs2\nConcat fs2 gs2 -> y axis=-1\n" },
+{ "lstm", 0, "one way twice, backwards first, one reversal missing",
+  "in x ? 2 5\nout y\nout z\nout t\nrandom w 1 24 5\nrandom r 1 24 6\nrandom b 1 48\nrandom v 1 24 5\nrandom q 1 24 6\nrandom d 1 48\nints one 1\nints zero 0\nints back -1\nints end -9223372036854775808\nLSTM x w r b -> f hidden_size=6\nLSTM x v q d -> g hidden_size=6\nSqueeze f one -> fs\nSqueeze g one -> gs\nConcat fs gs -> y axis=2\n"
+  "LSTM x v r b -> f1 hidden_size=6 direction=reverse\nLSTM x w q d -> g1 hidden_size=6\nSqueeze f1 one -> fs1\nSqueeze g1 one -> gs1\nConcat fs1 gs1 -> z axis=2\n"
+  "Slice x back end zero back -> xr\nLSTM x v r - -> f2 hidden_size=6\nLSTM xr w q - -> g2 hidden_size=6\nSqueeze f2 one -> fs2\nSqueeze g2 one -> gs2\nConcat fs2 gs2 -> t axis=2\n" },
+{ "lstm", 0, "a value or a last state that others read",
+  "in x ? 2 5\nout y\nout z\nout t\nout s\nrandom w 1 24 5\nrandom r 1 24 6\nrandom b 1 48\nrandom v 1 24 5\nrandom q 1 24 6\nrandom d 1 48\nints one 1\nints zero 0\nLSTM x w r b -> f hidden_size=6\nLSTM x v q d -> g hidden_size=6 direction=reverse\nSqueeze f one -> fs\nSqueeze g one -> gs\nConcat fs gs -> y axis=2\n"
+  "Sin fs -> z\nLSTM x v r b -> f1 f1h hidden_size=6\nLSTM x w q d -> g1 hidden_size=6 direction=reverse\nSqueeze f1 one -> fs1\nSqueeze g1 one -> gs1\nConcat fs1 gs1 -> t axis=2\nSin f1h -> s\n" },
+{ "lstm", 0, "other inputs, sizes, lengths, and an axis that is not the feature's",
+  "in x ? 2 5\nin u ? 2 5\nout y\nout z\nout t\nout s\nrandom w 1 24 5\nrandom r 1 24 6\nrandom b 1 48\nrandom v 1 24 5\nrandom q 1 24 6\nrandom d 1 48\nints one 1\nints zero 0\nrandom v4 1 16 5\nrandom q4 1 16 4\nints long 7 11\nCast long -> len to=6\n"
+  "LSTM x w r b -> f hidden_size=6\nLSTM u v q d -> g hidden_size=6 direction=reverse\nSqueeze f one -> fs\nSqueeze g one -> gs\nShape fs -> shape\nReshape gs shape -> gq\nConcat fs gq -> y axis=2\n"
+  "LSTM x w r -> f1 hidden_size=6\nLSTM x v4 q4 -> g1 hidden_size=4 direction=reverse\nSqueeze f1 one -> fs1\nSqueeze g1 one -> gs1\nConcat fs1 gs1 -> z axis=2\n"
+  "LSTM x v q - len -> f2 hidden_size=6\nLSTM x w r - -> g2 hidden_size=6 direction=reverse\nSqueeze f2 one -> fs2\nSqueeze g2 one -> gs2\nConcat fs2 gs2 -> t axis=2\n"
+  "LSTM x v r -> f3 hidden_size=6\nLSTM x w q -> g3 hidden_size=6 direction=reverse\nSqueeze f3 one -> fs3\nSqueeze g3 one -> gs3\nConcat fs3 gs3 -> s axis=0\n" },
+{ "lstm", 0, "a whole reversal where only the lengths count, a clip on one side",
+  "in x ? 2 5\nout y\nout z\nrandom w 1 24 5\nrandom r 1 24 6\nrandom b 1 48\nrandom v 1 24 5\nrandom q 1 24 6\nrandom d 1 48\nints one 1\nints zero 0\nints back -1\nints end -9223372036854775808\nints long 7 11\nCast long -> len to=6\nSlice x back end zero back -> xr\nLSTM x w r b len -> f hidden_size=6\nLSTM xr v q d len -> g hidden_size=6\n"
+  "Squeeze f one -> fs\nSqueeze g one -> gs\nSlice gs back end zero back -> gr\nConcat fs gr -> y axis=2\n"
+  "LSTM x v r b -> f1 hidden_size=6 clip=1.5\nLSTM x w q d -> g1 hidden_size=6 direction=reverse\nSqueeze f1 one -> fs1\nSqueeze g1 one -> gs1\nConcat fs1 gs1 -> z axis=2\n" },

@@ -8,7 +8,7 @@
  *     out y                         an output
  *     opset 9                       instead of 17
  *     Gather shape k -> n axis=0    a node: operator, inputs ("-": absent), outputs, attributes: integers (a list with commas), floats
- *                                   with a point, else strings; `perm=[0]`: a list of one; "ms." before the operator: Microsoft's */
+ *                                   with a point, else strings (with commas a list); `perm=[0]`: a list of one; "ms." before the operator: Microsoft's */
 #ifndef KOE_TESTS_TEXT_MODEL_H
 #define KOE_TESTS_TEXT_MODEL_H
 #include <setjmp.h>
@@ -53,6 +53,11 @@ static inline void text_attr(koe_arena *a, koe_onnx_attr *attr, char *text)
     } else if (end != value && (*end == '.' || *end == 'e')) {
         attr->type = KOE_ATTR_FLOAT;
         attr->f = strtof(value, NULL);
+    } else if (strchr(value, ',')) {
+        koe_str *list = koe_arena_array(a, 16, sizeof *list);
+        for (char *p = strtok_r(value, ",", &end); p && attr->n < 16; p = strtok_r(NULL, ",", &end)) list[attr->n++] = koe_arena_str(a, koe_str_of(p));
+        attr->type = KOE_ATTR_STRINGS;
+        attr->strings = list;
     } else {
         attr->type = KOE_ATTR_STRING;
         attr->s = koe_arena_str(a, koe_str_of(value));

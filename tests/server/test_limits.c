@@ -308,6 +308,12 @@ static void test_tls(void **state)
     assert_int_equal(curl_easy_perform(c), CURLE_OK);
     assert_true(got.n > 10000);
     assert_memory_equal(got.data, "RIFF", 4);
+    curl_easy_setopt(c, CURLOPT_SSL_CIPHER_LIST, "DEFAULT@SECLEVEL=0"); /* what this machine would not do of its own */
+    curl_easy_setopt(c, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
+    curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, 1L);
+    assert_int_equal(curl_easy_perform(c), CURLE_OK);
+    curl_easy_setopt(c, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_1 | CURL_SSLVERSION_MAX_TLSv1_1);
+    assert_int_equal(curl_easy_perform(c), CURLE_SSL_CONNECT_ERROR);
     curl_slist_free_all(headers);
     curl_easy_cleanup(c);
     koe_buf_free(&got);

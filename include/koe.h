@@ -77,6 +77,9 @@ typedef struct koe_request {
     bool ssml; /* text is an SSML 1.1 document */
     bool no_tags; /* brackets are text; else [pause:1.5s], [word](/phonemes/), [voice:NAME], [rate:1.2] ... direct the speaker */
     bool no_voice_tags; /* the text must not choose who speaks: [voice:NAME] and <voice name> are passed over */
+    const char *(*voice_alias)(const void *user, const char *name); /* the voice that a name in the text stands for, NULL: the one of that
+                           * name; the result is borrowed until the next call. NULL: there are no such names */
+    const void *voice_alias_user;
     bool phonemes; /* text is phonemes */
     bool no_normalize;
     unsigned rules_off; /* set of KOE_RULES_*: what is not rewritten before it is read */
@@ -167,6 +170,6 @@ typedef struct koe_models_load {
 /* Frees the models that nobody has used for so long; each is loaded again at its next use. An infinite idle_s only counts. */
 koe_models_load koe_engine_unload(koe_engine *e, double idle_s);
 
-/* Phonemes of a text as the voice's engine would get them, one malloc()ed UTF-8 string with '\n' between segments. */
+/* Phonemes of a text as the voice's engine would get them (of one that reads text itself: misaki's), one malloc()ed UTF-8 string with '\n' between segments. */
 koe_status koe_phonemes(koe_engine *e, const koe_request *q, char **out, koe_error *err);
 #endif

@@ -8,6 +8,7 @@
 #include "audio/encode.h"
 #include "base/digest.h"
 #include "server/choose.h"
+#include "server/voices.h"
 #include "text/lang.h"
 #include "text/user_lexicon.h"
 #include "text/utf8.h"
@@ -82,6 +83,41 @@ static bool read_input(koe_utterance *r, const koe_server *s, const json_t *body
     return true;
 }
 
+static const char *alias_of(const koe_utterance *r, const char *name)
+{
+    for (size_t i = 0; i < r->n_alias; i++)
+        if (strcmp(r->alias[i].name, name) == 0) return r->alias[i].voice;
+    return NULL;
+}
+
+/* koe_request.voice_alias: the request's own names, and OpenAI's. */
+static const char *voice_in_text(const void *user, const char *name)
+{
+    const char *own = alias_of(user, name);
+    return own ? own : koe_openai_voice(name);
+}
+
+/* "voice_aliases": {"narrator": "af_heart", ...}. What a name stands for may be a saved blend, or one of OpenAI's names. */
+static bool read_aliases(koe_utterance *r, const koe_server *s, const json_t *body, koe_problem *p)
+{
+    json_t *list = field(body, "voice_aliases"), *value;
+    const char *name;
+    if (!list) return true;
+    if (!json_is_object(list) || json_object_size(list) > MAX_ALIASES) return wrong(p, "voice_aliases", "an object of up to 64 names");
+    r->alias = koe_arena_alloc(&r->arena, (json_object_size(list) + 1) * sizeof *r->alias);
+    if (!r->alias) return koe_problem_set(p, 503, "overloaded", NULL, "the server has no memory for this now");
+    json_object_foreach(list, name, value) {
+        const char *voice = json_is_string(value) ? json_string_value(value) : NULL;
+        if (!voice || !*voice || strlen(voice) > MAX_NAME_BYTES || json_string_length(value) != strlen(voice))
+            return koe_problem_set(p, 400, "invalid_type", "voice_aliases", "what '%.60s' stands for must be the name of a voice", name);
+        const char *saved = koe_saved_find(s->saved, voice, &r->arena), *ours = koe_openai_voice(voice);
+        const koe_str copy = koe_arena_str(&r->arena, koe_str_of(name)), target = koe_arena_str(&r->arena, koe_str_of(saved ? saved : ours ? ours : voice));
+        if (!copy.p || !target.p) return koe_problem_set(p, 503, "overloaded", NULL, "the server has no memory for this now");
+        r->alias[r->n_alias++] = (koe_alias){ copy.p, target.p };
+    }
+    return true;
+}
+
 /* "voice": a name or {"id": name}; then the request's own aliases, then ours. */
 static bool read_voice(koe_utterance *r, const koe_server *s, const json_t *body, const char *model, koe_problem *p)
 {
@@ -93,9 +129,9 @@ static bool read_voice(koe_utterance *r, const koe_server *s, const json_t *body
     } else if (!read_text(&name, body, "voice", &r->arena, p)) {
         return false;
     }
-    const json_t *aliases = field(body, "voice_aliases");
-    if (aliases && (!json_is_object(aliases) || json_object_size(aliases) > MAX_ALIASES)) return wrong(p, "voice_aliases", "an object of up to 64 names");
-    if (aliases && name && !read_text(&name, aliases, name, &r->arena, p)) return false;
+    if (!read_aliases(r, s, body, p)) return false;
+    const char *alias = name ? alias_of(r, name) : NULL;
+    if (alias) name = alias;
     return koe_choose_voice(&r->voice, &r->warning, s, r->edition, &(koe_wish){ name, model, r->lang }, &r->arena, p);
 }
 
@@ -250,7 +286,7 @@ koe_request koe_utterance_request(const koe_utterance *r, const atomic_bool *can
                           .ssml = r->ssml, .phonemes = r->phonemes, .no_normalize = r->no_normalize, .rules_off = r->rules_off,
                           .no_voice_tags = r->no_voice_tags, .lexicon = r->lexicon.n ? r->lexicon.p : NULL, .lexicon_n = r->lexicon.n,
                           .pitch_st = r->pitch, .pause_scale = fmax(r->pause, 1e-6) /* 0 means 1 there, none here */,
-                          .cancel = cancel };
+                          .voice_alias = voice_in_text, .voice_alias_user = r, .cancel = cancel };
 }
 
 static void add_field(koe_digest *d, const char *text, size_t n)
@@ -274,6 +310,10 @@ void koe_utterance_key(const koe_utterance *r, char *out)
     koe_engine_lexicon_key(r->edition->engine, installed);
     add_field(&d, installed, strlen(installed));
     add_field(&d, r->lexicon.p, r->lexicon.n);
+    for (size_t i = 0; i < r->n_alias; i++) {
+        add_field(&d, r->alias[i].name, strlen(r->alias[i].name));
+        add_field(&d, r->alias[i].voice, strlen(r->alias[i].voice));
+    }
     const int n = snprintf(numbers, sizeof numbers, "%d %u %.17g %d %d %d %d %d %d %.17g %.17g %.17g %.17g %llu %d %d", r->no_voice_tags, r->rules_off,
                            r->pitch, (int)r->shape, r->whole, r->ssml, r->phonemes, r->no_normalize, r->timestamps, r->speed, r->volume, r->pause,
                            r->first_piece_s, (unsigned long long)r->seed, r->sample_rate, r->bitrate);

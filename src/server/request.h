@@ -5,6 +5,11 @@
 #include "base/arena.h"
 #include "server/http.h"
 
+/* What the request calls a voice, in `voice` and in the text's tags. */
+typedef struct koe_alias {
+    const char *name, *voice;
+} koe_alias;
+
 /* What the sound is wrapped in. */
 typedef enum koe_shape {
     KOE_SHAPE_AUDIO, /* nothing */
@@ -24,6 +29,8 @@ typedef struct koe_utterance {
     bool whole; /* leaves when all of it is there */
     bool ssml, phonemes, no_normalize, no_voice_tags, timestamps;
     unsigned rules_off; /* set of KOE_RULES_* */
+    koe_alias *alias; /* of the arena */
+    size_t n_alias;
     koe_str lexicon; /* inline, or a name; n == 0: none */
     double speed, volume, pause, pitch;
     double first_piece_s; /* of a stream; 0: whole clauses */
@@ -37,7 +44,7 @@ typedef struct koe_utterance {
  * "phonemes" says what it is; NULL: the text comes later. */
 bool koe_utterance_read(koe_utterance *out, const koe_server *s, const json_t *body, const char *input, koe_problem *p);
 void koe_utterance_deinit(koe_utterance *r);
-/* The request to the engine, which borrows the utterance's texts. */
+/* The request to the engine, which borrows the utterance. */
 koe_request koe_utterance_request(const koe_utterance *r, const atomic_bool *cancel);
 /* Digest of everything that decides about the answer's bytes; `out` has 65 bytes. */
 void koe_utterance_key(const koe_utterance *r, char *out);

@@ -200,7 +200,7 @@ static koe_status encode(speech_job *j, const koe_audio *audio, koe_error *err)
     koe_status st = j->encoder ? KOE_OK : open_encoder(j, audio->rate_hz, err);
     if (st != KOE_OK) return st;
     const float *samples = at_volume(j, audio);
-    if (!samples) return koe_fail(err, KOE_E_NOMEM, "%zu samples", audio->n_samples);
+    if (!samples && audio->n_samples) return koe_fail(err, KOE_E_NOMEM, "%zu samples", audio->n_samples);
     koe_buf_clear(&j->encoded);
     st = koe_encoder_write(j->encoder, samples, audio->n_samples, &j->encoded, err);
     if (st == KOE_OK && audio->segment + 1 == audio->n_segments) st = koe_encoder_finish(j->encoder, &j->encoded, err);
@@ -239,6 +239,8 @@ static koe_status speak_segment(speech_job *j, double *audio_s, koe_error *err)
     koe_metrics_spoke(m, *audio_s);
     note_warnings(j, audio.warnings);
     koe_buf_clear(&j->out);
+    if (j->next == j->n_segments && j->audio_s == 0) /* an empty answer would look like a broken one */
+        return koe_fail(err, KOE_E_ARGUMENT, "there is nothing in it that has a sound%s%s", audio.warnings[0] ? ": " : "", audio.warnings);
     st = encode(j, &audio, err);
     if (st == KOE_OK) koe_wrap_add(&j->wrap, &j->out, koe_buf_str(&j->encoded), &audio);
     if (st == KOE_OK && j->next == j->n_segments) koe_wrap_end(&j->wrap, &j->out, j->audio_s);

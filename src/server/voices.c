@@ -210,10 +210,11 @@ enum MHD_Result koe_route_combine(koe_call *c)
     json_t *body = json_loadb(c->body.data ? c->body.data : "", c->body.n, JSON_DECODE_ANY, NULL);
     const json_t *voices = json_is_object(body) ? json_object_get(body, "voices") : body;
     if (json_is_object(body) && !voices) voices = json_object_get(body, "voice");
-    const char *given = json_string_value(json_object_get(body, "name"));
+    const json_t *name_given = json_object_get(body, "name");
+    const char *given = json_string_value(name_given);
     const bool read = read_blend(voices, &blend) && !blend.failed;
     if (!read) koe_problem_set(&p, 400, "invalid_value", "voices", "send {\"name\": ..., \"voices\": \"af_bella(2)+af_sky(1)\"}, or an array of voices");
-    else if (!make_name(given, blend.data, name)) koe_problem_set(&p, 400, "invalid_value", "name", "a name has 1 to 63 letters, digits or _");
+    else if ((name_given && !given && !json_is_null(name_given)) || !make_name(given, blend.data, name)) koe_problem_set(&p, 400, "invalid_value", "name", "a name has 1 to 63 letters, digits or _");
     else if (koe_find_voice(e, name) || koe_openai_voice(name)) koe_problem_set(&p, 409, "name_taken", "name", "there is a voice '%s' already", name);
     else if (check_blend(e, blend.data, &p) && save_blend(c->server->saved, name, blend.data, &err) != KOE_OK) koe_problem_of(&p, &err);
     koe_edition_drop(e);

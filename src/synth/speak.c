@@ -41,6 +41,7 @@ struct koe_speaking {
     const koe_request *q;
     koe_engine *engine;
     double start_ms;
+    bool only_reads; /* no speech is wanted, but its phonemes, also of a voice that takes none */
     size_t next; /* segment of all */
     size_t n_handed; /* pieces that koe_speaking_next() gave */
     koe_sound sound; /* the last piece; .said is 0 when its segment is over */
@@ -128,11 +129,11 @@ static size_t longest_segment(void)
 }
 
 /* What of the options depends on who speaks which language; lang n == 0: the voice's own. */
-static koe_status describe_voice(koe_text_options *opt, const koe_voice *v, koe_str lang, koe_error *err)
+static koe_status describe_voice(koe_text_options *opt, const koe_speaking *s, const koe_voice *v, koe_str lang, koe_error *err)
 {
     const koe_lang *l = lang.n ? koe_lang_find(lang) : NULL;
     opt->lang = lang.n ? lang : koe_str_of(v->lang);
-    opt->alphabet = v->alphabet;
+    opt->alphabet = s->only_reads && v->alphabet == KOE_ALPHABET_NONE ? KOE_ALPHABET_MISAKI : v->alphabet;
     opt->espeak_voice = koe_str_of(l ? l->espeak : v->espeak_voice);
     const size_t most = longest_segment();
     opt->max_phonemes = v->max_phonemes < most ? v->max_phonemes : most;
@@ -160,7 +161,8 @@ static koe_status add_voice(koe_speaking *s, koe_str name, koe_error *err)
     other += s->n_other;
     if (!(other->name = koe_str_dup(name))) return koe_fail(err, KOE_E_NOMEM, "voices");
     s->n_other++;
-    koe_status st = koe_voice_find(&other->voice, s->engine->voices, name, &why);
+    const char *alias = s->q->voice_alias ? s->q->voice_alias(s->q->voice_alias_user, other->name) : NULL;
+    koe_status st = koe_voice_find(&other->voice, s->engine->voices, alias ? koe_str_of(alias) : name, &why);
     if (st == KOE_E_NOMEM) return koe_fail(err, st, "%s", why.message);
     if (st != KOE_OK) other->voice = s->voice;
     if (st != KOE_OK) warn(s, "%s: voice '%s' goes on", why.message, s->voice.name);
@@ -176,7 +178,7 @@ static koe_status change_voice(void *user, koe_str name, koe_str lang, koe_text_
     if (st != KOE_OK) return st;
     const koe_voice *v = known_voice(s, name);
     if (!lang.n && v == &s->voice) lang = koe_str_of(s->q->lang);
-    return describe_voice(opt, v, lang, err);
+    return describe_voice(opt, s, v, lang, err);
 }
 
 /* koe_text_warn_fn */
@@ -198,7 +200,7 @@ static koe_status open_text(koe_speaking *s, koe_engine *e, koe_error *err)
         .lexicon = { q->lexicon, q->lexicon_n ? q->lexicon_n : q->lexicon ? strlen(q->lexicon) : 0 },
         .pitch_st = q->pitch_st,
     };
-    koe_status st = describe_voice(&opt, &s->voice, koe_str_of(q->lang), err);
+    koe_status st = describe_voice(&opt, s, &s->voice, koe_str_of(q->lang), err);
     return st == KOE_OK ? koe_passage_open(&s->passage, e->text, s->text, &opt, err) : st;
 }
 
@@ -374,11 +376,12 @@ static void log_result(const koe_speaking *s)
                 s->n_bad);
 }
 
-koe_status koe_speaking_open(koe_speaking **out, koe_engine *e, const koe_request *q, koe_error *err)
+static koe_status open_speaking(koe_speaking **out, koe_engine *e, const koe_request *q, bool only_reads, koe_error *err)
 {
     koe_speaking *s = calloc(1, sizeof *s);
     if (!s) return koe_fail(err, KOE_E_NOMEM, "request");
     s->engine = e;
+    s->only_reads = only_reads;
     s->start_ms = koe_clock_ms();
     koe_status st = prepare(s, e, q, err);
     if (st != KOE_OK) {
@@ -389,6 +392,8 @@ koe_status koe_speaking_open(koe_speaking **out, koe_engine *e, const koe_reques
     *out = s;
     return KOE_OK;
 }
+
+koe_status koe_speaking_open(koe_speaking **out, koe_engine *e, const koe_request *q, koe_error *err) { return open_speaking(out, e, q, false, err); }
 
 /* The first segment's first piece, and a second one where the network need not begin anew; the third is the rest. */
 static double piece_s(const koe_speaking *s)
@@ -608,7 +613,7 @@ koe_status koe_phonemes(koe_engine *e, const koe_request *q, char **out, koe_err
 {
     koe_speaking *s = NULL;
     koe_buf b = { 0 };
-    koe_status st = koe_speaking_open(&s, e, q, err);
+    koe_status st = open_speaking(&s, e, q, true, err);
     while (st == KOE_OK && s->segments.n) {
         for (size_t i = 0; i < s->segments.n; i++) {
             if (s->first + i) koe_buf_addc(&b, '\n');

@@ -65,7 +65,7 @@ static koe_status open_parts(koe_server *s, koe_error *err)
     if (st == KOE_OK) st = koe_saved_open(&s->saved, c->home, err);
     if (st == KOE_OK) st = koe_models_open(&s->models, c, default_voice, s, err);
     if (st == KOE_OK) st = koe_sched_create(&s->sched, workers, cores, (size_t)c->max_jobs, err);
-    if (st == KOE_OK) st = koe_watch_create(&s->watch, c->request_timeout_s, c->idle_timeout_s, err);
+    if (st == KOE_OK) st = koe_watch_create(&s->watch, c->request_timeout_s, c->idle_timeout_s, !*c->tls_cert, err);
     return st;
 }
 

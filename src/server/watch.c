@@ -1,6 +1,7 @@
 /* watch.c - see watch.h. */
 #include "server/watch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -30,7 +31,7 @@ struct koe_watch {
     int64_t request_ns, idle_ns;
     int epoll, stop;
     pthread_t thread;
-    bool started;
+    bool started, is_plain;
 };
 
 /* The event's data: the serial tells a new connection from an old one with the same descriptor. */
@@ -58,6 +59,17 @@ static void on_event(koe_watch *w, const struct epoll_event *e)
     koe_answer_unref(look);
 }
 
+/* The body does not come. No reply has begun in this phase; in TLS only libmicrohttpd could write one. */
+static void say_timeout(int fd)
+{
+    static const char body[] = "{\"error\":{\"message\":\"the body of the request did not arrive in time\",\"type\":\"invalid_request_error\","
+                               "\"param\":null,\"code\":\"request_timeout\"}}";
+    char text[400];
+    const int n = snprintf(text, sizeof text, "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+                           sizeof body - 1, body);
+    (void)!send(fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 /* Too slow: libmicrohttpd sees the end of the connection and closes it. */
 static void end_dawdlers(koe_watch *w)
 {
@@ -65,7 +77,9 @@ static void end_dawdlers(koe_watch *w)
     pthread_mutex_lock(&w->lock);
     for (koe_conn *c = w->list; c; c = c->next) {
         const int64_t limit = c->phase == KOE_CONN_IDLE ? w->idle_ns + w->request_ns : w->request_ns;
-        if (c->phase != KOE_CONN_ANSWER && now - c->since_ns > limit) shutdown(c->fd, SHUT_RDWR);
+        if (c->phase == KOE_CONN_ANSWER || now - c->since_ns <= limit) continue;
+        if (c->phase == KOE_CONN_BODY && w->is_plain) say_timeout(c->fd);
+        shutdown(c->fd, SHUT_RDWR);
     }
     pthread_mutex_unlock(&w->lock);
 }
@@ -87,11 +101,12 @@ static void *watch(void *arg)
     }
 }
 
-koe_status koe_watch_create(koe_watch **out, int64_t request_s, int64_t idle_s, koe_error *err)
+koe_status koe_watch_create(koe_watch **out, int64_t request_s, int64_t idle_s, bool is_plain, koe_error *err)
 {
     koe_watch *w = calloc(1, sizeof *w);
     if (!w) return koe_fail(err, KOE_E_NOMEM, "connections");
     pthread_mutex_init(&w->lock, NULL);
+    w->is_plain = is_plain;
     w->request_ns = request_s * 1000000000;
     w->idle_ns = idle_s * 1000000000;
     w->epoll = epoll_create1(EPOLL_CLOEXEC);

@@ -14,7 +14,8 @@ typedef enum koe_conn_phase {
     KOE_CONN_ANSWER, /* ours to do: no limit here */
 } koe_conn_phase;
 
-koe_status koe_watch_create(koe_watch **out, int64_t request_s, int64_t idle_s, koe_error *err);
+/* is_plain: connections have no TLS, and may be told why they end. */
+koe_status koe_watch_create(koe_watch **out, int64_t request_s, int64_t idle_s, bool is_plain, koe_error *err);
 /* After the last connection has been removed. NULL is fine. */
 void koe_watch_destroy(koe_watch *w);
 

@@ -166,6 +166,26 @@ static void test_rates(void **state)
     stop_server(&s);
 }
 
+/* A body that does not come is not waited for, and the client hears so. */
+static void test_timeout(void **state)
+{
+    (void)state;
+    server s;
+    reply r;
+    start_server(&s, "--request-timeout", "1", NULL);
+    const int fd = dial(&s);
+    send_request(fd, "POST", "/v1/audio/speech", "Content-Type: application/json\r\nContent-Length: 100\r\n", NULL);
+    send_all(fd, "{", 1);
+    read_reply(fd, &r, false);
+    assert_true(r.whole);
+    assert_string_equal(header(&r, "Connection"), "close");
+    expect_problem(r, 408, "request_timeout", NULL);
+    char c;
+    assert_true(recv(fd, &c, 1, 0) <= 0);
+    close(fd);
+    stop_server(&s);
+}
+
 /* "*" matches what there is; no answer is there before it was made. */
 static void test_any_tag(void **state)
 {
@@ -188,7 +208,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paths),   cmocka_unit_test(test_quotes),    cmocka_unit_test(test_ssml),            cmocka_unit_test(test_log),
-        cmocka_unit_test(test_strangers), cmocka_unit_test(test_forwarded_twice), cmocka_unit_test(test_rates), cmocka_unit_test(test_any_tag),
+        cmocka_unit_test(test_strangers), cmocka_unit_test(test_forwarded_twice), cmocka_unit_test(test_rates), cmocka_unit_test(test_timeout), cmocka_unit_test(test_any_tag),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,7 +82,7 @@ enum MHD_Result koe_reply(koe_call *c, int status, const char *type, struct MHD_
     if (!r) return MHD_NO;
     if (type) MHD_add_response_header(r, "Content-Type", type);
     add_common(c, r);
-    if (c->is_last) MHD_add_response_header(r, "Connection", "close");
+    if (c->is_last || atomic_load(&c->server->draining)) MHD_add_response_header(r, "Connection", "close");
     c->status = status;
     c->replied = true;
     if (!c->head_ns) c->head_ns = koe_clock_ns();
@@ -367,6 +367,9 @@ static void look_up(koe_call *c)
             break;
         }
     c->welcome = c->route && (c->route->open || koe_keys_check(c->server->keys, koe_call_token(c), c->route->scope, &c->who, &c->refusal));
+    if (!c->welcome || c->route->open || c->route->scope || !atomic_load(&c->server->draining)) return;
+    c->welcome = koe_problem_set(&c->refusal, 503, "draining", NULL, "the server is about to end; come again"); /* new speech would hold that up */
+    c->refusal.retry_after_s = 1;
 }
 
 static enum MHD_Result reply_unwelcome(koe_call *c)

@@ -230,11 +230,63 @@ static void test_drain_in_time(void **state)
     remove_folder(s.home);
 }
 
+static bool accepts(const server *s)
+{
+    const struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)s->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const bool ok = connect(fd, (const struct sockaddr *)&a, sizeof a) == 0;
+    close(fd);
+    return ok;
+}
+
+/* A connection that was there before gets no new speech once the end has begun, and is closed; who looks at the server is still answered. */
+static void test_drain_refuses(void **state)
+{
+    (void)state;
+    server s;
+    reply r;
+    koe_buf body = { 0 };
+    start_server(&s, "--drain-timeout", "60", "--cache-memory", "0", NULL);
+    koe_buf_adds(&body, "{\"response_format\": \"pcm\", \"input\": \"");
+    for (int i = 0; i < 400; i++) koe_buf_printf(&body, "Sentence number %d is as long as the others. ", i);
+    koe_buf_adds(&body, "\"}");
+    int early[2];
+    for (int i = 0; i < 2; i++) {
+        early[i] = dial(&s);
+        send_request(early[i], "GET", "/health", NULL, NULL);
+        read_reply(early[i], &r, false);
+        assert_null(header(&r, "Connection"));
+        expect_reply(r, 200, NULL);
+    }
+    const int fd = dial(&s);
+    char first;
+    send_request(fd, "POST", "/v1/audio/speech", NULL, body.data);
+    assert_int_equal(recv(fd, &first, 1, MSG_PEEK), 1);
+    kill(s.pid, SIGTERM);
+    for (int i = 0; i < 500 && accepts(&s); i++) pause_ms(10);
+    send_request(early[0], "POST", "/v1/audio/speech", NULL, "{\"input\": \"New.\", \"response_format\": \"pcm\"}");
+    read_reply(early[0], &r, false);
+    assert_string_equal(header(&r, "Connection"), "close");
+    assert_string_equal(header(&r, "Retry-After"), "1");
+    expect_problem(r, 503, "draining", NULL);
+    send_request(early[1], "GET", "/status", NULL, NULL);
+    read_reply(early[1], &r, false);
+    expect_reply(r, 200, "\"draining\":true");
+    read_reply(fd, &r, false);
+    assert_true(r.status == 200 && r.whole);
+    reply_free(&r);
+    assert_int_equal(wait_server(&s), 0);
+    for (int i = 0; i < 2; i++) close(early[i]);
+    close(fd);
+    koe_buf_free(&body);
+    remove_folder(s.home);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_notify),       cmocka_unit_test(test_activation),    cmocka_unit_test(test_reload),
-        cmocka_unit_test(test_certificates), cmocka_unit_test(test_drain_in_time),
+        cmocka_unit_test(test_certificates), cmocka_unit_test(test_drain_in_time), cmocka_unit_test(test_drain_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

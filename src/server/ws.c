@@ -208,8 +208,8 @@ static void move_messages(session *s)
 static void keep_alive(session *s)
 {
     const double now_ms = koe_clock_ms();
-    if (!s->closed_ms && wslay_event_get_close_sent(s->ws)) s->closed_ms = now_ms;
-    if (now_ms - s->heard_ms > SILENT_MS || (s->closed_ms && now_ms - s->closed_ms > FAREWELL_MS)) s->lost = true;
+    if (s->closed_ms == 0 && wslay_event_get_close_sent(s->ws)) s->closed_ms = now_ms;
+    if (now_ms - s->heard_ms > SILENT_MS || (s->closed_ms > 0 && now_ms - s->closed_ms > FAREWELL_MS)) s->lost = true;
     if (now_ms - s->heard_ms < PING_AFTER_MS || now_ms - s->pinged_ms < PING_AFTER_MS) return;
     s->pinged_ms = now_ms;
     wslay_event_queue_msg(s->ws, &(struct wslay_event_msg){ .opcode = WSLAY_PING });

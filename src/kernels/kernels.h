@@ -21,8 +21,8 @@
  *     exp 2   tanh 3   sigmoid 3   sin, cos 2 (sin and cos beyond 4e5 in magnitude are the C library's)   erf 2   log 2 */
 typedef void koe_f32_map_fn(float *y, const float *x, size_t n);
 koe_f32_map_fn koe_f32_exp, koe_f32_tanh, koe_f32_sigmoid, koe_f32_sin, koe_f32_cos, koe_f32_erf, koe_f32_log;
-/* Activations made of these: x / 2 * (1 + erf(x / sqrt(2))), its form with tanh, x * sigmoid(x), x * tanh(log(1 + e^x)). Their error is that of
- * the function inside, a few units of the last place of x. */
+/* Activations made of these: x / 2 * (1 + erf(x / sqrt(2))), its form with tanh, x * sigmoid(x), x * tanh(log(1 + e^x)). Their largest error is
+ * 3 units of the last place of x: where the result is much smaller than x it has fewer correct digits. */
 koe_f32_map_fn koe_f32_gelu, koe_f32_gelu_tanh, koe_f32_silu, koe_f32_mish;
 /* y = tanh(a) * sigmoid(b); y may be a or b. */
 typedef void koe_f32_gate_fn(float *y, const float *a, const float *b, size_t n);

@@ -35,7 +35,7 @@ typedef struct koe_engine_options {
                         * system may take back, and count towards the limit. False: some of them are read again each time */
     const char *lexicon; /* the writer's own words for all requests: files and folders of JSON or PLS, ':' between; NULL: only those of home
                           * (docs/text.md) */
-    const char *helper; /* path of the koe binary, for the espeak-ng helper process; NULL: $KOE_BIN, else this executable */
+    const char *helper; /* path of the koe binary, for the espeak-ng helper process; NULL: $KOE_BIN, else the koe of $PATH */
 } koe_engine_options;
 
 /* Opens what is installed; a model is loaded at its first use. opt may be NULL. With nothing installed the built-in espeak-ng voice

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/version.h"
@@ -51,6 +52,7 @@ static int finish(int status)
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN); /* a player or the helper process may go away: writing then fails with EPIPE */
+    setenv("KOE_BIN", "/proc/self/exe", 0); /* whose helper process is this program too */
     if (argc < 2) {
         print_usage(stderr);
         return 2;

@@ -43,7 +43,7 @@ struct koe_espeak {
 koe_status koe_espeak_open(koe_espeak **out, const char *helper, koe_error *err)
 {
     if (!helper) helper = getenv("KOE_BIN");
-    if (!helper || !*helper) helper = "/proc/self/exe";
+    if (!helper || !*helper) helper = "koe";
     koe_espeak *e = calloc(1, sizeof *e);
     char *copy = koe_str_dup(koe_str_of(helper));
     if (!e || !copy) {
@@ -165,7 +165,7 @@ static int spawn_helper(koe_espeak *e, int child_fd)
     sigemptyset(&none);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-    int rc = posix_spawn(&e->pid, e->helper, &files, &attributes, argv, env);
+    int rc = posix_spawnp(&e->pid, e->helper, &files, &attributes, argv, env);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&files);
     free(env);

@@ -24,7 +24,7 @@ typedef struct koe_text koe_text;
 typedef struct koe_text_setup {
     const char *lexicon_dir; /* laid out as $KOE_HOME/lexicon; NULL or missing: espeak-ng alone, said once in the log */
     const char *user_lexicon; /* the writer's own words: files and folders, ':' between (user_lexicon.h); NULL: only those of lexicon_dir */
-    const char *helper; /* path of the koe binary, run as `koe espeak-helper`; NULL: $KOE_BIN, else this executable */
+    const char *helper; /* path of the koe binary, run as `koe espeak-helper`; NULL: $KOE_BIN, else the koe of $PATH */
 } koe_text_setup;
 
 koe_status koe_text_open(koe_text **out, const koe_text_setup *setup, koe_error *err);

@@ -256,7 +256,6 @@ void koe_encoder_close(koe_encoder *e)
     free(e);
 }
 
-int koe_encoder_rate_hz(const koe_encoder *e) { return e->rate_hz; }
 
 /* ---- encoding ----------------------------------------------------------------------------------------------------------------
  */

@@ -54,8 +54,6 @@ koe_status koe_encoder_write(koe_encoder *e, const float *samples, size_t n, koe
 koe_status koe_encoder_finish(koe_encoder *e, koe_buf *out, koe_error *err);
 /* At any time; NULL is fine. */
 void koe_encoder_close(koe_encoder *e);
-/* The sample rate of what is encoded. */
-int koe_encoder_rate_hz(const koe_encoder *e);
 
 #define KOE_ENCODE_WHOLE_BYTES ((size_t)1 << 30)
 

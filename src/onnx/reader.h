@@ -22,8 +22,6 @@ typedef struct koe_reader {
 
 /* TensorProto. `name` gets its name; `out` must live as long as the model. KOE_E_UNSUPPORTED for types that tensors cannot have here. */
 koe_status koe_read_tensor(koe_reader *r, koe_wire w, koe_tensor *out, koe_str *name);
-/* The name that ONNX gives a type, also those that koe does not support. */
-const char *koe_onnx_type_name(int64_t type);
 
 /* Replaces the message with what the file seems to be instead of a model, if that can be seen. */
 koe_status koe_onnx_sniff(const void *bytes, size_t n_bytes, koe_status st, koe_error *err);

@@ -80,7 +80,8 @@ static const struct {
 };
 
 static bool is_known_type(int64_t type) { return type >= 0 && type < (int64_t)(sizeof types / sizeof *types); }
-const char *koe_onnx_type_name(int64_t type) { return is_known_type(type) ? types[type].name : "of an unknown type"; }
+/* Also of those that koe does not support. */
+static const char *type_name(int64_t type) { return is_known_type(type) ? types[type].name : "of an unknown type"; }
 
 static koe_wire_type list_wire_type(uint32_t field)
 {
@@ -394,7 +395,7 @@ koe_status koe_read_tensor(koe_reader *r, koe_wire w, koe_tensor *out, koe_str *
     koe_status st = read_fields(r, w, &p);
     if (st == KOE_OK && (!is_known_type(p.data_type) || koe_dtype_size((koe_dtype)p.data_type) == 0))
         st = koe_fail(r->err, KOE_E_UNSUPPORTED, "its elements are %s (type %" PRId64 "), which is not supported",
-                      koe_onnx_type_name(p.data_type), p.data_type);
+                      type_name(p.data_type), p.data_type);
     if (st == KOE_OK) {
         t.dtype = (koe_dtype)p.data_type;
         t.n_dim = p.n_dim;

@@ -85,7 +85,8 @@ static const size_t live[] = {
     AT(rate_characters), AT(trusted_proxies), AT(cors), AT(tls_cert), AT(tls_key), AT(log_level), AT(log_format), AT(access_log),
 };
 
-bool koe_setting_is_live(const koe_setting *s)
+/* Whether a change of the setting takes effect at SIGHUP, not at the next start. */
+static bool is_live(const koe_setting *s)
 {
     for (size_t i = 0; i < sizeof live / sizeof *live; i++)
         if (live[i] == s->offset) return true;
@@ -288,7 +289,7 @@ koe_status koe_config_reload(koe_config *out, const koe_config *old, koe_error *
         const koe_setting *s = &table[i];
         char *to = (char *)out + s->offset;
         const char *from = (const char *)old + s->offset;
-        if (koe_setting_is_live(s) || same(s, from, to)) continue;
+        if (is_live(s) || same(s, from, to)) continue;
         koe_log(KOE_LOG_WARN, "%s has changed; that takes effect at the next start", s->name);
         memcpy(to, from, size_of(s));
     }
@@ -340,7 +341,7 @@ void koe_config_document(koe_buf *out)
         koe_buf_printf(out, "| `--%s` | `%s`", s->name, spelled(s, true, name, sizeof name));
         for (const char *p = s->also; p && *p; p += strcspn(p, ","), p += *p == ',')
             koe_buf_printf(out, ", `%.*s`", (int)strcspn(p, ","), p);
-        koe_buf_printf(out, " | %s%s%s | %s | %s", *s->preset ? "`" : "", s->preset, *s->preset ? "`" : "", koe_setting_is_live(s) ? "yes" : "", s->help);
+        koe_buf_printf(out, " | %s%s%s | %s | %s", *s->preset ? "`" : "", s->preset, *s->preset ? "`" : "", is_live(s) ? "yes" : "", s->help);
         for (const char *p = s->one_of; p && *p; p += strcspn(p, "|"), p += *p == '|')
             koe_buf_printf(out, "%s`%.*s`", p == s->one_of ? ": " : ", ", (int)strcspn(p, "|"), p);
         if (s->kind == KOE_SETTING_NUMBER) koe_buf_printf(out, " (%" PRId64 " to %" PRId64 ")", s->least, s->most);

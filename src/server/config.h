@@ -54,8 +54,6 @@ typedef struct koe_setting {
 } koe_setting;
 
 const koe_setting *koe_settings(size_t *n);
-/* Whether a change of the setting takes effect at SIGHUP, not at the next start. */
-bool koe_setting_is_live(const koe_setting *s);
 
 /* given[i]: the value of row i from the command line or its KOE_ variable, NULL when not given; must outlive *out. Reads the other names of the environment
  * and the file. KOE_E_ARGUMENT names the setting, where it came from, and what would be right. koe_config_free() in every case. */

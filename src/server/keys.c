@@ -188,14 +188,6 @@ void koe_keys_close(koe_keys *k)
     free(k);
 }
 
-bool koe_keys_needed(koe_keys *k)
-{
-    pthread_mutex_lock(&k->lock);
-    const bool needed = k->n > 0;
-    pthread_mutex_unlock(&k->lock);
-    return needed;
-}
-
 /* In the same time whatever the first difference is. */
 static bool same_digest(const char *a, const char *b)
 {

@@ -28,8 +28,6 @@ koe_status koe_keys_open(koe_keys **out, const koe_config *config, koe_error *er
 void koe_keys_close(koe_keys *k);
 /* Reads the file of these settings; on failure what was there stays. Keys of the same name go on with their limits as they stand. */
 koe_status koe_keys_reload(koe_keys *k, const koe_config *config, koe_error *err);
-/* Whether keys are asked for. */
-bool koe_keys_needed(koe_keys *k);
 /* token: what the client sent, or NULL; scope 0: speech. False: *p says why (401, 403). */
 bool koe_keys_check(koe_keys *k, const char *token, koe_scope scope, koe_identity *who, koe_problem *p);
 /* Appends a new random key, and on the next line what stands for it in the file. name: 1 to 63 bytes. */

@@ -91,15 +91,6 @@ void koe_metrics_spoke(koe_metrics *m, double audio_s)
 
 double koe_metrics_audio_s(koe_metrics *m) { return (double)atomic_load(&m->audio_us) / 1e6; }
 
-uint64_t koe_metrics_total(koe_metrics *m, koe_counter c)
-{
-    uint64_t total = 0;
-    pthread_mutex_lock(&m->lock);
-    for (size_t i = 0; i < m->n_values[c]; i++) total += m->counter[c][i].count;
-    pthread_mutex_unlock(&m->lock);
-    return total;
-}
-
 static void write_histogram(const histogram *h, size_t i, koe_buf *out)
 {
     const char *name = histograms[i].name;

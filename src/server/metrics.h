@@ -40,7 +40,6 @@ void koe_metrics_observe(koe_metrics *m, koe_histogram h, double value);
 void koe_metrics_count(koe_metrics *m, koe_counter c, const char *label_value);
 void koe_metrics_spoke(koe_metrics *m, double audio_s);
 double koe_metrics_audio_s(koe_metrics *m);
-uint64_t koe_metrics_total(koe_metrics *m, koe_counter c);
 /* Appends all of it. */
 void koe_metrics_write(koe_metrics *m, koe_buf *out);
 #endif

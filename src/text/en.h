@@ -16,9 +16,6 @@
 typedef enum koe_en_tag_id { KOE_TAG_LIST(KOE_TAG_ENUM) KOE_N_TAG } koe_en_tag_id;
 #undef KOE_TAG_ENUM
 
-/* "NN"; static. */
-const char *koe_en_tag_name(koe_en_tag_id tag);
-
 #define KOE_NO_STRESS NAN
 
 typedef struct koe_en_token {

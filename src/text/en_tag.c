@@ -9,10 +9,6 @@
 #include "text/en.h"
 #include "text/utf8.h"
 
-#define KOE_TAG_NAME(t) #t,
-static const char *const tag_names[KOE_N_TAG] = { KOE_TAG_LIST(KOE_TAG_NAME) };
-const char *koe_en_tag_name(koe_en_tag_id tag) { return tag < KOE_N_TAG ? tag_names[tag] : "XX"; }
-
 /* ---- words by class ---- */
 
 static const struct {

@@ -314,9 +314,3 @@ koe_status koe_espeak_speak(koe_espeak *e, koe_buf *samples, koe_buf *words, int
                    .bytes = samples, .words = words, .rate_hz = rate_hz };
     return ask(e, &a, err);
 }
-
-koe_status koe_espeak_voices(koe_espeak *e, koe_buf *out, koe_error *err)
-{
-    question a = { .q = { .kind = KOE_ESPEAK_VOICES }, .bytes = out };
-    return ask(e, &a, err);
-}

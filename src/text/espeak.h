@@ -27,9 +27,6 @@ typedef struct koe_espeak_word {
 koe_status koe_espeak_speak(koe_espeak *e, koe_buf *samples, koe_buf *words, int *rate_hz, koe_str voice, koe_str text, double speed,
                             double pitch_semitones, koe_error *err);
 
-/* Newline-separated names of the voices (languages) that espeak-ng has. */
-koe_status koe_espeak_voices(koe_espeak *e, koe_buf *out, koe_error *err);
-
 /* The child's side: serves requests from fd_in to fd_out until end of file; returns an exit status. */
 int koe_espeak_serve(int fd_in, int fd_out);
 /* The text room's shared one. */

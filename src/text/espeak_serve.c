@@ -115,16 +115,6 @@ static koe_status speak(koe_str text, double speed, double pitch_semitones)
     return speech.samples.failed || speech.words.failed ? KOE_E_NOMEM : KOE_OK;
 }
 
-/* Every language of every voice, once a line: "en-us", "fr", ... */
-static void voices(koe_buf *out)
-{
-    for (const espeak_VOICE **v = espeak_ListVoices(NULL); v && *v; v++)
-        for (const char *l = (*v)->languages; l && *l; l += strlen(l + 1) + 2) {
-            koe_buf_adds(out, l + 1);
-            koe_buf_addc(out, '\n');
-        }
-}
-
 static bool serve_one(int fd_in, int fd_out, int rate_hz)
 {
     static char voice[KOE_ESPEAK_MAX_VOICE + 1], text[KOE_ESPEAK_MAX_TEXT + 1];
@@ -137,8 +127,7 @@ static bool serve_one(int fd_in, int fd_out, int rate_hz)
 
     koe_espeak_response r = { .rate_hz = rate_hz };
     alarm(q.kind == KOE_ESPEAK_SPEAK ? KOE_ESPEAK_SPEAK_S : KOE_ESPEAK_PHONEMES_S); /* dies even when koe is no longer there to kill it */
-    if (q.kind == KOE_ESPEAK_VOICES) voices(&ipa);
-    else if (!set_voice(voice)) r.status = KOE_E_NOT_FOUND;
+    if (!set_voice(voice)) r.status = KOE_E_NOT_FOUND;
     else if (q.kind == KOE_ESPEAK_PHONEMES) r.status = phonemes(&ipa, text, q.tie != 0);
     else r.status = speak((koe_str){ text, q.n_text }, q.speed, q.pitch_semitones);
     alarm(0);

@@ -1,7 +1,7 @@
-/* espeak_wire.h - what goes over the pipe between koe and its espeak-ng helper process, both ends the same binary.
+/* espeak_wire.h - what goes over the pipe between koe and its espeak-ng helper process, both ends of the same version.
  *     hello     u32 KOE_ESPEAK_HELLO                                                     helper -> koe, once
  *     request   koe_espeak_request, voice, text                                          koe -> helper
- *     response  koe_espeak_response, bytes (IPA, samples or names), words                helper -> koe */
+ *     response  koe_espeak_response, bytes (IPA or samples), words                helper -> koe */
 #ifndef KOE_TEXT_ESPEAK_WIRE_H
 #define KOE_TEXT_ESPEAK_WIRE_H
 #include "text/espeak.h"
@@ -9,7 +9,7 @@
 #define KOE_ESPEAK_HELLO 0x31656f6bu
 #define KOE_ESPEAK_GUARD "KOE_ESPEAK_HELPER" /* set in the helper's environment: it must not start helpers */
 
-enum { KOE_ESPEAK_PHONEMES = 1, KOE_ESPEAK_SPEAK, KOE_ESPEAK_VOICES };
+enum { KOE_ESPEAK_PHONEMES = 1, KOE_ESPEAK_SPEAK };
 enum {
     KOE_ESPEAK_MAX_VOICE = 128,
     KOE_ESPEAK_MAX_TEXT = 64 * 1024,

@@ -27,7 +27,8 @@ static size_t distance(koe_str a, koe_str b)
     return row[b.n];
 }
 
-char *koe_near_names(char *text, size_t cap, koe_str wanted, const koe_str *names, size_t n_names)
+/* "; did you mean X, Y or Z?" for the up to three names that are a few letters away, "" when there are none. Returns text. */
+static char *near_names(char *text, size_t cap, koe_str wanted, const koe_str *names, size_t n_names)
 {
     size_t best[3] = { 0 }, best_distance[3] = { 0 }, n = 0, limit = wanted.n / 3 > 2 ? wanted.n / 3 : 2;
     if (limit >= wanted.n && wanted.n) limit = wanted.n - 1; /* one letter of a short name must be right */
@@ -92,7 +93,7 @@ static koe_status not_found(parser *p)
     char near[400], where[64] = "";
     if (name.n < p->s.n) snprintf(where, sizeof where, " at character %zu of the blend", p->at + 1);
     return koe_fail(p->err, KOE_E_NOT_FOUND, "no voice '%.*s'%s%s", KOE_STR_ARG(name), where,
-                    koe_near_names(near, sizeof near, name, p->names, p->n_names));
+                    near_names(near, sizeof near, name, p->names, p->n_names));
 }
 
 /* The longest installed name that stands here as a whole word. */

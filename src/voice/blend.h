@@ -22,7 +22,4 @@ typedef struct koe_blend {
 /* names: the voices that can be blended; they may hold any characters, the longest that fits is taken. KOE_E_NOT_FOUND names near
  * matches; KOE_E_ARGUMENT says at which character (counted from 1) what was expected. */
 koe_status koe_blend_parse(koe_blend *out, koe_str spelling, const koe_str *names, size_t n_names, koe_error *err);
-
-/* "; did you mean X, Y or Z?" for the up to three names that are a few letters away, "" when there are none. Returns text. */
-char *koe_near_names(char *text, size_t cap, koe_str wanted, const koe_str *names, size_t n_names);
 #endif

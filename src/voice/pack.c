@@ -32,7 +32,8 @@ static koe_str stem_of(const char *path)
     return s;
 }
 
-koe_status koe_pack_from_tensor(pack_entry *e, koe_arena *arena, const koe_tensor *t, const char *what, koe_error *err)
+/* [n,1,256] or [n,256] of any floating type as float rows in the arena (in place when it already is). */
+static koe_status from_tensor(pack_entry *e, koe_arena *arena, const koe_tensor *t, const char *what, koe_error *err)
 {
     char shape[128];
     bool fits = (t->n_dim == 3 && t->dim[1] == 1 && t->dim[2] == KOE_STYLE_DIM) || (t->n_dim == 2 && t->dim[1] == KOE_STYLE_DIM);
@@ -207,7 +208,7 @@ static koe_status load_entry(koe_pack_file *f, pack_entry *e, koe_error *err)
         if (st == KOE_OK) st = koe_npy_parse(&t, &f->arena, npy.p, npy.n, e->name.p, err);
         koe_arena_free(&scratch);
     }
-    return st == KOE_OK ? koe_pack_from_tensor(e, &f->arena, &t, f->what, err) : st;
+    return st == KOE_OK ? from_tensor(e, &f->arena, &t, f->what, err) : st;
 }
 
 koe_status koe_pack_file_load(koe_pack_file *f, size_t i, koe_pack *out, koe_error *err)

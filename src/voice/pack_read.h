@@ -14,9 +14,6 @@ typedef struct pack_entry {
     uint64_t zip_index;
 } pack_entry;
 
-/* [n,1,256] or [n,256] of any floating type as float rows in the arena (in place when it already is). */
-koe_status koe_pack_from_tensor(pack_entry *e, koe_arena *arena, const koe_tensor *t, const char *what, koe_error *err);
-
 /* One whole entry of a zip, unpacked into the arena. KOE_E_LIMIT beyond max_bytes. */
 koe_status koe_pack_unzip(koe_str *out, koe_arena *arena, zip_t *zip, uint64_t index, size_t max_bytes, const char *what,
                           koe_error *err);

@@ -66,15 +66,6 @@ static void speech(void **state)
     koe_buf_free(&words);
 }
 
-static void voices(void **state)
-{
-    koe_buf out = { 0 };
-    assert_int_equal(koe_espeak_voices(*state, &out, NULL), KOE_OK);
-    assert_non_null(strstr(out.data, "\nen-us\n"));
-    assert_non_null(strstr(out.data, "\nhi\n"));
-    koe_buf_free(&out);
-}
-
 /* The children of this process, as /proc tells. */
 static void kill_children(void)
 {
@@ -113,7 +104,7 @@ static void no_helper(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(phonemes), cmocka_unit_test(speech), cmocka_unit_test(voices),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(phonemes), cmocka_unit_test(speech),
                                         cmocka_unit_test(comes_back), cmocka_unit_test(no_helper) };
     return cmocka_run_group_tests(tests, open_espeak, close_espeak);
 }

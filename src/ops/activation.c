@@ -77,18 +77,6 @@ KERNEL(gelu)
 KERNEL(gelu_tanh)
 KERNEL(silu)
 
-static koe_status parametric(koe_op_ctx *c, koe_loop_fn *const *table, params p, koe_error *err)
-{
-    const koe_tensor *x;
-    koe_tensor *y;
-    koe_status st = koe_need(c, 0, &x, err);
-    if (st != KOE_OK) return st;
-    if (!table[x->dtype]) return koe_type_error(c, x->dtype, err);
-    st = koe_out_inplace(c, 0, 0, x->dtype, x->n_dim, x->dim, &y, err);
-    if (st == KOE_OK) koe_loop(c, table[x->dtype], &p, y, &x, 1);
-    return st;
-}
-
 /* X(operator, its name above, first opset, attribute in alpha, its default, attribute in beta, its default) */
 #define PARAMETRIC_OPS(X)                                                                                                        \
     X("LeakyRelu", leaky, 6, "alpha", 0.01f, "", 0)                                                                              \
@@ -105,7 +93,7 @@ static koe_status parametric(koe_op_ctx *c, koe_loop_fn *const *table, params p,
     static koe_status run_##op(koe_op_ctx *c, koe_error *err)                                                                    \
     {                                                                                                                            \
         params p = { koe_node_float(c->node, alpha_name, alpha), koe_node_float(c->node, beta_name, beta) };                     \
-        return parametric(c, op##_table, p, err);                                                                                \
+        return koe_run_unary(c, op##_table, &p, err);                                                                                \
     }
 PARAMETRIC_OPS(DEFINE_RUN)
 
@@ -113,12 +101,12 @@ PARAMETRIC_OPS(DEFINE_RUN)
 static koe_status run_silu(koe_op_ctx *c, koe_error *err)
 {
     static koe_loop_fn *const table[KOE_DTYPES] = { [KOE_DTYPE_F32] = silu_f32, [KOE_DTYPE_F64] = swish_f64 };
-    return parametric(c, table, (params){ 1, 0 }, err);
+    return koe_run_unary(c, table, &(params){ 1, 0 }, err);
 }
 
 static koe_status run_quick_gelu(koe_op_ctx *c, koe_error *err)
 {
-    return parametric(c, swish_table, (params){ koe_node_float(c->node, "alpha", 1.702f), 0 }, err);
+    return koe_run_unary(c, swish_table, &(params){ koe_node_float(c->node, "alpha", 1.702f), 0 }, err);
 }
 
 /* ---- Gelu ------------------------------------------------------------------------------------------------------------ */
@@ -132,7 +120,7 @@ static koe_status run_gelu(koe_op_ctx *c, koe_error *err)
     bool use_tanh = koe_str_is(approximate, "tanh");
     if (!use_tanh && !koe_str_is(approximate, "none"))
         return koe_fail(err, KOE_E_FORMAT, "approximate is \"%.*s\", not none or tanh", KOE_STR_ARG(approximate));
-    return parametric(c, use_tanh ? gelu_tanh_table : gelu_table, (params){ 0 }, err);
+    return koe_run_unary(c, use_tanh ? gelu_tanh_table : gelu_table, &(params){ 0 }, err);
 }
 
 KOE_BINARY(add_f32, float, float, a + b)
@@ -143,7 +131,7 @@ static koe_status gelu_of_sum(koe_op_ctx *c, koe_loop_fn *const *table, koe_erro
 {
     const koe_tensor *x[2] = { koe_in(c, 0), koe_in(c, 1) };
     koe_tensor *y;
-    if (!x[0] || !x[1]) return parametric(c, table, (params){ 0 }, err);
+    if (!x[0] || !x[1]) return koe_run_unary(c, table, &(params){ 0 }, err);
     if (!table[x[0]->dtype] || x[1]->dtype != x[0]->dtype) return koe_type_error(c, x[1]->dtype, err);
     koe_status st = koe_out_broadcast(c, x[0]->dtype, x, 2, 2, &y, err);
     if (st != KOE_OK) return st;

@@ -18,6 +18,8 @@ typedef void koe_loop_fn(void *y, const void *const *x, const int *step, size_t 
 
 /* Runs fn over all elements of y; every x[0..n_x) must broadcast to y's shape. */
 void koe_loop(koe_op_ctx *c, koe_loop_fn *fn, const void *arg, koe_tensor *y, const koe_tensor *const *x, int n_x);
+/* A whole operator: output 0 from input 0, of one type and shape, by the table's function for the type. */
+koe_status koe_run_unary(koe_op_ctx *c, koe_loop_fn *const *table, const void *arg, koe_error *err);
 
 /* Cuts 0..n into tasks of `chunk` and calls fn(arg, from, to) for each. */
 typedef void koe_range_fn(void *arg, size_t from, size_t to);

@@ -113,3 +113,15 @@ koe_status koe_out_broadcast(koe_op_ctx *c, koe_dtype dtype, const koe_tensor *c
     if (from >= 0) return koe_out_inplace(c, 0, from, dtype, n_dim, dim, y, err);
     return koe_out(c, 0, dtype, n_dim, dim, y, err);
 }
+
+koe_status koe_run_unary(koe_op_ctx *c, koe_loop_fn *const *table, const void *arg, koe_error *err)
+{
+    const koe_tensor *x;
+    koe_tensor *y;
+    koe_status st = koe_need(c, 0, &x, err);
+    if (st != KOE_OK) return st;
+    if (!table[x->dtype]) return koe_type_error(c, x->dtype, err);
+    st = koe_out_inplace(c, 0, 0, x->dtype, x->n_dim, x->dim, &y, err);
+    if (st == KOE_OK) koe_loop(c, table[x->dtype], arg, y, &x, 1);
+    return st;
+}

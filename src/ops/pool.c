@@ -120,28 +120,18 @@ DEFINE_MAX(double, -DBL_MAX)
 DEFINE_MAX(int8_t, INT8_MIN)
 DEFINE_MAX(uint8_t, 0)
 
-#define DEFINE_AVERAGE(T)                                                                                                        \
-    static void average_##T(void *arg, size_t plane)                                                                             \
-    {                                                                                                                            \
-        const pool_job *j = arg;                                                                                                 \
-        const T *x = (const T *)j->x->data + plane * j->in_plane;                                                                \
-        T *y = (T *)j->y->data + plane * j->out_plane;                                                                           \
-        int64_t o[KOE_MAX_SPATIAL] = { 0 };                                                                                      \
-        for (size_t i = 0; i < j->out_plane; i++, koe_next_index(j->w.n, o, j->w.out)) {                                         \
-            span s = window_at(&j->w, o);                                                                                        \
-            double sum = 0, n = j->include_pad ? padded_count(&j->w, o) : inside_count(&j->w, &s);                               \
-            if (!s.empty) EACH_ELEMENT(&j->w, &s, sum += (double)x[at];);                                                        \
-            y[i] = (T)(sum / (n > 0 ? n : 1));                                                                                   \
-        }                                                                                                                        \
-    }
-DEFINE_AVERAGE(float)
-DEFINE_AVERAGE(double)
+static double average_of(const pool_job *j, const int64_t *o, const span *s, double sum)
+{
+    const double n = j->include_pad ? padded_count(&j->w, o) : inside_count(&j->w, s);
+    return sum / (n > 0 ? n : 1);
+}
 
 static double lp_term(double v, double p) { return p == 2 ? v * v : p == 1 ? fabs(v) : pow(fabs(v), p); }
 static double lp_root(double s, double p) { return p == 2 ? sqrt(s) : p == 1 ? s : pow(s, 1 / p); }
 
-#define DEFINE_LP(T)                                                                                                             \
-    static void lp_##T(void *arg, size_t plane)                                                                                  \
+/* y = result, of the sum of `term` for each element x[at] of the window. */
+#define DEFINE_SUM(name, T, term, result)                                                                                        \
+    static void name##_##T(void *arg, size_t plane)                                                                              \
     {                                                                                                                            \
         const pool_job *j = arg;                                                                                                 \
         const T *x = (const T *)j->x->data + plane * j->in_plane;                                                                \
@@ -150,12 +140,14 @@ static double lp_root(double s, double p) { return p == 2 ? sqrt(s) : p == 1 ? s
         for (size_t i = 0; i < j->out_plane; i++, koe_next_index(j->w.n, o, j->w.out)) {                                         \
             span s = window_at(&j->w, o);                                                                                        \
             double sum = 0;                                                                                                      \
-            if (!s.empty) EACH_ELEMENT(&j->w, &s, sum += lp_term((double)x[at], j->p););                                         \
-            y[i] = (T)lp_root(sum, j->p);                                                                                        \
+            if (!s.empty) EACH_ELEMENT(&j->w, &s, sum += (term););                                                               \
+            y[i] = (T)(result);                                                                                                  \
         }                                                                                                                        \
     }
-DEFINE_LP(float)
-DEFINE_LP(double)
+DEFINE_SUM(average, float, (double)x[at], average_of(j, o, &s, sum))
+DEFINE_SUM(average, double, x[at], average_of(j, o, &s, sum))
+DEFINE_SUM(lp, float, lp_term((double)x[at], j->p), lp_root(sum, j->p))
+DEFINE_SUM(lp, double, lp_term(x[at], j->p), lp_root(sum, j->p))
 
 /* Integers in, integers out, averaged as the reals they stand for: padding is a real 0, so it does not add to the sum. When
  * padding counts, ONNX Runtime counts the whole kernel, even what ceil_mode puts beyond the padding. Element `at` of a plane is

@@ -5,18 +5,6 @@
 #include "ops/elementwise.h"
 #include "ops/ops.h"
 
-static koe_status unary(koe_op_ctx *c, koe_loop_fn *const *table, koe_error *err)
-{
-    const koe_tensor *x;
-    koe_tensor *y;
-    koe_status st = koe_need(c, 0, &x, err);
-    if (st != KOE_OK) return st;
-    if (!table[x->dtype]) return koe_type_error(c, x->dtype, err);
-    st = koe_out_inplace(c, 0, 0, x->dtype, x->n_dim, x->dim, &y, err);
-    if (st == KOE_OK) koe_loop(c, table[x->dtype], NULL, y, &x, 1);
-    return st;
-}
-
 /* ---- one definition per type ----------------------------------------------------------------------------------------- */
 
 /* f32 and f64 from the C library. */
@@ -126,7 +114,7 @@ KOE_UNARY(not_boolean, uint8_t, uint8_t, !a)
 #define SIGNED_NUMBERS(X, op) KOE_FLOATS(X, op) KOE_SIGNED(X, op)
 #define DEFINE_RUN(name, op, since, types)                                                                                       \
     static koe_loop_fn *const op##_table[KOE_DTYPES] = { types(KOE_TYPE_ROW, op) };                                              \
-    static koe_status run_##op(koe_op_ctx *c, koe_error *err) { return unary(c, op##_table, err); }
+    static koe_status run_##op(koe_op_ctx *c, koe_error *err) { return koe_run_unary(c, op##_table, NULL, err); }
 UNARY_OPS(DEFINE_RUN)
 
 #define OP_ROW(name_, op_, since_, types) { .name = name_, .since = since_, .flags = KOE_OP_WIDEN_HALF, .run = run_##op_ },

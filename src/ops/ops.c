@@ -11,7 +11,7 @@ static koe_op_table (*const families[])(void) = {
     koe_ops_matmul_bytes,
     koe_ops_conv,        koe_ops_rnn,    koe_ops_quant,  koe_ops_quant_matmul, koe_ops_quant_conv, koe_ops_quant_nbits,
     koe_ops_quant_math,  koe_ops_einsum, koe_ops_attention,
-    koe_ops_fused, koe_ops_istft, koe_ops_rest, koe_ops_sweep,    koe_ops_conv_chain,
+    koe_ops_fused, koe_ops_istft, koe_ops_repeat, koe_ops_rest, koe_ops_sweep,    koe_ops_conv_chain,
     koe_ops_control,
 };
 

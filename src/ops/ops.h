@@ -37,6 +37,7 @@ koe_op_table koe_ops_quant_math(void); /* QLinearAdd ... QLinearSoftmax */
 koe_op_table koe_ops_einsum(void);
 koe_op_table koe_ops_attention(void); /* Attention, RotaryEmbedding */
 koe_op_table koe_ops_sweep(void);
+koe_op_table koe_ops_repeat(void); /* koe's own: RepeatInterleave */
 koe_op_table koe_ops_rest(void); /* koe's own: graph/rest.c */
 koe_op_table koe_ops_istft(void); /* InverseSTFT, koe's own */
 koe_op_table koe_ops_fused(void); /* koe's own: what the graph room's passes make */

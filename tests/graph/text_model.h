@@ -5,6 +5,8 @@
  *     floats s 1 1 2                a constant, float32, one dimension
  *     random w 8 16                 a constant, float32, seeded by its name, values in -0.5 .. 0.5
  *     u8 q 8 16                     the same of bytes, any value; i8: signed; u4: 0 to 15
+ *     graph round ... end           the lines between are those of a graph, which is the attribute `body=@round` of a later node;
+ *                                   `value=#1`: an int64 tensor of one element
  *     out y                         an output
  *     opset 9                       instead of 17
  *     Gather shape k -> n axis=0    a node: operator, inputs ("-": absent), outputs, attributes: integers (a list with commas), floats
@@ -34,14 +36,46 @@ static inline void text_random(float *out, size_t n, uint32_t seed)
 
 static inline uint32_t text_seed(const char *name) { return (uint32_t)koe_str_hash(koe_str_of(name)); }
 
-static inline void text_attr(koe_arena *a, koe_onnx_attr *attr, char *text)
+enum { TEXT_MAX = 128, TEXT_GRAPHS = 4 };
+
+/* A graph while its lines are read: the arrays that text_model() fills. */
+typedef struct text_graph {
+    koe_str name;
+    koe_onnx_node *node;
+    koe_onnx_value *in, *out;
+    koe_onnx_initializer *w;
+    koe_onnx_graph g;
+} text_graph;
+
+static inline void text_graph_begin(koe_arena *a, text_graph *t, koe_str name)
+{
+    t->name = name;
+    t->g.node = t->node = koe_arena_array(a, TEXT_MAX, sizeof *t->node);
+    t->g.in = t->in = koe_arena_array(a, TEXT_MAX, sizeof *t->in);
+    t->g.out = t->out = koe_arena_array(a, TEXT_MAX, sizeof *t->out);
+    t->g.initializer = t->w = koe_arena_array(a, TEXT_MAX, sizeof *t->w);
+}
+
+static inline void text_attr(koe_arena *a, koe_onnx_attr *attr, char *text, const text_graph *inner)
 {
     char *value = strchr(text, '=');
     *value++ = 0;
     *attr = (koe_onnx_attr){ .name = koe_arena_str(a, koe_str_of(text)) };
     char *end;
     const long long i = strtoll(*value == '[' ? value + 1 : value, &end, 10);
-    if (*value == '[' || *end == ',') {
+    if (*value == '#') {
+        koe_tensor *t = koe_arena_alloc(a, sizeof *t);
+        int64_t *x = koe_arena_alloc(a, sizeof *x);
+        *x = strtoll(value + 1, NULL, 10);
+        *t = (koe_tensor){ KOE_DTYPE_I64, 1, { 1 }, x };
+        attr->type = KOE_ATTR_TENSOR;
+        attr->t = t;
+    } else if (*value == '@') {
+        while (inner->node && !koe_str_is(inner->name, value + 1)) inner++;
+        assert_non_null(inner->node);
+        attr->type = KOE_ATTR_GRAPH;
+        attr->g = &inner->g;
+    } else if (*value == '[' || *end == ',') {
         int64_t *ints = koe_arena_array(a, 16, sizeof *ints);
         char *p = *value == '[' ? value + 1 : value;
         for (; *p && *p != ']'; p = *end == ',' ? end + 1 : end) ints[attr->n++] = strtoll(p, &end, 10);
@@ -66,14 +100,12 @@ static inline void text_attr(koe_arena *a, koe_onnx_attr *attr, char *text)
 
 static inline koe_onnx_model *text_model(const char *text)
 {
-    enum { MAX = 128 };
     koe_onnx_model *m = calloc(1, sizeof *m);
     assert_non_null(m);
     koe_arena *a = &m->arena;
-    koe_onnx_node *node = koe_arena_array(a, MAX, sizeof *node);
-    koe_onnx_value *in = koe_arena_array(a, MAX, sizeof *in), *out = koe_arena_array(a, MAX, sizeof *out);
-    koe_onnx_initializer *w = koe_arena_array(a, MAX, sizeof *w);
-    size_t n_node = 0, n_in = 0, n_out = 0, n_w = 0;
+    text_graph *graph = koe_arena_array(a, TEXT_GRAPHS + 1, sizeof *graph), *t = graph;
+    int n_graph = 1;
+    text_graph_begin(a, t, KOE_STR("main"));
     int64_t version = 17;
     char *copy = strdup(text), *line_end = NULL;
     for (char *line = strtok_r(copy, "\n", &line_end); line; line = strtok_r(NULL, "\n", &line_end)) {
@@ -82,52 +114,58 @@ static inline koe_onnx_model *text_model(const char *text)
         for (char *p = strtok_r(line, " ", &end); p && n < 40; p = strtok_r(NULL, " ", &end)) word[n++] = p;
         if (n == 0) continue;
         const koe_str name = n > 1 ? koe_arena_str(a, koe_str_of(word[1])) : KOE_STR("");
-        if (strcmp(word[0], "in") == 0) {
-            koe_onnx_value *v = &in[n_in++];
+        if (strcmp(word[0], "graph") == 0) {
+            assert_true(n_graph < TEXT_GRAPHS);
+            t = &graph[n_graph++];
+            text_graph_begin(a, t, name);
+        } else if (strcmp(word[0], "end") == 0) {
+            t = graph;
+        } else if (strcmp(word[0], "in") == 0) {
+            koe_onnx_value *v = &t->in[t->g.n_in++];
             *v = (koe_onnx_value){ .name = name, .kind = KOE_ONNX_TENSOR, .dtype = KOE_DTYPE_F32, .n_dim = n - 2 };
             for (int i = 2; i < n; i++) v->dim[i - 2] = word[i][0] == '?' ? -1 : strtoll(word[i], NULL, 10);
         } else if (strcmp(word[0], "out") == 0) {
-            out[n_out++] = (koe_onnx_value){ .name = name, .kind = KOE_ONNX_TENSOR, .dtype = KOE_DTYPE_F32, .n_dim = -1 };
+            t->out[t->g.n_out++] = (koe_onnx_value){ .name = name, .kind = KOE_ONNX_TENSOR, .dtype = KOE_DTYPE_F32, .n_dim = -1 };
         } else if (strcmp(word[0], "ints") == 0 || strcmp(word[0], "int") == 0) {
             int64_t *v = koe_arena_array(a, (size_t)n, sizeof *v);
             for (int i = 2; i < n; i++) v[i - 2] = strtoll(word[i], NULL, 10);
-            w[n_w++] = (koe_onnx_initializer){ .name = name, .t = { KOE_DTYPE_I64, word[0][3] == 's', { n - 2 }, v } };
+            t->w[t->g.n_initializer++] = (koe_onnx_initializer){ .name = name, .t = { KOE_DTYPE_I64, word[0][3] == 's', { n - 2 }, v } };
         } else if (strcmp(word[0], "scalar") == 0) {
             float *v = koe_arena_alloc(a, sizeof *v);
             *v = strtof(word[2], NULL);
-            w[n_w++] = (koe_onnx_initializer){ .name = name, .t = { .dtype = KOE_DTYPE_F32, .data = v } };
+            t->w[t->g.n_initializer++] = (koe_onnx_initializer){ .name = name, .t = { .dtype = KOE_DTYPE_F32, .data = v } };
         } else if (strcmp(word[0], "floats") == 0) {
             float *v = koe_arena_array(a, (size_t)n, sizeof *v);
             for (int i = 2; i < n; i++) v[i - 2] = strtof(word[i], NULL);
-            w[n_w++] = (koe_onnx_initializer){ .name = name, .t = { KOE_DTYPE_F32, 1, { n - 2 }, v } };
+            t->w[t->g.n_initializer++] = (koe_onnx_initializer){ .name = name, .t = { KOE_DTYPE_F32, 1, { n - 2 }, v } };
         } else if (strcmp(word[0], "opset") == 0) {
             version = strtoll(word[1], NULL, 10);
         } else if (strcmp(word[0], "random") == 0) {
-            koe_tensor t = { .dtype = KOE_DTYPE_F32, .n_dim = n - 2 };
-            for (int i = 2; i < n; i++) t.dim[i - 2] = strtoll(word[i], NULL, 10);
-            t.data = koe_arena_array(a, koe_tensor_count(&t), sizeof(float));
-            text_random(t.data, koe_tensor_count(&t), text_seed(word[1]));
-            w[n_w++] = (koe_onnx_initializer){ .name = name, .t = t };
+            koe_tensor x = { .dtype = KOE_DTYPE_F32, .n_dim = n - 2 };
+            for (int i = 2; i < n; i++) x.dim[i - 2] = strtoll(word[i], NULL, 10);
+            x.data = koe_arena_array(a, koe_tensor_count(&x), sizeof(float));
+            text_random(x.data, koe_tensor_count(&x), text_seed(word[1]));
+            t->w[t->g.n_initializer++] = (koe_onnx_initializer){ .name = name, .t = x };
         } else if (strcmp(word[0], "u8") == 0 || strcmp(word[0], "i8") == 0 || strcmp(word[0], "u4") == 0) {
-            koe_tensor t = { .dtype = word[0][0] == 'i' ? KOE_DTYPE_I8 : KOE_DTYPE_U8, .n_dim = n - 2 };
-            for (int i = 2; i < n; i++) t.dim[i - 2] = strtoll(word[i], NULL, 10);
-            uint8_t *q = t.data = koe_arena_alloc(a, koe_tensor_count(&t));
-            for (size_t i = 0; i < koe_tensor_count(&t); i++) {
+            koe_tensor x = { .dtype = word[0][0] == 'i' ? KOE_DTYPE_I8 : KOE_DTYPE_U8, .n_dim = n - 2 };
+            for (int i = 2; i < n; i++) x.dim[i - 2] = strtoll(word[i], NULL, 10);
+            uint8_t *q = x.data = koe_arena_alloc(a, koe_tensor_count(&x));
+            for (size_t i = 0; i < koe_tensor_count(&x); i++) {
                 float v;
                 text_random(&v, 1, text_seed(word[1]) + 77 * (uint32_t)i);
                 q[i] = (uint8_t)((v + 0.5f) * 256) & (word[0][1] == '4' ? 15 : 255);
             }
-            w[n_w++] = (koe_onnx_initializer){ .name = name, .t = t };
+            t->w[t->g.n_initializer++] = (koe_onnx_initializer){ .name = name, .t = x };
         } else {
             koe_str *names = koe_arena_array(a, (size_t)n, sizeof *names);
             koe_onnx_attr *attr = koe_arena_array(a, (size_t)n, sizeof *attr);
-            koe_onnx_node *x = &node[n_node++];
+            koe_onnx_node *x = &t->node[t->g.n_node++];
             const bool microsoft = strncmp(word[0], "ms.", 3) == 0;
             *x = (koe_onnx_node){ .op_type = koe_arena_str(a, koe_str_of(word[0] + 3 * microsoft)), .in = names, .attr = attr };
             if (microsoft) x->domain = KOE_STR("com.microsoft");
             bool outputs = false;
             for (int i = 1; i < n; i++) {
-                if (strchr(word[i], '=')) text_attr(a, &attr[x->n_attr++], word[i]);
+                if (strchr(word[i], '=')) text_attr(a, &attr[x->n_attr++], word[i], graph);
                 else if (strcmp(word[i], "->") == 0) {
                     outputs = true;
                     x->out = names + x->n_in;
@@ -136,7 +174,7 @@ static inline koe_onnx_model *text_model(const char *text)
             }
             x->name = x->out[0];
         }
-        assert_true(n_node < MAX && n_in < MAX && n_out < MAX && n_w < MAX);
+        assert_true(t->g.n_node < TEXT_MAX && t->g.n_in < TEXT_MAX && t->g.n_out < TEXT_MAX && t->g.n_initializer < TEXT_MAX);
     }
     free(copy);
     koe_onnx_opset *opset = koe_arena_array(a, 2, sizeof *opset);
@@ -145,7 +183,7 @@ static inline koe_onnx_model *text_model(const char *text)
     m->ir_version = 8;
     m->opset = opset;
     m->n_opset = 2;
-    m->graph = (koe_onnx_graph){ .node = node, .n_node = n_node, .in = in, .n_in = n_in, .out = out, .n_out = n_out, .initializer = w, .n_initializer = n_w };
+    m->graph = graph->g;
     return m;
 }
 

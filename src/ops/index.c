@@ -221,7 +221,7 @@ static koe_status tuple_place(const tuples *t, size_t i, size_t *out, koe_error 
         if (!koe_wrap_index(&v, t->dim[k])) return outside(given, t->dim[k], err);
         at += v * t->stride[k];
     }
-    *out = i / t->per_batch * t->batch_step + (size_t)at;
+    *out = (t->n_batch ? i / t->per_batch * t->batch_step : 0) + (size_t)at;
     return KOE_OK;
 }
 
@@ -277,7 +277,10 @@ static koe_status run_scatter_nd(koe_op_ctx *c, koe_error *err)
         size_t at;
         st = tuple_place(&t, i, &at, err);
         if (st != KOE_OK) return st;
-        koe_elem_combine(y->dtype, how, (char *)y->data + at * size, (const char *)update->data + i * bytes, t.slice);
+        char *to = (char *)y->data + at * size;
+        const char *from = (const char *)update->data + i * bytes;
+        if (how == KOE_COMBINE_NONE && bytes == 4) memcpy(to, from, 4);
+        else koe_elem_combine(y->dtype, how, to, from, t.slice);
     }
     return KOE_OK;
 }

@@ -3,18 +3,21 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/half.h"
 #include "kernels/kernels.h"
 
 enum {
     K_CUT = 256, /* reduction steps in one pass; sums go on where they were, so it does not show in the result */
     M_CUT = 128, /* rows of a copied at once */
     NR_MAX = 48, /* of any variant */
+    NARROW = 4, /* columns; rows of a tile in every variant */
 };
 
 typedef struct right {
     koe_f32_packed packed; /* panels; p NULL: bytes, or view */
     const koe_f32_bytes *bytes; /* NULL: view */
     koe_f32_view view;
+    bool last_first; /* panels are taken from the last one to the first */
 } right;
 
 /* out[p][i] = a[i][p], m rows of k. */
@@ -76,6 +79,48 @@ static void product_panel(const koe_kernel_set *set, float *c, size_t ldc, const
     }
 }
 
+/* All of b's columns, few, for p0 <= p < p0 + k: out[p][j]. */
+static void copy_columns(float *out, const right *b, size_t nr, size_t p0, size_t k, size_t n)
+{
+    for (size_t p = 0; p < k; p++)
+        for (size_t j = 0; j < n; j++) {
+            const size_t at = (p0 + p) * nr + j;
+            if (!b->packed.p) out[p * n + j] = b->view.p[(p0 + p) * b->view.row + j * b->view.col];
+            else out[p * n + j] = b->packed.bf16 ? koe_bf16_to_f32(((const uint16_t *)b->packed.p)[at]) : ((const float *)b->packed.p)[at];
+        }
+}
+
+/* With only a few columns, a tile would be mostly empty: c^T = b^T a^T instead, which multiplies and adds the same in the same order. */
+static void product_narrow(const koe_kernel_set *set, float *c, size_t ldc, koe_f32_view a, const right *b, size_t m, size_t n, size_t k,
+                           const koe_f32_epilogue *ep)
+{
+    static const size_t no_shift[1] = { 0 };
+    const size_t nr = set->nr;
+    float columns[K_CUT * NARROW], rows[K_CUT * NR_MAX], block[NARROW * NR_MAX];
+    const bool across = ep && !ep->residual && !(ep->bias_row && ep->bias_col); /* can be finished before it is turned round */
+    for (size_t i0 = 0; i0 < m; i0 += nr) {
+        const size_t mc = m - i0 < nr ? m - i0 : nr;
+        for (size_t p0 = 0; p0 == 0 || p0 < k; p0 += K_CUT) {
+            const size_t kc = k - p0 < K_CUT ? k - p0 : K_CUT;
+            if (b->bytes) {
+                widen_panel(set, rows, b->bytes, 0, p0, kc, n, k);
+                copy_columns(columns, &(right){ .packed = { rows, false } }, nr, 0, kc, n);
+            } else if (i0 == 0 || k > K_CUT) copy_columns(columns, b, nr, p0, kc, n);
+            interleave(set, rows, (koe_f32_view){ a.p + i0 * a.row + p0 * a.col, a.row, a.col }, mc, kc);
+            set->tile(block, nr, columns, rows, mc, no_shift, kc, 1, n, mc, p0 > 0);
+        }
+        if (across) {
+            koe_f32_epilogue turned = *ep;
+            turned.bias_row = ep->bias_col;
+            turned.bias_col = ep->bias_row ? ep->bias_row + i0 : NULL;
+            set->finish(block, nr, block, nr, n, mc, &turned);
+        }
+        for (size_t i = 0; i < mc; i++)
+            for (size_t j = 0; j < n; j++) c[(i0 + i) * ldc + j] = block[j * nr + i];
+        if (ep && !across) finish(set, c, ldc, i0, 0, mc, n, ep);
+    }
+}
+
 static void product(float *c, size_t ldc, koe_f32_view a, const right *b, size_t m, size_t n, size_t k, size_t from, size_t to,
                     bool accumulate, const koe_f32_epilogue *ep)
 {
@@ -85,6 +130,10 @@ static void product(float *c, size_t ldc, koe_f32_view a, const right *b, size_t
     _Alignas(64) float rows[M_CUT * K_CUT], copy[K_CUT * NR_MAX];
     assert(nr <= NR_MAX && M_CUT % mr == 0);
     if (to > (n + nr - 1) / nr) to = (n + nr - 1) / nr;
+    if (n <= NARROW && m >= nr && !accumulate && from < to) {
+        product_narrow(set, c, ldc, a, b, m, n, k, ep);
+        return;
+    }
     for (size_t p0 = 0; p0 == 0 || p0 < k; p0 += K_CUT) {
         const size_t kc = k - p0 < K_CUT ? k - p0 : K_CUT;
         for (size_t i0 = 0; i0 < m; i0 += M_CUT) {
@@ -95,13 +144,14 @@ static void product(float *c, size_t ldc, koe_f32_view a, const right *b, size_t
             else
                 for (size_t i = 0; i < mc; i += mr)
                     interleave(set, rows + i * kc, (koe_f32_view){ part.p + i * a.row, a.row, a.col }, mc - i < mr ? mc - i : mr, kc);
-            for (size_t q = from; q < to; q++) {
+            for (size_t s = from; s < to; s++) {
+                const size_t q = b->last_first ? from + to - 1 - s : s;
                 const size_t j = q * nr, nc = n - j < nr ? n - j : nr;
                 float *at = c + i0 * ldc + j;
                 if (b->packed.p) {
                     koe_f32_packed next = { 0 };
-                    if (q + 1 < to) next = koe_f32_packed_at(b->packed, (q + 1) * k * nr + p0 * nr);
-                    else if (p0 + kc < k) next = koe_f32_packed_at(b->packed, from * k * nr + (p0 + kc) * nr);
+                    if (s + 1 < to) next = koe_f32_packed_at(b->packed, (b->last_first ? q - 1 : q + 1) * k * nr + p0 * nr);
+                    else if (p0 + kc < k) next = koe_f32_packed_at(b->packed, (b->last_first ? to - 1 : from) * k * nr + (p0 + kc) * nr);
                     product_panel(set, at, ldc, block, koe_f32_packed_at(b->packed, q * k * nr + p0 * nr), mc, nc, kc, accumulate || p0 > 0, next);
                 } else if (b->bytes) {
                     widen_panel(set, copy, b->bytes, j, p0, kc, n, k);
@@ -196,9 +246,10 @@ void koe_f32_gemm_bytes(float *c, size_t ldc, koe_f32_view a, const koe_f32_byte
 }
 
 void koe_f32_lstm_step(float *gates, size_t ld_gates, koe_f32_packed r, const float *peep, float *h, float *c, size_t ld_state,
-                       size_t batch, size_t hidden)
+                       size_t batch, size_t hidden, bool odd)
 {
     const koe_kernel_set *set = koe_kernels();
-    product(gates, ld_gates, (koe_f32_view){ h, ld_state, 1 }, &(right){ .packed = r }, batch, 4 * hidden, hidden, 0, SIZE_MAX, true, NULL);
+    product(gates, ld_gates, (koe_f32_view){ h, ld_state, 1 }, &(right){ .packed = r, .last_first = odd }, batch, 4 * hidden, hidden, 0, SIZE_MAX,
+            true, NULL);
     for (size_t i = 0; i < batch; i++) set->lstm_cell(gates + i * ld_gates, peep, h + i * ld_state, c + i * ld_state, hidden);
 }

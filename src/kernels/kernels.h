@@ -59,7 +59,7 @@ typedef struct koe_f32_prologue {
 } koe_f32_prologue;
 
 /* c[m][n] (+)= a[m][k] * b[k][n]; leading dimensions in elements. For matrices that are not packed ahead. c overlaps nothing. One
- * thread; takes up to 192 KiB of stack. k == 0 gives zeros (or leaves c, with accumulate). */
+ * thread; takes up to 256 KiB of stack. k == 0 gives zeros (or leaves c, with accumulate). */
 void koe_f32_gemm(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb, size_t m, size_t n, size_t k,
                   int accumulate);
 /* The same for operands with any two strides: element (i, p) of a is a[i * a_row + p * a_col], (p, j) of b is b[p * b_row + j * b_col].
@@ -127,9 +127,10 @@ void koe_f32_softmax(float *y, const float *x, size_t n);
  *   gates  [batch][4 * hidden]   in: W x + Wb + Rb; out: scratch (row stride ld_gates)
  *   r      R transposed, packed: koe_f32_pack(p, bf16, (koe_f32_view){ R, 1, hidden }, hidden, 4 * hidden)
  *   peep   P [3 * hidden] (i, o, f) or NULL
- *   h, c   [batch][hidden], updated in place (row stride ld_state) */
+ *   h, c   [batch][hidden], updated in place (row stride ld_state)
+ *   odd    at every second step: r is then read from its end, of which the step before has left something in cache; the result is the same */
 void koe_f32_lstm_step(float *gates, size_t ld_gates, koe_f32_packed r, const float *peep, float *h, float *c, size_t ld_state,
-                       size_t batch, size_t hidden);
+                       size_t batch, size_t hidden, bool odd);
 
 /* ---- conversion -------------------------------------------------------------------------------------------------------- */
 

@@ -9,7 +9,7 @@
 #include "ops/tasks.h"
 
 enum {
-    PROJECT_ROWS = 64, /* times of one projection task */
+    PROJECT_ROWS = 128, /* times of one projection task: for each, the weights are read from memory */
     PROJECT_COLS = 512, /* gates of one, rounded up to whole panels */
     ITEMS = 8, /* batch items of one chain of steps */
 };
@@ -265,11 +265,11 @@ static void lstm_cell(const chain *k, float *gates, float *h, float *c)
     for (size_t i = 0; i < hidden; i++) h[i] *= out[i];
 }
 
-static void step_lstm(const chain *k, float *gates, size_t ld)
+static void step_lstm(const chain *k, float *gates, size_t ld, size_t step)
 {
     size_t hidden = k->j->n_hidden;
     if (k->j->cfg->default_acts && !k->j->cfg->input_forget && !k->j->quantised) {
-        koe_f32_lstm_step(gates, ld, k->side->r, k->side->peep, k->h, k->c, hidden, k->n, hidden);
+        koe_f32_lstm_step(gates, ld, k->side->r, k->side->peep, k->h, k->c, hidden, k->n, hidden, step % 2 != 0);
         return;
     }
     if (k->j->quantised) recur_quantised(k, k->tmp, gates, ld);
@@ -314,7 +314,7 @@ static void chain_task(void *arg, size_t task, void *scratch)
         switch (j->cfg->cell) {
         case KOE_CELL_RNN: step_rnn(&k, gates, ld); break;
         case KOE_CELL_GRU: step_gru(&k, gates, ld); break;
-        case KOE_CELL_LSTM: step_lstm(&k, gates, ld); break;
+        case KOE_CELL_LSTM: step_lstm(&k, gates, ld, step); break;
         }
         for (size_t b = 0; b < k.n; b++) memcpy(output_at(j, time, k.dir, k.item + b), k.h + b * hidden, hidden * sizeof(float));
     }

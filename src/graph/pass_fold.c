@@ -59,7 +59,7 @@ static bool foldable_bodies(const koe_session *s, const koe_node *node)
 
 bool koe_pass_foldable(const koe_session *s, const koe_node *node)
 {
-    if (node->op->flags & KOE_OP_IMPURE) return false;
+    if (node->op->flags & KOE_OP_IMPURE || node->kept) return false;
     for (int i = 0; i < node->n_in; i++)
         if (node->in[i] >= 0 && s->slot[node->in[i]].constant.kind == KOE_VALUE_NONE) return false;
     return !node->n_body || foldable_bodies(s, node);

@@ -185,6 +185,7 @@ static const struct pass {
     { "shape", "nodes folded", koe_pass_shape, NULL },
     { "cse", "nodes shared", koe_pass_cse, NULL },
     { "dead", "nodes dropped", koe_pass_dead, NULL },
+    { "dequantise", "patterns replaced", NULL, koe_pass_dequantise },
     { "dynamic", "patterns replaced", NULL, koe_pass_dynamic },
     { "repeat", "patterns replaced", NULL, koe_pass_repeat },
     { "norm", "patterns replaced", NULL, koe_pass_norm },
@@ -224,6 +225,7 @@ koe_status koe_graph_passes(koe_session *s, const char *list, koe_error *err)
     koe_shapes shapes;
     st = koe_shapes_init(&shapes, s, err);
     s->shapes = &shapes;
+    if (st == KOE_OK && wanted(list, "dequantise")) st = koe_pass_keep_weights(s, err);
     for (size_t i = 0; st == KOE_OK && i < n; i++) {
         int n_done = 0;
         if (passes[i].pattern && !shapes.learnt) koe_shapes_learn_all(&shapes, s->plan);

@@ -148,6 +148,15 @@ static void dynamic_quantize(const rule *r)
     for (int i = 1; i < r->node->n_out; i++) set_shape(r, i, &one);
 }
 
+static void n_bits(const rule *r)
+{
+    koe_shape x;
+    const int64_t n = koe_node_int(r->node, "N", 0);
+    if (!shape_in(r, 0, &x) || x.n_dim < 1 || n < 1 || n > INT32_MAX) return;
+    x.dim[x.n_dim - 1] = koe_number(n);
+    set_shape(r, 0, &x);
+}
+
 static bool is_cut(const koe_shapes *k, koe_dim part, koe_dim whole)
 {
     for (int i = 0; i < k->n_cut; i++)
@@ -834,6 +843,7 @@ static const struct {
         "BatchNormalization", "Dropout", "CumSum", "RandomNormalLike", "RandomUniformLike", "ScatterND", "ScatterElements", "Sign",
         "Reciprocal", "Elu" } },
     { same_as_first, { "HardSigmoid", "Gelu", "Mish", "HardSwish", "Softsign", "Trilu", "ReverseSequence", "QuantizeLinear", "DequantizeLinear", "IsNaN" } },
+    { n_bits, { "MatMulNBits" } }, /* Microsoft's */
     { dynamic_quantize, { "DynamicQuantizeLinear" } },
     { same_as_second, { "GatherElements" } },
     { shape_rule, { "Shape" } },
@@ -899,7 +909,8 @@ static koe_dtype type_out(const rule *r, int i)
 void koe_shapes_learn(koe_shapes *k, const koe_node *node)
 {
     const rule r = { k, node };
-    if (node->domain.n || k->n_symbol > INT32_MAX - 1024) return;
+    const bool microsoft = koe_str_is(node->domain, "com.microsoft") && koe_str_is(node->op_type, "MatMulNBits");
+    if ((node->domain.n && !microsoft) || k->n_symbol > INT32_MAX - 1024) return;
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         for (size_t n = 0; n < sizeof rules->ops / sizeof *rules->ops && rules[i].ops[n]; n++)
             if (koe_str_is(node->op_type, rules[i].ops[n])) {

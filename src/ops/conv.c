@@ -409,7 +409,7 @@ static koe_status prepare(koe_node *node, void **state, bool transposed, koe_err
     const bool bytes = w && koe_is_byte(w->dtype) && koe_str_is(node->domain, "koe") && !transposed;
     if (!w || (w->dtype != KOE_DTYPE_F32 && !bytes) || koe_tensor_count(w) == 0) return KOE_OK;
     koe_status st = read_kernel(&g, node, w, transposed, err);
-    return st == KOE_OK ? koe_conv_make_state((conv_state **)state, &g, w, node, 1, koe_conv_choose_lp(node, &g, bytes), err) : st;
+    return st == KOE_OK ? koe_conv_make_state((conv_state **)state, &g, w, node, 1, koe_conv_choose_lp(node, &g, bytes && !koe_node_int(node, "exact", 0)), err) : st;
 }
 
 static koe_status prepare_conv(koe_node *node, void **state, koe_error *err) { return prepare(node, state, false, err); }

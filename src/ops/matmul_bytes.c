@@ -146,7 +146,7 @@ typedef struct call {
     uint8_t *bytes; /* [m][k] X rounded, each row with */
     float *row_scale;
     int32_t *row_zero;
-    size_t col_tasks, panel_step;
+    size_t col_tasks;
 } call;
 
 static void round_rows(void *arg, size_t task)
@@ -183,26 +183,36 @@ static void integer_task(void *arg, size_t task)
     koe_kernels()->finish(y, s->n, y, s->n, rows, cols, &ep);
 }
 
+static size_t parts(size_t n, size_t each) { return n / each + (n % each != 0); }
+
+typedef struct float_call {
+    float *y;
+    const float *x;
+    const koe_f32_bytes *b;
+    size_t m, n, k, col_tasks;
+    const koe_f32_epilogue *ep;
+} float_call;
+
 static void float_task(void *arg, size_t task)
 {
-    const call *c = arg;
-    const byte_weights *s = c->s;
-    const size_t row = task / c->col_tasks * TASK_ROWS, from = task % c->col_tasks * c->panel_step;
+    const float_call *c = arg;
+    const size_t row = task / c->col_tasks * TASK_ROWS, from = task % c->col_tasks * TASK_PANELS, rows = c->m - row < TASK_ROWS ? c->m - row : TASK_ROWS;
     koe_f32_epilogue ep = *c->ep;
-    if (ep.residual) ep.residual += row * s->n;
-    koe_f32_gemm_bytes(c->y + row * s->n, s->n, (koe_f32_view){ c->x + row * s->k, s->k, 1 }, &s->floats, c->m - row < TASK_ROWS ? c->m - row : TASK_ROWS, s->n,
-                       s->k, from, from + c->panel_step, &ep);
+    if (ep.residual) ep.residual += row * ep.ld_residual;
+    koe_f32_gemm_bytes(c->y + row * c->n, c->n, (koe_f32_view){ c->x + row * c->k, c->k, 1 }, c->b, rows, c->n, c->k, from, from + TASK_PANELS, &ep);
 }
 
-static size_t parts(size_t n, size_t each) { return n / each + (n % each != 0); }
+void koe_bytes_product(koe_op_ctx *c, float *y, const float *x, const koe_f32_bytes *b, size_t m, size_t n, size_t k, const koe_f32_epilogue *ep)
+{
+    float_call all = { .y = y, .x = x, .b = b, .m = m, .n = n, .k = k, .col_tasks = parts(parts(n, koe_f32_panel()), TASK_PANELS), .ep = ep };
+    koe_pool_for(c->pool, parts(m, TASK_ROWS) * all.col_tasks, float_task, &all);
+}
 
 static koe_status multiply(koe_op_ctx *c, call *k, koe_error *err)
 {
     const byte_weights *s = k->s;
     if (!s->integers) {
-        k->panel_step = TASK_PANELS;
-        k->col_tasks = parts(parts(s->n, koe_f32_panel()), TASK_PANELS);
-        koe_pool_for(c->pool, parts(k->m, TASK_ROWS) * k->col_tasks, float_task, k);
+        koe_bytes_product(c, k->y, k->x, &s->floats, k->m, s->n, s->k, k->ep);
         return KOE_OK;
     }
     k->bytes = koe_scratch(c, k->m * s->k);

@@ -84,6 +84,7 @@ struct koe_node {
     struct koe_session *session; /* while prepare() runs */
     int precision; /* KOE_PRECISION_*: what prepare() should pack weights for */
     bool narrow; /* output 0, if it is float32 and large, is to be made by koe_out_narrow(): koe_is_narrow() */
+    bool kept; /* a DequantizeLinear of weights, which is left for the pass `dequantise` */
     bool no_toom; /* convolutions as the sums that define them: passes "-toom" */
     struct koe_plan **body; /* compiled subgraphs, in the order of the graph attributes */
     int n_body;

@@ -3,6 +3,7 @@
 #ifndef KOE_OPS_QUANT_H
 #define KOE_OPS_QUANT_H
 #include "kernels/i8_gemm.h"
+#include "kernels/kernels.h"
 #include "ops/op.h"
 
 static inline bool koe_is_byte(koe_dtype d) { return d == KOE_DTYPE_U8 || d == KOE_DTYPE_I8; }
@@ -43,6 +44,8 @@ typedef struct koe_quant_matrices {
 } koe_quant_matrices;
 /* Packs constant input i in prepare(), as part i: *out is malloc()ed, for free(), its matrices are the session's. */
 koe_status koe_quant_pack(koe_i8_packed **out, koe_node *node, int i, const koe_quant_matrices *m, koe_error *err);
+/* y[m][n] = ep of x[m][k] b, on the context's pool. */
+void koe_bytes_product(koe_op_ctx *c, float *y, const float *x, const koe_f32_bytes *b, size_t m, size_t n, size_t k, const koe_f32_epilogue *ep);
 /* Packs b in run(), into scratch. */
 koe_status koe_quant_pack_now(const koe_i8_packed **out, koe_op_ctx *c, const koe_tensor *b, const koe_quant_matrices *m,
                               koe_error *err);

@@ -10,6 +10,8 @@
     rounded        float32 weights that have passed through float16: what fp16-weights must compute, told without a Cast
     int8           as onnxruntime.quantization.quantize_dynamic: MatMul, Gemm and Conv by constant weights become MatMulInteger and
                    ConvInteger behind DynamicQuantizeLinear, LSTM becomes DynamicQuantizeLSTM, embeddings are dequantised after the Gather
+    int8-weights   weights of MatMul, Gemm and Conv in int8, one scale for each output channel, each with a DequantizeLinear behind it
+    q4             MatMul and Gemm by constant weights become MatMulNBits of 4 bits, blocks of 32, with zero points
 
 In all of them the rounded durations (float32, the only Ceil or Round of the graph) become an input, `durations`, and what the network
 would have chosen an output, `predicted`: a rounding edge that falls to the other side moves everything behind it, and no two
@@ -276,8 +278,69 @@ class Quantiser:
         replace_nodes(self.graph, self.nodes)
 
 
-def to_int8(model):
-    Quantiser(model.graph).rewrite()
+    def linear(self, n):
+        """(name of the weights, transposed, name of the bias or None) of a MatMul or a plain Gemm, else None."""
+        attributes = {a.name: helper.get_attribute_value(a) for a in n.attribute}
+        if n.input[1] not in self.weights or len(self.weights[n.input[1]].dims) != 2:
+            return None
+        if attributes.get("transA", 0) or attributes.get("alpha", 1) != 1 or attributes.get("beta", 1) != 1:
+            return None
+        return n.input[1], bool(attributes.get("transB", 0)), n.input[2] if len(n.input) > 2 else None
+
+    def dequantised(self, name, axis):
+        """The weights, read from int8."""
+        key = (name, axis)
+        if key not in self.stored:
+            a = self.value(name)
+            q, scale, _ = quantise(a, True, tuple(k for k in range(a.ndim) if k != axis))
+            inputs = [store(self.graph, f"{name}_{axis}_quantized", q), store(self.graph, f"{name}_{axis}_scale", scale.reshape(-1))]
+            self.stored[key] = self.emit("DequantizeLinear", inputs, [f"{name}_{axis}_dequantized"], axis=axis)
+        return self.stored[key]
+
+    def rewrite_weights(self):
+        for n in self.graph.node:
+            axis = None
+            if n.op_type in ("MatMul", "Gemm") and self.linear(n):
+                axis = 0 if self.linear(n)[1] else 1
+            elif n.op_type == "Conv" and n.input[1] in self.weights:
+                axis = 0
+            if axis is not None:
+                n.input[1] = self.dequantised(n.input[1], axis)
+            self.nodes.append(n)
+        replace_nodes(self.graph, self.nodes)
+
+    def nibbles(self, name, transposed, block=32):
+        """MatMulNBits' inputs B, scales and zero_points."""
+        key = (name, transposed, "nibbles")
+        if key not in self.stored:
+            a = self.value(name)
+            a = a if transposed else a.T  # [n, k]
+            a = np.pad(a, ((0, 0), (0, -a.shape[1] % block))).reshape(a.shape[0], -1, block)
+            low, high = np.minimum(a.min(2), 0), np.maximum(a.max(2), 0)
+            scale = np.maximum(high - low, 1e-30).astype(np.float32) / np.float32(15)
+            zero = np.rint(-low / scale)
+            q = np.clip(np.rint(a / scale[..., None]) + zero[..., None], 0, 15).astype(np.uint8)
+            zero = np.pad(zero.astype(np.uint8), ((0, 0), (0, zero.shape[1] % 2)))
+            self.stored[key] = [store(self.graph, f"{name}_Q4", q[..., ::2] | q[..., 1::2] << 4), store(self.graph, f"{name}_scales", scale.reshape(-1)),
+                                store(self.graph, f"{name}_zero_points", (zero[:, ::2] | zero[:, 1::2] << 4).reshape(-1))]
+        return self.stored[key]
+
+    def rewrite_nibbles(self):
+        for n in self.graph.node:
+            linear = self.linear(n) if n.op_type in ("MatMul", "Gemm") else None
+            if not linear:
+                self.nodes.append(n)
+                continue
+            name, transposed, bias = linear
+            k, columns = self.weights[name].dims[::-1] if transposed else self.weights[name].dims
+            y = f"{n.output[0]}_unbiased" if bias else n.output[0]
+            self.emit("MatMulNBits", [n.input[0], *self.nibbles(name, transposed)], [y], "com.microsoft", K=k, N=columns, bits=4, block_size=32)
+            if bias:
+                self.emit("Add", [y, bias], [n.output[0]])
+        replace_nodes(self.graph, self.nodes)
+
+
+def finish_quantised(model):
     used = {name for graph in graphs(model.graph) for node in graph.node for name in node.input}
     kept = [t for t in model.graph.initializer if t.name in used]
     del model.graph.initializer[:]
@@ -285,7 +348,23 @@ def to_int8(model):
     model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
 
 
-FORMS = {"float": lambda model: None, "fp16": to_half, "fp16-weights": to_half_weights, "rounded": to_rounded, "int8": to_int8}
+def to_int8(model):
+    Quantiser(model.graph).rewrite()
+    finish_quantised(model)
+
+
+def to_int8_weights(model):
+    Quantiser(model.graph).rewrite_weights()
+    finish_quantised(model)
+
+
+def to_q4(model):
+    Quantiser(model.graph).rewrite_nibbles()
+    finish_quantised(model)
+
+
+FORMS = {"float": lambda model: None, "fp16": to_half, "fp16-weights": to_half_weights, "rounded": to_rounded, "int8": to_int8,
+         "int8-weights": to_int8_weights, "q4": to_q4}
 
 if __name__ == "__main__":
     if len(sys.argv) != 4 or sys.argv[1] not in FORMS:

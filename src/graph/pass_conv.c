@@ -80,6 +80,7 @@ static koe_status take_prologue(koe_pass *p, koe_node *conv, koe_error *err)
     if (before && p->n_reads[x] != 1 && !(is_op(before, "", "LeakyRelu") && only_convs_read(p, x))) before = NULL;
     float slope = 1;
     bool leaky = false;
+    if (koe_node_attr(conv, "x_scale")) return KOE_OK; /* it rounds x first */
     inputs(conv, in);
     koe_status st = KOE_OK;
     if (is_op(before, "", "LeakyRelu")) {

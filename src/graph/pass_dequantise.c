@@ -94,11 +94,14 @@ static koe_status take_product(koe_pass *p, koe_node *node, const koe_node *weig
     return st == KOE_OK && transposed ? koe_pass_set_int(p, node, "transB", 1, err) : st;
 }
 
+/* Narrow ones are better off as links of the pass `chain`, and their weights are small. */
+enum { NARROW = 96 };
+
 static koe_status take_conv(koe_pass *p, koe_node *node, const koe_node *weights, koe_error *err)
 {
     const koe_tensor *w = koe_pass_constant(p, weights->in[0]);
     const koe_node was = *node;
-    if (w->n_dim < 3 || !is_along(p, weights, 0)) return KOE_OK;
+    if (w->n_dim < 3 || !is_along(p, weights, 0) || (w->dim[0] <= NARROW && w->dim[1] <= NARROW)) return KOE_OK;
     const int in[N_CONV_IN] = { node->in[X], weights->in[0], node->n_in > B ? node->in[B] : -1, -1, -1, -1, -1, -1, weights->in[1], zero_of(weights) };
     koe_status st = koe_pass_replace(p, node, "Conv", in, N_CONV_IN, err);
     node->attr = was.attr;

@@ -186,6 +186,7 @@ static const struct pass {
     { "cse", "nodes shared", koe_pass_cse, NULL },
     { "dead", "nodes dropped", koe_pass_dead, NULL },
     { "dequantise", "patterns replaced", NULL, koe_pass_dequantise },
+    { "qdq", "patterns replaced", NULL, koe_pass_qdq },
     { "dynamic", "patterns replaced", NULL, koe_pass_dynamic },
     { "repeat", "patterns replaced", NULL, koe_pass_repeat },
     { "norm", "patterns replaced", NULL, koe_pass_norm },

@@ -21,16 +21,20 @@ static float weight(const koe_conv_weights *w, size_t co, size_t row, size_t tap
  * over 127. */
 static float channel_scale(const koe_conv_weights *w, size_t co, size_t rows, const size_t *tap, size_t n_tap)
 {
-    float largest = 0;
+    float low = 0, high = 0;
     for (size_t r = 0; r < rows; r++)
-        for (size_t t = 0; t < n_tap; t++) largest = fmaxf(largest, fabsf(weight(w, co, r, tap[t])));
-    return w->step && largest <= 127 * w->step[co] ? w->step[co] : largest / 127;
+        for (size_t t = 0; t < n_tap; t++) {
+            const float x = weight(w, co, r, tap[t]);
+            low = fminf(low, x);
+            high = fmaxf(high, x);
+        }
+    return w->step && high <= INT8_MAX * w->step[co] && low >= INT8_MIN * w->step[co] ? w->step[co] : fmaxf(high, -low) / 127;
 }
 
 static int8_t quantise(float x, float scale)
 {
     const float q = scale > 0 ? rintf(x / scale) : 0;
-    return (int8_t)(q > 127 ? 127 : q < -127 ? -127 : q);
+    return (int8_t)(q > INT8_MAX ? INT8_MAX : q < INT8_MIN ? INT8_MIN : q);
 }
 
 void koe_lp_conv_pack(const koe_lp_set *set, uint32_t *words, int32_t *sum, float *scale, const koe_conv_weights *w, size_t co, size_t rows,
@@ -145,10 +149,10 @@ static const uint32_t *pack_input(const koe_lp_set *set, piece *p, float *scratc
     if (p->in_place) find_padding(p);
     if (set->kind == KOE_LP_INT8) {
         float low, high;
-        find_range(set, p, scratch, &low, &high);
-        *scale = (high - low) / x_max;
+        if (!p->in_place || v->x_scale <= 0) find_range(set, p, scratch, &low, &high); /* which copies, too */
+        *scale = v->x_scale > 0 ? v->x_scale : (high - low) / x_max;
         inverse = *scale > 0 ? 1 / *scale : 0;
-        *zero = rintf(-low * inverse);
+        *zero = v->x_scale > 0 ? v->x_zero : rintf(-low * inverse);
     }
     for (size_t r = 0; r < v->rows; r += group, to += n) {
         const size_t m = v->rows - r < group ? v->rows - r : group;

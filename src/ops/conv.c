@@ -409,7 +409,7 @@ static koe_status prepare(koe_node *node, void **state, bool transposed, koe_err
     const bool bytes = w && koe_is_byte(w->dtype) && koe_str_is(node->domain, "koe") && !transposed;
     if (!w || (w->dtype != KOE_DTYPE_F32 && !bytes) || koe_tensor_count(w) == 0) return KOE_OK;
     koe_status st = read_kernel(&g, node, w, transposed, err);
-    return st == KOE_OK ? koe_conv_make_state((conv_state **)state, &g, w, node, 1, koe_conv_choose_lp(node, &g, bytes && !koe_node_int(node, "exact", 0)), err) : st;
+    return st == KOE_OK ? koe_conv_make_state((conv_state **)state, &g, w, node, 1, koe_conv_choose_lp(node, &g, bytes && (!koe_node_int(node, "exact", 0) || koe_node_attr(node, "x_scale"))), err) : st;
 }
 
 static koe_status prepare_conv(koe_node *node, void **state, koe_error *err) { return prepare(node, state, false, err); }
@@ -429,6 +429,7 @@ typedef struct call {
     size_t *first; /* [n_phase] first output of the phase */
     size_t tasks; /* of one convolution: the most of any phase */
     bool x_half, y_half, residual_half, addend_half;
+    koe_quant_param steps; /* that x is rounded to; scale 0: none */
 } call;
 
 /* The rows of one convolution: one batch entry, group and outer position. */
@@ -525,7 +526,7 @@ static size_t plan(call *k, size_t *off)
             .stride = g->stride[last], .dilation = g->dilation[last], .pad = pad,
             .pos = k->s->pos + ph->first_tap, .n_in = g->in[last], .n_out = g->out[last], .y_step = 1,
             .rows_per_channel = g->outer_kernel, .x_half = k->x_half, .y_half = k->y_half, .residual_half = k->residual_half,
-            .addend_half = k->addend_half };
+            .addend_half = k->addend_half, .x_scale = k->steps.scale, .x_zero = (float)k->steps.zero };
         k->first[p] = 0;
         if (k->s->merged > 1) merge_plan(v, g);
         else if (g->transposed) {
@@ -713,6 +714,20 @@ static koe_status widen(koe_op_ctx *c, const koe_tensor **t, koe_tensor *wide, k
     return KOE_OK;
 }
 
+/* Where the product is not one of bytes, the input of a node that rounds it (attributes x_scale, x_zero) is rounded here. */
+static koe_status round_input(koe_op_ctx *c, call *k, size_t n, koe_error *err)
+{
+    if (k->steps.scale <= 0 || (k->s->lp && k->s->lp->kind == KOE_LP_INT8 && k->s->lp->x_max == UINT8_MAX)) return KOE_OK;
+    float *x = n <= SIZE_MAX / sizeof *x ? koe_scratch(c, n * sizeof *x) : NULL;
+    if (!x) return koe_fail(err, KOE_E_NOMEM, "an input of %zu numbers", n);
+    if (k->x_half) koe_f16_widen(x, (const uint16_t *)(const void *)k->x, n);
+    koe_requantise(c->pool, x, k->x_half ? x : k->x, n, k->steps);
+    k->x = x;
+    k->x_half = false;
+    k->steps.scale = 0;
+    return KOE_OK;
+}
+
 static koe_status run(koe_op_ctx *c, bool transposed, koe_error *err)
 {
     const koe_tensor *x, *w, *bias = koe_in(c, 2), *sum[2] = { koe_in(c, ADDEND), koe_in(c, ADDEND_2) };
@@ -746,8 +761,10 @@ static koe_status run(koe_op_ctx *c, bool transposed, koe_error *err)
     st = read_prologue(&pre, c, &g, err);
     conv_state *made = NULL;
     if (st == KOE_OK && !c->state) st = koe_conv_make_state(&made, &g, w, NULL, 1, NULL, err);
-    const call k = { .g = &g, .s = made ? made : c->state, .x = x->data, .y = y->data, .pre = pre, .ep = ep, .x_half = koe_in_narrow(c, 0),
+    call k = { .g = &g, .s = made ? made : c->state, .x = x->data, .y = y->data, .pre = pre, .ep = ep, .x_half = koe_in_narrow(c, 0),
                      .y_half = c->out[0] && c->out[0]->narrow, .residual_half = sum_half[0], .addend_half = sum_half[1] };
+    if (st == KOE_OK) st = koe_quant_steps(&k.steps, c->node, err);
+    if (st == KOE_OK) st = round_input(c, &k, koe_tensor_count(x), err);
     if (st == KOE_OK) st = run_f32(c, &k, err);
     koe_conv_release_state(made);
     for (int i = 0; i < 2 && st == KOE_OK && !fused; i++)

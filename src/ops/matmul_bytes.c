@@ -2,6 +2,7 @@
  *     0 X float32 [..., k]   1 W uint8 or int8 [k, n], with transB [n, k]   2 bias [n]   3 residual, of the result's shape
  *     4 scale, 5 zero point of the weights: one, or one for each column
  *     activation(X (W - zero) scale + bias + residual) * scale        attributes: transB, dynamic, activation, activation_alpha, scale
+ * With attributes x_scale, x_zero, X is rounded to those steps first, as a file with static quantisation has it.
  * Two ways to compute it. As a product of bytes, each row of X rounded to the 256 steps of its own range: for a node that says `dynamic`,
  * as its file has X rounded to the steps of the whole tensor, or where low precision was asked for, on machines whose integer products
  * are faster. Else the weights are widened panel by panel while they are multiplied, and the result is that of the widened weights bit by bit. */
@@ -49,7 +50,7 @@ static koe_status bad(const koe_node *node, koe_error *err, const char *what)
 static bool as_integers(const koe_node *node, size_t k, size_t n)
 {
     const koe_lp_set *set = koe_lp_kernels(KOE_LP_INT8);
-    const bool may = koe_node_int(node, "dynamic", 0) || node->precision == KOE_PRECISION_INT8;
+    const bool may = koe_node_int(node, "dynamic", 0) || koe_node_attr(node, "x_scale") || node->precision == KOE_PRECISION_INT8;
     return may && set && set->x_max == UINT8_MAX && k >= K_MIN && k <= K_MAX && n >= N_MIN;
 }
 
@@ -143,6 +144,7 @@ typedef struct call {
     const float *x;
     float *y;
     const koe_f32_epilogue *ep;
+    koe_quant_param steps; /* of X; scale 0: each row by its range */
     uint8_t *bytes; /* [m][k] X rounded, each row with */
     float *row_scale;
     int32_t *row_zero;
@@ -154,7 +156,7 @@ static void round_rows(void *arg, size_t task)
     const call *c = arg;
     const size_t k = c->s->k, end = (task + 1) * ROUND_ROWS < c->m ? (task + 1) * ROUND_ROWS : c->m;
     for (size_t i = task * ROUND_ROWS; i < end; i++) {
-        const koe_quant_param q = koe_dynamic_param(NULL, c->x + i * k, k);
+        const koe_quant_param q = c->steps.scale > 0 ? c->steps : koe_dynamic_param(NULL, c->x + i * k, k);
         koe_f32_quantise_u8(c->bytes + i * k, c->x + i * k, k, q.scale, q.zero);
         c->row_scale[i] = q.scale;
         c->row_zero[i] = q.zero;
@@ -211,6 +213,12 @@ void koe_bytes_product(koe_op_ctx *c, float *y, const float *x, const koe_f32_by
 static koe_status multiply(koe_op_ctx *c, call *k, koe_error *err)
 {
     const byte_weights *s = k->s;
+    if (!s->integers && k->steps.scale > 0) {
+        float *x = koe_scratch(c, k->m * s->k * sizeof *x);
+        if (!x) return koe_fail(err, KOE_E_NOMEM, "%zu rows of %zu numbers", k->m, s->k);
+        koe_requantise(c->pool, x, k->x, k->m * s->k, k->steps);
+        k->x = x;
+    }
     if (!s->integers) {
         koe_bytes_product(c, k->y, k->x, &s->floats, k->m, s->n, s->k, k->ep);
         return KOE_OK;
@@ -232,7 +240,9 @@ static koe_status run(koe_op_ctx *c, koe_error *err)
     koe_tensor *y;
     int64_t dim[KOE_MAX_DIM];
     koe_f32_epilogue ep = { .scale = koe_node_float(c->node, "scale", 1), .alpha = koe_node_float(c->node, "activation_alpha", 0.01f) };
+    koe_quant_param rounding = { 0 };
     koe_status st = koe_need(c, X, &x, err);
+    if (st == KOE_OK) st = koe_quant_steps(&rounding, c->node, err);
     if (st == KOE_OK) st = koe_read_activation(&ep.act, c->node, err);
     if (st != KOE_OK) return st;
     if (x->dtype != KOE_DTYPE_F32) return koe_type_error(c, x->dtype, err);
@@ -245,7 +255,7 @@ static koe_status run(koe_op_ctx *c, koe_error *err)
     if (residual && (residual->dtype != KOE_DTYPE_F32 || koe_tensor_count(residual) != koe_tensor_count(y))) return bad(c->node, err, "the residual does not fit");
     if (bias) ep.bias_col = bias->data;
     if (residual) ep.residual = residual->data, ep.ld_residual = s->n;
-    return multiply(c, &(call){ .s = s, .m = koe_tensor_count(x) / s->k, .x = x->data, .y = y->data, .ep = &ep }, err);
+    return multiply(c, &(call){ .s = s, .m = koe_tensor_count(x) / s->k, .x = x->data, .y = y->data, .ep = &ep, .steps = rounding }, err);
 }
 
 static const koe_op table[] = {

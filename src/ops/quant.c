@@ -1,6 +1,7 @@
 /* quant.c - QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear, and the helpers of quant.h. */
 #include "ops/quant.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -405,7 +406,54 @@ static koe_status dequantize_run(koe_op_ctx *c, koe_error *err)
     return KOE_OK;
 }
 
+/* ---- koe's Requantise: QuantizeLinear and DequantizeLinear of a whole tensor ------------------------------------------------- */
+
+typedef struct requantise_job {
+    float *y;
+    const float *x;
+    size_t n;
+    koe_quant_param q;
+} requantise_job;
+
+static void requantise_task(void *arg, size_t task)
+{
+    const requantise_job *j = arg;
+    const size_t from = task * CHUNK, end = j->n - from < CHUNK ? j->n : from + CHUNK;
+    const float lo = (float)-j->q.zero, hi = (float)(255 - j->q.zero), scale = j->q.scale;
+    for (size_t i = from; i < end; i++) j->y[i] = (float)koe_quant_round(j->x[i] / scale, lo, hi) * scale;
+}
+
+void koe_requantise(koe_pool *pool, float *y, const float *x, size_t n, koe_quant_param q)
+{
+    requantise_job j = { .y = y, .x = x, .n = n, .q = q };
+    koe_pool_for(pool, n / CHUNK + (n % CHUNK != 0), requantise_task, &j);
+}
+
+koe_status koe_quant_steps(koe_quant_param *out, const koe_node *node, koe_error *err)
+{
+    const float scale = koe_node_float(node, "x_scale", 0);
+    const int64_t zero = koe_node_int(node, "x_zero", 0);
+    if (!(scale >= 0 && scale <= FLT_MAX) || zero < 0 || zero > UINT8_MAX) return koe_fail(err, KOE_E_FORMAT, "scale %g, zero point %" PRId64 "", (double)scale, zero);
+    *out = (koe_quant_param){ .scale = scale, .zero = (int32_t)zero };
+    return KOE_OK;
+}
+
+static koe_status requantise_run(koe_op_ctx *c, koe_error *err)
+{
+    const koe_tensor *x;
+    koe_tensor *y;
+    koe_quant_param q;
+    koe_status st = koe_need(c, 0, &x, err);
+    if (st == KOE_OK) st = koe_quant_steps(&q, c->node, err);
+    if (st != KOE_OK) return st;
+    if (x->dtype != KOE_DTYPE_F32) return koe_type_error(c, x->dtype, err);
+    st = koe_out_inplace(c, 0, 0, KOE_DTYPE_F32, x->n_dim, x->dim, &y, err);
+    if (st == KOE_OK) koe_requantise(c->pool, y->data, x->data, koe_tensor_count(x), q);
+    return st;
+}
+
 static const koe_op table[] = {
+    { "Requantise", 1, 0, 0, NULL, NULL, requantise_run, "koe" },
     { "QuantizeLinear", 10, 0, KOE_OP_WIDEN_HALF, NULL, NULL, quantize_run, NULL },
     { "DequantizeLinear", 10, 0, 0, NULL, NULL, dequantize_run, NULL },
     { "DynamicQuantizeLinear", 11, 0, 0, NULL, NULL, dynamic_quantize_run, NULL },

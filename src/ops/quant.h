@@ -46,6 +46,10 @@ typedef struct koe_quant_matrices {
 koe_status koe_quant_pack(koe_i8_packed **out, koe_node *node, int i, const koe_quant_matrices *m, koe_error *err);
 /* y[m][n] = ep of x[m][k] b, on the context's pool. */
 void koe_bytes_product(koe_op_ctx *c, float *y, const float *x, const koe_f32_bytes *b, size_t m, size_t n, size_t k, const koe_f32_epilogue *ep);
+/* x rounded to the steps of a quantised file: y = (byte - zero) * scale, byte = round(x / scale) + zero held to 0..255. y may be x. */
+void koe_requantise(koe_pool *pool, float *y, const float *x, size_t n, koe_quant_param q);
+/* Attributes x_scale, x_zero: how a node rounds its input; scale 0 where it does not. KOE_E_FORMAT when they make no sense. */
+koe_status koe_quant_steps(koe_quant_param *out, const koe_node *node, koe_error *err);
 /* Packs b in run(), into scratch. */
 koe_status koe_quant_pack_now(const koe_i8_packed **out, koe_op_ctx *c, const koe_tensor *b, const koe_quant_matrices *m,
                               koe_error *err);

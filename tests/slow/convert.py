@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The forms in which people publish a float32 ONNX model, made from one:
 
-    convert.py FORM IN.onnx OUT.onnx           needs Debian's python3-onnx and python3-numpy
+    convert.py FORM IN.onnx OUT.onnx [RANGES]           needs Debian's python3-onnx and python3-numpy
 
     float          unchanged
     fp16           as onnxconverter-common's float16 module with keep_io_types: weights, constants and arithmetic in float16, inputs and
@@ -11,12 +11,16 @@
     int8           as onnxruntime.quantization.quantize_dynamic: MatMul, Gemm and Conv by constant weights become MatMulInteger and
                    ConvInteger behind DynamicQuantizeLinear, LSTM becomes DynamicQuantizeLSTM, embeddings are dequantised after the Gather
     int8-weights   weights of MatMul, Gemm and Conv in int8, one scale for each output channel, each with a DequantizeLinear behind it
+    ranges         float, and smallest and largest value of each input and output of MatMul, Gemm and Conv as outputs: for
+    qdq            static quantisation: a QuantizeLinear and a DequantizeLinear, uint8, around those operators, with the ranges that a run of
+                   `ranges` has left in the folder RANGES; weights as int8-weights
     q4             MatMul and Gemm by constant weights become MatMulNBits of 4 bits, blocks of 32, with zero points
 
 In all of them the rounded durations (float32, the only Ceil or Round of the graph) become an input, `durations`, and what the network
 would have chosen an output, `predicted`: a rounding edge that falls to the other side moves everything behind it, and no two
 implementations of 8-bit or 16-bit arithmetic agree on those (ONNX Runtime does not with its own optimisations off).
 """
+import os
 import sys
 
 import numpy as np
@@ -297,13 +301,51 @@ class Quantiser:
             self.stored[key] = self.emit("DequantizeLinear", inputs, [f"{name}_{axis}_dequantized"], axis=axis)
         return self.stored[key]
 
+    def columns(self, n):
+        """The axis of the weights that counts the outputs of a MatMul, Gemm or Conv, else None."""
+        if n.op_type in ("MatMul", "Gemm") and self.linear(n):
+            return 0 if self.linear(n)[1] else 1
+        return 0 if n.op_type == "Conv" and n.input[1] in self.weights else None
+
+    def measure(self):
+        for n in list(self.graph.node):
+            if self.columns(n) is not None:
+                for name in {n.input[0], n.output[0]} - {o.name[:-4] for o in self.graph.output}:
+                    for word, op in (("_min", "ReduceMin"), ("_max", "ReduceMax")):
+                        self.graph.node.append(helper.make_node(op, [name], [name + word], keepdims=0))
+                        self.graph.output.append(helper.make_tensor_value_info(name + word, F32, []))
+
+    def rounded(self, name, ranges):
+        """The activation behind its pair."""
+        if name not in self.activations:
+            low, high = (float(np.load(os.path.join(ranges, f"{name}_{word}.npy".replace("/", "_")))) for word in ("min", "max"))
+            low, high = min(low, 0.0), max(high, 0.0)
+            scale = np.float32(max(high - low, 1e-30) / 255)
+            steps = [store(self.graph, f"{name}_q_scale", scale), store(self.graph, f"{name}_q_zero", np.uint8(np.rint(-low / scale)))]
+            self.emit("QuantizeLinear", [name, *steps], [f"{name}_q"])
+            self.activations[name] = self.emit("DequantizeLinear", [f"{name}_q", *steps], [f"{name}_dq"])
+        return self.activations[name]
+
+    def rewrite_static(self, ranges):
+        behind = {}
+        for n in self.graph.node:
+            for inner in subgraphs(n):
+                rename(inner, behind)
+            for k, name in enumerate(n.input):
+                n.input[k] = behind.get(name, name)
+            axis = self.columns(n)
+            if axis is not None:
+                if n.input[0] not in behind.values():
+                    n.input[0] = self.rounded(n.input[0], ranges)
+                n.input[1] = self.dequantised(n.input[1], axis)
+            self.nodes.append(n)
+            if axis is not None and n.output[0] not in [o.name for o in self.graph.output]:
+                behind[n.output[0]] = self.rounded(n.output[0], ranges)
+        replace_nodes(self.graph, self.nodes)
+
     def rewrite_weights(self):
         for n in self.graph.node:
-            axis = None
-            if n.op_type in ("MatMul", "Gemm") and self.linear(n):
-                axis = 0 if self.linear(n)[1] else 1
-            elif n.op_type == "Conv" and n.input[1] in self.weights:
-                axis = 0
+            axis = self.columns(n)
             if axis is not None:
                 n.input[1] = self.dequantised(n.input[1], axis)
             self.nodes.append(n)
@@ -358,18 +400,27 @@ def to_int8_weights(model):
     finish_quantised(model)
 
 
+def to_ranges(model):
+    Quantiser(model.graph).measure()
+
+
+def to_static(model, ranges):
+    Quantiser(model.graph).rewrite_static(ranges)
+    finish_quantised(model)
+
+
 def to_q4(model):
     Quantiser(model.graph).rewrite_nibbles()
     finish_quantised(model)
 
 
 FORMS = {"float": lambda model: None, "fp16": to_half, "fp16-weights": to_half_weights, "rounded": to_rounded, "int8": to_int8,
-         "int8-weights": to_int8_weights, "q4": to_q4}
+         "int8-weights": to_int8_weights, "q4": to_q4, "ranges": to_ranges, "qdq": to_static}
 
 if __name__ == "__main__":
-    if len(sys.argv) != 4 or sys.argv[1] not in FORMS:
+    if len(sys.argv) != 4 + (sys.argv[1:2] == ["qdq"]) or sys.argv[1] not in FORMS:
         raise SystemExit(__doc__)
     loaded = onnx.load(sys.argv[2])
     pin_durations(loaded)
-    FORMS[sys.argv[1]](loaded)
+    FORMS[sys.argv[1]](loaded, *sys.argv[4:])
     onnx.save(loaded, sys.argv[3])

@@ -763,7 +763,7 @@ static koe_status run(koe_op_ctx *c, bool transposed, koe_error *err)
     if (st == KOE_OK && !c->state) st = koe_conv_make_state(&made, &g, w, NULL, 1, NULL, err);
     call k = { .g = &g, .s = made ? made : c->state, .x = x->data, .y = y->data, .pre = pre, .ep = ep, .x_half = koe_in_narrow(c, 0),
                      .y_half = c->out[0] && c->out[0]->narrow, .residual_half = sum_half[0], .addend_half = sum_half[1] };
-    if (st == KOE_OK) st = koe_quant_steps(&k.steps, c->node, err);
+    if (st == KOE_OK && koe_str_is(c->node->domain, "koe")) st = koe_quant_steps(&k.steps, c->node, err);
     if (st == KOE_OK) st = round_input(c, &k, koe_tensor_count(x), err);
     if (st == KOE_OK) st = run_f32(c, &k, err);
     koe_conv_release_state(made);

@@ -15,7 +15,8 @@
     X(KOE_E_ARGUMENT, "wrong argument")                                      \
     X(KOE_E_UNSUPPORTED, "not supported")                                    \
     X(KOE_E_FULL, "queue full")                                              \
-    X(KOE_E_CANCELLED, "cancelled")
+    X(KOE_E_CANCELLED, "cancelled")                                          \
+    X(KOE_E_UNAVAILABLE, "not there now")
 
 #define KOE_STATUS_ENUM(code, text) code,
 typedef enum koe_status { KOE_STATUS_LIST(KOE_STATUS_ENUM) } koe_status;

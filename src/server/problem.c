@@ -60,6 +60,10 @@ void koe_problem_of(koe_problem *p, const koe_error *err)
     case KOE_E_UNSUPPORTED: koe_problem_set(p, 400, "unsupported", NULL, "%s", text); return;
     case KOE_E_LIMIT: koe_problem_set(p, 413, "too_large", "input", "%s", text); return;
     case KOE_E_CANCELLED: koe_problem_set(p, 503, "cancelled", NULL, "the request was cancelled"); return;
+    case KOE_E_UNAVAILABLE:
+        koe_problem_set(p, 503, "unavailable", NULL, "what reads the text was stopped; try again");
+        p->retry_after_s = 1;
+        break;
     case KOE_E_NOMEM:
     case KOE_E_FULL:
         koe_problem_set(p, 503, "overloaded", NULL, "the server has no memory for this now");

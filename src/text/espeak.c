@@ -19,6 +19,7 @@
 extern char **environ;
 
 enum { START_S = 5, RETRY_S = 10 }; /* time for the helper to say hello; time until a failed start is tried again */
+enum { MOST_DEATHS = 2, MOST_KILLINGS = 8 }; /* of one call */
 enum { MEMO_SETS = 4096, MEMO_WAYS = 4, MEMO_MAX_KEY = 96 };
 
 /* One remembered answer: key and value in one allocation. A set keeps its latest MEMO_WAYS answers, so memory and search are bounded
@@ -58,20 +59,33 @@ koe_status koe_espeak_open(koe_espeak **out, const char *helper, koe_error *err)
     return KOE_OK;
 }
 
-static void stop_helper(koe_espeak *e, bool at_once)
+/* Whether a signal from outside ended it. */
+static bool is_killing(int status)
 {
+    const int by = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    return by == SIGKILL || by == SIGTERM || by == SIGINT || by == SIGHUP || by == SIGQUIT;
+}
+
+/* at_once: it hangs. True when others had killed it. */
+static bool stop_helper(koe_espeak *e, bool at_once)
+{
+    int status = 0;
     if (e->fd >= 0) close(e->fd);
     e->fd = -1;
-    if (e->pid <= 0) return;
+    if (e->pid <= 0) return false;
     /* A healthy helper leaves at end of file; give it 200 ms. */
-    for (int i = 0; !at_once && i < 40; i++) {
-        if (waitpid(e->pid, NULL, WNOHANG) != 0) goto gone;
-        usleep(5000);
+    pid_t gone = 0;
+    for (int i = 0; !at_once && gone == 0 && i < 40; i++) {
+        gone = waitpid(e->pid, &status, WNOHANG);
+        if (gone == 0) usleep(5000);
     }
-    kill(e->pid, SIGKILL);
-    while (waitpid(e->pid, NULL, 0) < 0 && errno == EINTR) {}
-gone:
+    if (gone == 0) {
+        kill(e->pid, SIGKILL);
+        while (waitpid(e->pid, NULL, 0) < 0 && errno == EINTR) {}
+    }
+    const bool killed = gone == e->pid && is_killing(status);
     e->pid = 0;
+    return killed;
 }
 
 void koe_espeak_close(koe_espeak *e)
@@ -184,9 +198,9 @@ static koe_status start_helper(koe_espeak *e, koe_error *err)
     close(pair[1]);
     e->fd = pair[0];
     uint32_t hello = 0;
-    if (rc == 0 && receive_all(e->fd, &hello, sizeof hello, koe_clock_ns() + START_S * (int64_t)1000000000) && hello == KOE_ESPEAK_HELLO)
-        return KOE_OK;
-    stop_helper(e, true);
+    const int64_t deadline = koe_clock_ns() + START_S * (int64_t)1000000000;
+    if (rc == 0 && receive_all(e->fd, &hello, sizeof hello, deadline) && hello == KOE_ESPEAK_HELLO) return KOE_OK;
+    if (stop_helper(e, koe_clock_ns() >= deadline)) return koe_fail(err, KOE_E_UNAVAILABLE, "the espeak-ng helper was killed");
     e->retry_ns = koe_clock_ns() + RETRY_S * (int64_t)1000000000;
     if (rc) return koe_fail(err, KOE_E_UNSUPPORTED, "cannot start the espeak-ng helper %s: %s", e->helper, strerror(rc));
     return koe_fail(err, KOE_E_UNSUPPORTED, "%s espeak-helper does not answer (is espeak-ng-data installed?)", e->helper);
@@ -201,7 +215,7 @@ typedef struct question {
     int *rate_hz; /* may be NULL */
 } question;
 
-/* KOE_E_IO: the helper died or hung on it. */
+/* KOE_E_IO: the helper died of it, or hung. KOE_E_UNAVAILABLE: it was killed. */
 static koe_status ask_once(koe_espeak *e, const question *a, koe_error *err)
 {
     if (e->pid == 0) {
@@ -219,7 +233,7 @@ static koe_status ask_once(koe_espeak *e, const question *a, koe_error *err)
               receive_buf(e->fd, a->words ? a->words : &none, r.n_words * sizeof(koe_espeak_word), deadline);
     koe_buf_free(&none);
     if (!ok) {
-        stop_helper(e, true);
+        if (stop_helper(e, koe_clock_ns() >= deadline)) return koe_fail(err, KOE_E_UNAVAILABLE, "the espeak-ng helper was killed");
         return koe_fail(err, KOE_E_IO, "espeak-ng failed on \"%.*s\"", KOE_STR_ARG(koe_str_sub(a->text, 0, 60)));
     }
     if (r.status == KOE_E_NOT_FOUND) return koe_fail(err, KOE_E_NOT_FOUND, "espeak-ng has no voice \"%.*s\"", KOE_STR_ARG(a->voice));
@@ -238,11 +252,14 @@ static koe_status ask(koe_espeak *e, question *a, koe_error *err)
     size_t n_bytes = a->bytes->n, n_words = a->words ? a->words->n : 0;
     koe_status st = KOE_E_IO;
     pthread_mutex_lock(&e->call_lock);
-    for (int attempt = 0; attempt < 2 && st == KOE_E_IO; attempt++) {
-        if (attempt) koe_log(KOE_LOG_WARN, "espeak-ng helper died or hung; starting it again");
+    for (int deaths = 0, killings = 0; deaths < MOST_DEATHS && killings < MOST_KILLINGS;) {
+        if (deaths + killings) koe_log(KOE_LOG_WARN, "espeak-ng helper %s; starting it again", st == KOE_E_IO ? "died or hung" : "was killed");
         a->bytes->n = n_bytes; /* a half answer is forgotten */
         if (a->words) a->words->n = n_words;
         st = ask_once(e, a, err);
+        if (st == KOE_E_IO) deaths++;
+        else if (st == KOE_E_UNAVAILABLE) killings++;
+        else break;
     }
     pthread_mutex_unlock(&e->call_lock);
     if (st != KOE_OK) {

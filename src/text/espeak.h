@@ -1,6 +1,7 @@
 /* espeak.h - espeak-ng, at arm's length. The library keeps global state and has crashed on hostile text, so it lives in a child process
- * (`koe espeak-helper`, a pipe each way) that may die: it is started again and the call fails with KOE_E_IO only when that fails
- * too. Answers for single words are remembered. Threads: any; calls are served one after the other. */
+ * (`koe espeak-helper`, a pipe each way) that may die: it is started again, and the call fails with KOE_E_IO only when the text kills it
+ * once more. One that others kill (a signal, the kernel for want of memory) is not the text's doing: that is tried several times, then
+ * KOE_E_UNAVAILABLE. KOE_E_UNSUPPORTED: there is no espeak-ng here. Answers for single words are remembered. Threads: any; calls are served one after the other. */
 #ifndef KOE_TEXT_ESPEAK_H
 #define KOE_TEXT_ESPEAK_H
 #include "base/status.h"

@@ -1,4 +1,4 @@
-/* Clients that leave, stop reading or send rubbish; caches and helpers that break; signals under load. */
+/* Clients that leave, stop reading or send rubbish; caches that break; signals under load. */
 #include <dirent.h>
 #include <sys/mount.h>
 
@@ -320,42 +320,6 @@ static void test_killed_under_load(void **state)
     remove_folder(dir);
 }
 
-/* The processes that the server has started. */
-static int kill_children(pid_t parent)
-{
-    char path[64];
-    int n = 0;
-    snprintf(path, sizeof path, "/proc/%d/task", (int)parent);
-    DIR *tasks = opendir(path);
-    for (struct dirent *e = tasks ? readdir(tasks) : NULL; e; e = readdir(tasks)) {
-        char file[400];
-        int child;
-        snprintf(file, sizeof file, "/proc/%d/task/%s/children", (int)parent, e->d_name);
-        FILE *f = fopen(file, "re");
-        while (f && fscanf(f, "%d", &child) == 1) {
-            kill(child, SIGKILL);
-            n++;
-        }
-        if (f) fclose(f);
-    }
-    if (tasks) closedir(tasks);
-    return n;
-}
-
-static void test_helper_killed(void **state)
-{
-    (void)state;
-    server s;
-    start_server(&s, NULL);
-    for (int i = 0; i < 3; i++) {
-        char body[100];
-        snprintf(body, sizeof body, "{\"input\": \"Before and after %d.\", \"response_format\": \"pcm\"}", i);
-        expect_reply(speak(&s, body), 200, NULL);
-        if (kill_children(s.pid) == 0) skip(); /* a kernel without the list of children */
-    }
-    stop_server(&s);
-}
-
 /* Equal requests at the same time are one job. */
 static void test_same_at_once(void **state)
 {
@@ -389,7 +353,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_client_leaves), cmocka_unit_test(test_slow_reader), cmocka_unit_test(test_large_bodies),
         cmocka_unit_test(test_malformed),     cmocka_unit_test(test_sigterm),     cmocka_unit_test(test_disk_cache), cmocka_unit_test(test_disk_full), cmocka_unit_test(test_killed_under_load),
-        cmocka_unit_test(test_helper_killed), cmocka_unit_test(test_same_at_once),
+        cmocka_unit_test(test_same_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

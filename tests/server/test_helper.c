@@ -1,0 +1,93 @@
+/* The espeak-ng helper is killed while requests run. */
+#include <dirent.h>
+#include <pthread.h>
+
+#include "server.h"
+
+#include "../voice/home.h"
+
+/* The processes that the server has started. */
+static int kill_children(pid_t parent)
+{
+    char path[64];
+    int n = 0;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)parent);
+    DIR *tasks = opendir(path);
+    for (struct dirent *e = tasks ? readdir(tasks) : NULL; e; e = readdir(tasks)) {
+        char file[400];
+        int child;
+        snprintf(file, sizeof file, "/proc/%d/task/%s/children", (int)parent, e->d_name);
+        FILE *f = fopen(file, "re");
+        while (f && fscanf(f, "%d", &child) == 1) {
+            kill(child, SIGKILL);
+            n++;
+        }
+        if (f) fclose(f);
+    }
+    if (tasks) closedir(tasks);
+    return n;
+}
+
+typedef struct killer {
+    pid_t parent;
+    atomic_bool stop;
+    int n;
+} killer;
+
+static void *kill_often(void *arg)
+{
+    killer *k = arg;
+    for (unsigned i = 0; !atomic_load(&k->stop); i++) {
+        k->n += kill_children(k->parent);
+        pause_ms((int)(1 + i * 37 % 131));
+    }
+    return NULL;
+}
+
+/* The espeak-ng helper dies at any moment, again and again, while it starts, reads or speaks: an answer is what it is without that, or says
+ * that it cannot be made. */
+static void test_helper_killed(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 40 };
+    server s, calm;
+    pthread_t thread;
+    int n_right = 0;
+    make_home("kokoro_pieces.onnx");
+    start_server_in(&s, home, (const char *const[]){ "--access-log", "off", "--cache-memory", "0", NULL });
+    start_server_in(&calm, home, (const char *const[]){ "--access-log", "off", NULL });
+    killer k = { .parent = s.pid };
+    if (kill_children(s.pid) == 0) skip(); /* a kernel without the list of children */
+    assert_int_equal(pthread_create(&thread, NULL, kill_often, &k), 0);
+    for (int i = 0; i < ROUNDS; i++) {
+        static const char *const ways[] = { "\"voice\": \"builtin\"", "\"lang\": \"fr\"", "\"lang\": \"en-gb\"", "\"voice\": \"builtin\", \"lang\": \"de\"" };
+        char body[300];
+        snprintf(body, sizeof body, "{\"input\": \"Plomp brindle %d, vax querl.\", \"response_format\": \"pcm\", \"stream\": %s, %s}", i, i % 3 ? "true" : "false",
+                 ways[i % 4]);
+        reply got = speak(&s, body), right = speak(&calm, body);
+        assert_true(right.status == 200 && right.whole);
+        if (got.status == 200 && got.whole) {
+            if (got.body.n != right.body.n || memcmp(got.body.data, right.body.data, right.body.n) != 0) fail_msg("round %d: other sound: %s", i, body);
+            n_right++;
+        } else if (got.status != 200 && got.status < 500) {
+            fail_msg("round %d: %d %s", i, got.status, got.body.data);
+        }
+        reply_free(&got);
+        reply_free(&right);
+    }
+    atomic_store(&k.stop, true);
+    pthread_join(thread, NULL);
+    if (k.n < ROUNDS / 4 || n_right < ROUNDS / 2) fail_msg("killed %d times, %d of %d right", k.n, n_right, ROUNDS);
+    expect_reply(speak(&s, "{\"input\": \"All is well.\", \"voice\": \"builtin\"}"), 200, NULL);
+    kill(s.pid, SIGTERM);
+    kill(calm.pid, SIGTERM);
+    assert_int_equal(wait_server(&s), 0);
+    assert_int_equal(wait_server(&calm), 0);
+    remove_home();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_helper_killed) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -28,7 +28,7 @@ typedef struct koe_config {
     int64_t rate_requests, rate_characters;
     const char *tls_cert, *tls_key;
     /* cache */
-    const char *cache_dir, *redis, *redis_prefix;
+    const char *cache_dir, *redis, *redis_ca, *redis_prefix;
     int64_t cache_memory_mb, cache_disk_mb, cache_age_h, redis_timeout_ms, redis_ttl_h, redis_value_kb;
     /* what is said about it */
     const char *log_level, *log_format;

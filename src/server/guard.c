@@ -56,7 +56,7 @@ static void add_links(koe_sandbox *box, const char *folder, koe_arena *arena)
 static void add_reading(koe_sandbox *box, const koe_config *c, const char *home, koe_arena *arena)
 {
     static const char *const parts[] = { "", "kokoro", "kokoro/voices", "piper", "lexicon" };
-    const char *const ours[] = { c->model, c->piper_model, c->voices, c->config, c->keys, c->warm, c->tls_cert, c->tls_key };
+    const char *const ours[] = { c->model, c->piper_model, c->voices, c->config, c->keys, c->warm, c->tls_cert, c->tls_key, c->redis_ca };
     for (size_t i = 0; i < sizeof system_files / sizeof *system_files; i++) add(box->read, &box->n_read, system_files[i]);
     add(box->read, &box->n_read, home);
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) add(box->read, &box->n_read, folder_of(ours[i], arena));

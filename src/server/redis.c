@@ -1,91 +1,39 @@
 /* redis.c - see redis.h. */
 #include "server/redis.h"
 
-#include <curl/curl.h>
-#include <hiredis/hiredis.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/redis_link.h"
 
-enum { MAX_IDLE = 8, DEFAULT_PORT = 6379, KEY_BYTES = 192, SCAN_COUNT = 500 };
+enum { MAX_IDLE = 8, KEY_BYTES = 192, SCAN_COUNT = 500 };
 static const double least_pause_ms = 1000, most_pause_ms = 30000;
 
 struct koe_redis {
-    char *host, *user, *password, *prefix; /* host: a path for a Unix socket */
-    int port, db;
-    bool is_unix;
-    struct timeval timeout;
+    koe_redis_address *address;
+    char *prefix;
     int64_t ttl_s;
     size_t max_value_bytes;
     pthread_mutex_t lock; /* guards: */
-    redisContext *idle[MAX_IDLE];
+    koe_redis_link *idle[MAX_IDLE];
     size_t n_idle;
     double pause_ms, closed_until_ms; /* after a failure */
     koe_redis_stats stats;
 };
-
-/* ---- the address ------------------------------------------------------------------------------------------------------------ */
-
-/* malloc()ed; NULL when the URL has no such part. */
-static char *part_of(CURLU *u, CURLUPart part)
-{
-    char *text = NULL;
-    if (curl_url_get(u, part, &text, part == CURLUPART_PORT || part == CURLUPART_SCHEME ? 0 : CURLU_URLDECODE) != CURLUE_OK) return NULL;
-    char *copy = koe_str_dup(koe_str_of(text));
-    curl_free(text);
-    return copy;
-}
-
-static koe_status read_tcp(koe_redis *r, const char *url, koe_error *err)
-{
-    CURLU *u = curl_url();
-    if (!u) return koe_fail(err, KOE_E_NOMEM, "redis");
-    koe_status st = KOE_OK;
-    if (curl_url_set(u, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK)
-        st = koe_fail(err, KOE_E_ARGUMENT, "redis: the URL cannot be read; write redis://[USER:PASSWORD@]HOST[:PORT][/DB]");
-    char *port = part_of(u, CURLUPART_PORT), *path = part_of(u, CURLUPART_PATH);
-    r->host = part_of(u, CURLUPART_HOST);
-    r->user = part_of(u, CURLUPART_USER);
-    r->password = part_of(u, CURLUPART_PASSWORD);
-    r->port = port ? (int)strtol(port, NULL, 10) : DEFAULT_PORT;
-    char *end = NULL;
-    const long db = path && path[0] && path[1] ? strtol(path + 1, &end, 10) : 0;
-    if (st == KOE_OK && (db < 0 || db > 1 << 16 || (end && *end))) st = koe_fail(err, KOE_E_ARGUMENT, "redis: '%s' is no number of a database", path + 1);
-    if (st == KOE_OK && (!r->host || !*r->host)) st = koe_fail(err, KOE_E_ARGUMENT, "redis: the URL has no host");
-    r->db = (int)db;
-    free(port);
-    free(path);
-    curl_url_cleanup(u);
-    return st;
-}
-
-static koe_status read_url(koe_redis *r, const char *url, koe_error *err)
-{
-    if (strncmp(url, "unix://", 7) == 0 && url[7] == '/') {
-        r->is_unix = true;
-        r->host = koe_str_dup(koe_str_of(url + 7));
-        return r->host ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "redis");
-    }
-    if (strncmp(url, "rediss://", 9) == 0)
-        return koe_fail(err, KOE_E_UNSUPPORTED, "redis: this build's hiredis has no TLS; use redis:// through a tunnel, or unix://");
-    if (strncmp(url, "redis://", 8) != 0) return koe_fail(err, KOE_E_ARGUMENT, "redis: the URL must begin with redis:// or unix:///");
-    return read_tcp(r, url, err);
-}
 
 koe_status koe_redis_open(koe_redis **out, const koe_redis_setup *setup, koe_error *err)
 {
     koe_redis *r = calloc(1, sizeof *r);
     if (!r) return koe_fail(err, KOE_E_NOMEM, "redis");
     pthread_mutex_init(&r->lock, NULL);
-    r->timeout = (struct timeval){ .tv_sec = setup->timeout_ms / 1000, .tv_usec = setup->timeout_ms % 1000 * 1000 };
     r->ttl_s = setup->ttl_s;
     r->max_value_bytes = setup->max_value_bytes;
     r->prefix = koe_str_dup(koe_str_of(setup->prefix));
-    koe_status st = !r->prefix ? koe_fail(err, KOE_E_NOMEM, "redis") : read_url(r, setup->url, err);
+    koe_status st = !r->prefix ? koe_fail(err, KOE_E_NOMEM, "redis")
+                              : koe_redis_address_open(&r->address, setup->url, setup->ca, setup->timeout_ms, err);
     if (st == KOE_OK && strlen(r->prefix) > KEY_BYTES / 2) st = koe_fail(err, KOE_E_ARGUMENT, "redis: the prefix is longer than %d bytes", KEY_BYTES / 2);
     if (st != KOE_OK) {
         koe_redis_close(r);
@@ -98,57 +46,17 @@ koe_status koe_redis_open(koe_redis **out, const koe_redis_setup *setup, koe_err
 void koe_redis_close(koe_redis *r)
 {
     if (!r) return;
-    for (size_t i = 0; i < r->n_idle; i++) redisFree(r->idle[i]);
+    for (size_t i = 0; i < r->n_idle; i++) koe_redis_link_close(r->idle[i]);
     pthread_mutex_destroy(&r->lock);
-    free(r->host);
-    free(r->user);
-    free(r->password);
+    koe_redis_address_close(r->address);
     free(r->prefix);
     free(r);
 }
 
 /* ---- connections ------------------------------------------------------------------------------------------------------------ */
 
-/* NULL: a failure, as the connection will say. A reply that is an error is one too. */
-static redisReply *command(redisContext *c, int n, const char **word, const size_t *length)
-{
-    redisReply *reply = redisCommandArgv(c, n, word, length);
-    if (reply && reply->type == REDIS_REPLY_ERROR) {
-        koe_log(KOE_LOG_DEBUG, "redis: %s", reply->str);
-        freeReplyObject(reply);
-        return NULL;
-    }
-    return reply;
-}
-
-static bool say(redisContext *c, int n, const char **word)
-{
-    redisReply *reply = command(c, n, word, NULL);
-    if (reply) freeReplyObject(reply);
-    return reply != NULL;
-}
-
-static redisContext *connect_to(koe_redis *r)
-{
-    redisContext *c = r->is_unix ? redisConnectUnixWithTimeout(r->host, r->timeout) : redisConnectWithTimeout(r->host, r->port, r->timeout);
-    bool ok = c && !c->err && redisSetTimeout(c, r->timeout) == REDIS_OK;
-    if (ok && r->password && *r->password) {
-        const bool named = r->user && *r->user;
-        const char *auth[] = { "AUTH", named ? r->user : r->password, r->password };
-        ok = say(c, named ? 3 : 2, auth);
-    }
-    if (ok && r->db) {
-        char db[16];
-        snprintf(db, sizeof db, "%d", r->db);
-        ok = say(c, 2, (const char *[]){ "SELECT", db });
-    }
-    if (ok) return c;
-    if (c) redisFree(c);
-    return NULL;
-}
-
 /* Whether it may be asked now. After a failure only one caller in a while. */
-static bool may_ask(koe_redis *r, redisContext **idle)
+static bool may_ask(koe_redis *r, koe_redis_link **idle)
 {
     const double now_ms = koe_clock_ms();
     pthread_mutex_lock(&r->lock);
@@ -161,41 +69,41 @@ static bool may_ask(koe_redis *r, redisContext **idle)
 }
 
 /* Takes the connection: it went well, or it did not. */
-static void done(koe_redis *r, redisContext *c, bool ok)
+static void done(koe_redis *r, koe_redis_link *l, bool ok, const char *why)
 {
-    redisContext *gone = c;
-    double said_ms = 0;
-    bool back = false;
+    koe_redis_link *gone = l;
+    bool back = false, lost = false;
     pthread_mutex_lock(&r->lock);
     if (ok) {
         back = r->pause_ms > 0;
         r->pause_ms = r->closed_until_ms = 0;
-        if (r->n_idle < MAX_IDLE) r->idle[r->n_idle++] = c, gone = NULL;
+        if (r->n_idle < MAX_IDLE) r->idle[r->n_idle++] = l, gone = NULL;
     } else {
         r->stats.failures++;
-        if (r->pause_ms == 0) said_ms = least_pause_ms;
+        lost = r->pause_ms == 0;
         r->pause_ms = r->pause_ms == 0 ? least_pause_ms : r->pause_ms * 2 > most_pause_ms ? most_pause_ms : r->pause_ms * 2;
         r->closed_until_ms = koe_clock_ms() + r->pause_ms;
     }
     r->stats.is_up = ok;
     pthread_mutex_unlock(&r->lock);
-    if (gone) redisFree(gone);
-    if (said_ms > 0) koe_log(KOE_LOG_WARN, "redis does not answer; going on without, and asking again later");
+    koe_redis_link_close(gone);
+    if (lost) koe_log(KOE_LOG_WARN, "redis does not answer (%s); going on without, and asking again later", why);
     if (back) koe_log(KOE_LOG_INFO, "redis answers again");
 }
 
 /* One command. An idle connection may have been closed by the other side: then once more with a new one. NULL: no. */
 static redisReply *ask(koe_redis *r, int n, const char **word, const size_t *length)
 {
-    redisContext *c = NULL;
-    if (!may_ask(r, &c)) return NULL;
-    redisReply *reply = c ? command(c, n, word, length) : NULL;
-    if (c && !reply && c->err == REDIS_ERR_EOF) {
-        redisFree(c);
-        c = NULL;
+    char why[KOE_REDIS_WHY] = "";
+    koe_redis_link *l = NULL;
+    if (!may_ask(r, &l)) return NULL;
+    redisReply *reply = l ? koe_redis_link_ask(l, n, word, length, why) : NULL;
+    if (l && !reply && koe_redis_link_ended(l)) {
+        koe_redis_link_close(l);
+        l = NULL;
     }
-    if (!c && (c = connect_to(r))) reply = command(c, n, word, length);
-    done(r, c, reply != NULL);
+    if (!l && (l = koe_redis_link_open(r->address, why))) reply = koe_redis_link_ask(l, n, word, length, why);
+    done(r, l, reply != NULL, why);
     return reply;
 }
 

@@ -10,7 +10,7 @@
 typedef struct koe_redis koe_redis;
 
 typedef struct koe_redis_setup {
-    const char *url; /* redis://[USER:PASSWORD@]HOST[:PORT][/DB], or unix:///PATH */
+    const char *url, *ca; /* as koe_redis_address_open() */
     const char *prefix;
     int64_t timeout_ms, ttl_s /* 0: for ever */;
     size_t max_value_bytes;

@@ -50,7 +50,7 @@ static char *default_voice(void *user, koe_edition *e)
 static koe_status open_parts(koe_server *s, koe_error *err)
 {
     const koe_config *c = s->config;
-    const koe_redis_setup redis = { .url = c->redis, .prefix = c->redis_prefix, .timeout_ms = c->redis_timeout_ms, .ttl_s = c->redis_ttl_h * 3600,
+    const koe_redis_setup redis = { .url = c->redis, .ca = c->redis_ca, .prefix = c->redis_prefix, .timeout_ms = c->redis_timeout_ms, .ttl_s = c->redis_ttl_h * 3600,
                                     .max_value_bytes = (size_t)c->redis_value_kb << 10 };
     koe_cache_setup cache = { .memory_bytes = (size_t)c->cache_memory_mb << 20, .dir = c->cache_dir,
                                     .disk_bytes = (uint64_t)c->cache_disk_mb << 20, .age_s = c->cache_age_h * 3600 };

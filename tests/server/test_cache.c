@@ -193,7 +193,7 @@ static void test_redis(void **state)
 static void test_redis_url(void **state)
 {
     (void)state;
-    static const char *const bad[] = { "http://x", "redis://", "redis://h/abc", "rediss://h", "redis" };
+    static const char *const bad[] = { "http://x", "redis://", "redis://h/abc", "rediss://", "redis" };
     char *none = new_folder();
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         const char *const args[] = { "serve", "--port", "0", "--home", none, "--redis", bad[i], NULL };

@@ -132,10 +132,26 @@ bool koe_reader_join(koe_reader *r, koe_answer *a)
     return ok;
 }
 
+/* 102 Processing, before the head. */
+static void probe(const koe_reader *r)
+{
+    static const char interim[] = "HTTP/1.1 102 Processing\r\n\r\n";
+    if (r->fd >= 0) (void)!send(r->fd, interim, sizeof interim - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static void suspend_here(koe_reader *r, void (*suspend)(void *user))
 {
     r->waiting = true;
     suspend(r->user);
+    if (!r->head_taken && atomic_exchange(&r->half_closed, false)) probe(r);
+}
+
+/* How much the reader may have of what there is: all but the byte that is kept back. */
+static uint64_t available(const koe_answer *a, const koe_reader *r)
+{
+    const uint64_t left = end_of(a) - r->at;
+    const bool keeps = !a->done && !a->filler && !a->whole && !atomic_load(&r->half_closed);
+    return left - (keeps && left);
 }
 
 bool koe_reader_wait(koe_reader *r, void (*suspend)(void *user))
@@ -155,7 +171,7 @@ ssize_t koe_reader_take(koe_reader *r, char *out, size_t max, void (*suspend)(vo
     bool wake_job = false;
     ssize_t got = 0;
     pthread_mutex_lock(&a->lock);
-    const uint64_t left = end_of(a) - r->at;
+    const uint64_t left = available(a, r);
     if (atomic_load(&r->gone)) {
         got = -2;
     } else if (left) {
@@ -163,12 +179,16 @@ ssize_t koe_reader_take(koe_reader *r, char *out, size_t max, void (*suspend)(vo
         memcpy(out, a->bytes.data + (r->at - a->n_dropped), n);
         r->at += n;
         got = (ssize_t)n;
+        if (r->at == end_of(a)) atomic_store(&r->half_closed, false);
         drop_read(a);
         if (a->parked && !is_ahead(a)) wake_job = true;
     } else if (a->problem.status) {
         got = -2;
     } else if (a->done) {
         got = -1;
+    } else if (a->filler && max >= strlen(a->filler) && atomic_exchange(&r->half_closed, false)) {
+        got = (ssize_t)strlen(a->filler);
+        memcpy(out, a->filler, (size_t)got);
     } else {
         suspend_here(r, suspend);
     }
@@ -204,20 +224,15 @@ void koe_reader_leave(koe_reader *r)
     koe_answer_unref(a);
 }
 
-static void probe(const koe_reader *r)
-{
-    static const char interim[] = "HTTP/1.1 102 Processing\r\n\r\n";
-    if (r->fd >= 0) (void)!send(r->fd, interim, sizeof interim - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
 void koe_answer_look(koe_answer *a)
 {
     bool all_gone = true, wake_job = false;
     pthread_mutex_lock(&a->lock);
     for (koe_reader *r = a->readers; r; r = r->next) {
+        const bool gone = atomic_load(&r->gone);
+        if (!gone) all_gone = false;
         if (r->waiting && !r->head_taken && atomic_exchange(&r->half_closed, false)) probe(r);
-        if (!atomic_load(&r->gone)) all_gone = false;
-        else if (r->waiting) r->waiting = false, r->wake(r->user);
+        if (r->waiting && (gone || (r->head_taken && atomic_load(&r->half_closed)))) r->waiting = false, r->wake(r->user);
     }
     if (all_gone && !a->done) atomic_store(&a->cancel, true);
     if (a->parked && atomic_load(&a->cancel)) {

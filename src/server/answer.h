@@ -3,6 +3,9 @@
  *     clients   koe_reader_join -> koe_reader_wait (for the head) -> koe_reader_take ... -> koe_reader_leave
  * Several connections may read one answer: the same request twice is synthesised once. A whole answer is kept by the cache and never
  * changes again. When all its readers lag, the worker is told to park the job; the reader that catches up wakes it.
+ * A client that closes its connection sends what one sends that only has nothing more to say (FIN); what comes next tells them apart, as who
+ * has left resets the connection. So that there is something to send even when the next sound is far: before the head, an interim response;
+ * after it, the answer's filler, or the last byte of what there is, which is kept back for that.
  * Threads: any; koe_answer.lock guards what is below it. */
 #ifndef KOE_SERVER_ANSWER_H
 #define KOE_SERVER_ANSWER_H
@@ -36,6 +39,7 @@ struct koe_answer {
     atomic_int refs;
     atomic_bool cancel; /* the last reader has left before the end */
     char key[65]; /* of the cache; "" when it must not be shared */
+    const char *filler; /* static: may stand between two pieces and says nothing; NULL: there is no such thing */
     bool whole; /* nothing leaves before all of it is there */
     atomic_bool passing; /* another voice had to speak: not for the cache, and not for who asks later */
     void (*wake)(koe_answer *a); /* lets the parked job go on */
@@ -90,7 +94,6 @@ bool koe_reader_wait(koe_reader *r, void (*suspend)(void *user));
 ssize_t koe_reader_take(koe_reader *r, char *out, size_t max, void (*suspend)(void *user));
 /* Nothing happens for a reader that has not joined. */
 void koe_reader_leave(koe_reader *r);
-/* After gone or half_closed was set on one of its readers: lets go of the former, sends the latter's client an interim response
- * (102 Processing), which a client that has left answers with a reset. */
+/* After gone or half_closed was set on one of its readers: lets go of the former, sends the latter's client something. */
 void koe_answer_look(koe_answer *a);
 #endif

@@ -134,7 +134,7 @@ static koe_status open_speech(speech_job *j, koe_error *err)
     }
     j->request = koe_utterance_request(u, &j->answer->cancel);
     j->request.first_segment_phonemes = u->whole ? 0 : FIRST_SEGMENT_PHONEMES;
-    j->request.first_piece_s = koe_sched_lead(j->server->sched) > 0 ? 0 : u->first_piece_s; /* pays only alone */
+    j->request.first_piece_s = u->first_piece_s;
     j->request.recall = &j->recall;
     koe_status st = koe_speaking_open(&j->speaking, u->edition->engine, &j->request, err);
     if (st != KOE_OK) return st;
@@ -339,6 +339,7 @@ static speech_job *job_create(koe_server *s, koe_utterance *u, const char *key)
     j->start_ms = koe_clock_ms();
     koe_wrap_init(&j->wrap, kept);
     a->wake = wake_job;
+    a->filler = koe_wrap_filler(&j->wrap);
     a->job = j;
     return j;
 }
@@ -409,7 +410,34 @@ static bool etag_matches(koe_call *c, const char *key)
     char tag[40];
     snprintf(tag, sizeof tag, "\"%.32s\"", key);
     const char *list = koe_call_header(c, "If-None-Match");
-    return list && !strchr(list, '*') && koe_head_matches_tag(list, tag); /* "*" asks whether there is any, which is always so */
+    return *key && list && !strchr(list, '*') && koe_head_matches_tag(list, tag); /* "*" asks whether there is any, which is always so */
+}
+
+/* Keys of the answers that do: one that begins with a short piece has other bytes than one of whole clauses. A short piece pays only for who
+ * has the machine alone; what was made before is welcome either way. key[0] is to be made, and *u says so; key[1]: "" when there is no other. */
+static void choose_variant(const koe_server *s, koe_utterance *u, char key[2][KOE_DIGEST_TEXT])
+{
+    const koe_sched_load load = koe_sched_get_load(s->sched);
+    const bool busy = load.n_streams > load.n_parked || load.n_batch;
+    const double piece_s = u->first_piece_s;
+    key[1][0] = 0;
+    if (piece_s > 0) {
+        u->first_piece_s = busy ? piece_s : 0;
+        koe_utterance_key(u, key[1]);
+    }
+    u->first_piece_s = busy ? 0 : piece_s;
+    koe_utterance_key(u, key[0]);
+}
+
+/* The answer to one of the keys, whole or in the making. */
+static koe_answer *find_answer(koe_call *c, char key[2][KOE_DIGEST_TEXT])
+{
+    koe_server *s = c->server;
+    koe_answer *a = koe_cache_find(s->cache, key[0]);
+    if (!a && *key[1]) a = koe_cache_find(s->cache, key[1]);
+    if (a) koe_metrics_count(s->metrics, KOE_COUNTER_CACHE, c->cache_state = "hit");
+    for (int i = 0; i < 2 && !a && *key[i]; i++) a = inflight_find(s->inflight, key[i]);
+    return a;
 }
 
 static enum MHD_Result reply_not_modified(koe_call *c, const char *key)
@@ -426,21 +454,19 @@ enum MHD_Result koe_speech_reply(koe_call *c, koe_utterance *u)
 {
     koe_server *s = c->server;
     koe_problem p = { 0 };
-    char key[KOE_DIGEST_TEXT];
+    char key[2][KOE_DIGEST_TEXT];
     enum MHD_Result result = MHD_YES;
-    koe_utterance_key(u, key);
+    choose_variant(s, u, key);
     c->format = u->format;
     snprintf(c->warning, sizeof c->warning, "%s", u->warning ? u->warning : "");
     if (!koe_keys_take(s->keys, &c->who, c->address, 1, (double)u->n_chars, &p)) {
         koe_metrics_count(s->metrics, KOE_COUNTER_REFUSED, "limit");
         result = koe_reply_problem(c, &p);
-    } else if (etag_matches(c, key)) {
-        result = reply_not_modified(c, key);
+    } else if (etag_matches(c, key[0]) || etag_matches(c, key[1])) {
+        result = reply_not_modified(c, key[!etag_matches(c, key[0])]);
     } else {
-        koe_answer *a = koe_cache_find(s->cache, key);
-        if (a) koe_metrics_count(s->metrics, KOE_COUNTER_CACHE, c->cache_state = "hit");
-        if (!a) a = inflight_find(s->inflight, key);
-        const bool joined = (a && koe_call_join(c, a)) || start(c, u, key, &result);
+        koe_answer *a = find_answer(c, key);
+        const bool joined = (a && koe_call_join(c, a)) || start(c, u, key[0], &result);
         koe_answer_unref(a);
         if (joined) result = koe_reply_answer(c);
     }

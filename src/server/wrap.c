@@ -44,6 +44,15 @@ const char *koe_wrap_type(const koe_wrap *w)
     }
 }
 
+const char *koe_wrap_filler(const koe_wrap *w)
+{
+    switch (w->u->shape) {
+    case KOE_SHAPE_SSE: return ":\n\n"; /* a comment */
+    case KOE_SHAPE_LINES: return " ";
+    default: return NULL;
+    }
+}
+
 /* Words come in order, so that counting goes on from the last one. */
 static size_t chars_before(koe_wrap *w, size_t at)
 {

@@ -21,6 +21,8 @@ void koe_wrap_init(koe_wrap *w, const koe_utterance *u);
 void koe_wrap_deinit(koe_wrap *w);
 /* Content-Type of the answer; static. */
 const char *koe_wrap_type(const koe_wrap *w);
+/* What may stand between two pieces of the answer and says nothing; static. NULL: there is nothing. */
+const char *koe_wrap_filler(const koe_wrap *w);
 /* Appends a segment. */
 void koe_wrap_add(koe_wrap *w, koe_buf *out, koe_str sound, const koe_audio *audio);
 void koe_wrap_end(koe_wrap *w, koe_buf *out, double audio_s);

@@ -1,0 +1,163 @@
+/* Clients that leave while nothing is written: noticed at once, and not mistaken for those who only have nothing more to say. */
+#include <dirent.h>
+
+#include "server.h"
+
+/* Sends a signal to the processes that the server has started; how many. */
+static int signal_children(const server *s, int number)
+{
+    char path[64];
+    int n = 0;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)s->pid);
+    DIR *tasks = opendir(path);
+    for (struct dirent *e = tasks ? readdir(tasks) : NULL; e; e = readdir(tasks)) {
+        char file[400];
+        int child;
+        snprintf(file, sizeof file, "/proc/%d/task/%s/children", (int)s->pid, e->d_name);
+        FILE *f = fopen(file, "re");
+        while (f && fscanf(f, "%d", &child) == 1) n += kill(child, number) == 0;
+        if (f) fclose(f);
+    }
+    if (tasks) closedir(tasks);
+    return n;
+}
+
+/* About 900 seconds of speech. */
+static char *long_text(void)
+{
+    koe_buf b = { 0 };
+    for (int i = 0; i < 400; i++) koe_buf_printf(&b, "This is sentence number %d of a text that takes its time. ", i);
+    return b.data;
+}
+
+/* Reads what comes until nothing comes for a while. */
+static size_t drain(int fd)
+{
+    char block[65536];
+    size_t n = 0;
+    struct pollfd p = { fd, POLLIN, 0 };
+    while (poll(&p, 1, 300) > 0) {
+        const ssize_t got = recv(fd, block, sizeof block, MSG_DONTWAIT);
+        if (got <= 0) fail_msg("the stream ended after %zu bytes", n);
+        n += (size_t)got;
+    }
+    return n;
+}
+
+static void ask_over_http(int fd, const char *more)
+{
+    char *text = long_text();
+    koe_buf body = { 0 };
+    koe_buf_printf(&body, "{%s\"response_format\": \"pcm\", \"voice\": \"builtin\", \"input\": \"%s\"}", more, text);
+    send_request(fd, "POST", strstr(more, "captioned") ? "/dev/captioned_speech" : "/v1/audio/speech", NULL, body.data);
+    koe_buf_free(&body);
+    free(text);
+}
+
+static void send_text_frame(int fd, const char *text)
+{
+    const size_t n = strlen(text);
+    const unsigned char little[6] = { 0x81, (unsigned char)(0x80 | n) }, large[8] = { 0x81, 0x80 | 126, (unsigned char)(n >> 8), (unsigned char)n };
+    assert_true(n < 65536); /* the mask is zeros */
+    assert_true(n < 126 ? send_all(fd, little, sizeof little) : send_all(fd, large, sizeof large));
+    assert_true(send_all(fd, text, n));
+}
+
+static void ask_over_socket(int fd)
+{
+    char *text = long_text(), *message = malloc(strlen(text) + 100);
+    send_request(fd, "GET", "/v1/audio/speech/ws",
+                 "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", NULL);
+    char head[4] = "";
+    assert_int_equal(recv(fd, head, 4, MSG_WAITALL | MSG_PEEK), 4);
+    send_text_frame(fd, "{\"type\": \"start\", \"voice\": \"builtin\", \"response_format\": \"pcm\"}");
+    sprintf(message, "{\"type\": \"text\", \"text\": \"%s\"}", text);
+    send_text_frame(fd, message);
+    free(text);
+    free(message);
+}
+
+static double connections(const server *s)
+{
+    reply r = get(s, "/status");
+    json_t *j = json_loads(r.body.data, 0, NULL);
+    const double n = json_number_value(json_object_get(j, "connections"));
+    json_decref(j);
+    reply_free(&r);
+    return n;
+}
+
+/* Milliseconds from close() to the end of the connection on the server's side, while its worker waits for a helper that does nothing. */
+static double leave(const server *s, const char *way, bool reset)
+{
+    const int fd = dial(s);
+    if (strcmp(way, "socket") == 0) ask_over_socket(fd);
+    else ask_over_http(fd, way);
+    assert_true(recv(fd, (char[1]){ 0 }, 1, 0) == 1);
+    signal_children(s, SIGSTOP);
+    assert_true(drain(fd) > 1000);
+    if (reset) setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 }, sizeof(struct linger));
+    const double start_ms = koe_clock_ms();
+    close(fd);
+    while (connections(s) > 1 && koe_clock_ms() - start_ms < 3000) {}
+    const double took_ms = koe_clock_ms() - start_ms;
+    signal_children(s, SIGCONT);
+    if (!comes_to(s, "queue", "streams", 0)) fail_msg("%s: still at work", way);
+    return took_ms;
+}
+
+static void test_noticed_at_once(void **state)
+{
+    (void)state;
+    server s;
+    static const char *const ways[] = { "", "\"stream_format\": \"sse\", ", "\"captioned\": 1, ", "socket" };
+    start_server(&s, "--workers", "1", NULL);
+    expect_reply(speak(&s, "{\"input\": \"Hi.\"}"), 200, NULL);
+    if (signal_children(&s, 0) == 0) skip(); /* a kernel without the list of children */
+    for (size_t i = 0; i < 2 * sizeof ways / sizeof *ways; i++) {
+        double best = 1e9; /* of three, as the machine may be busy */
+        for (int k = 0; k < 3 && best > 100; k++) {
+            const double ms = leave(&s, ways[i / 2], i % 2);
+            if (ms < best) best = ms;
+        }
+        if (best > 100) fail_msg("%s, %s: %.0f ms", ways[i / 2], i % 2 ? "reset" : "closed", best);
+    }
+    stop_server(&s);
+}
+
+/* A client that closes its own side in mid-stream and goes on listening gets all of it. */
+static void test_half_closed(void **state)
+{
+    (void)state;
+    server s;
+    start_server(&s, "--workers", "1", NULL);
+    static const char *const ways[] = { "\"response_format\": \"pcm\"", "\"response_format\": \"wav\"", "\"stream_format\": \"sse\"" };
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        koe_buf body = { 0 };
+        reply r, right;
+        koe_buf_printf(&body, "{\"voice\": \"builtin\", %s, \"input\": \"", ways[i]);
+        for (int k = 0; k < 40; k++) koe_buf_printf(&body, "Sentence %d of way %zu, which is no short one. ", k, i);
+        koe_buf_adds(&body, "\"}");
+        const int fd = dial(&s);
+        send_request(fd, "POST", "/v1/audio/speech", NULL, body.data);
+        assert_int_equal(recv(fd, (char[1]){ 0 }, 1, MSG_PEEK), 1);
+        shutdown(fd, SHUT_WR);
+        read_reply(fd, &r, false);
+        assert_true(r.status == 200 && r.whole);
+        right = speak(&s, body.data);
+        if (i < 2) assert_int_equal(r.body.n, right.body.n);
+        else assert_non_null(strstr(r.body.data, "speech.audio.done"));
+        reply_free(&r);
+        reply_free(&right);
+        koe_buf_free(&body);
+        close(fd);
+    }
+    stop_server(&s);
+}
+
+int main(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_noticed_at_once), cmocka_unit_test(test_half_closed) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

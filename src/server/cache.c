@@ -42,6 +42,7 @@ struct koe_cache {
     } *first, *last; /* to be written */
     size_t queued_bytes;
     bool stop, purge_far;
+    unsigned n_purges;
     bool has_writer;
     pthread_cond_t work;
     pthread_t writer;
@@ -385,6 +386,16 @@ static void write_out(koe_cache *c, const koe_answer *a)
     koe_buf_free(&b);
 }
 
+/* It was on its way to folder and Redis when all was to be forgotten. Holding the lock. */
+static void forget_written(koe_cache *c, const char *key)
+{
+    char path[4096];
+    if (c->setup.redis) c->purge_far = true;
+    if (!c->dir) return;
+    path_of(c, key, path, sizeof path);
+    unlink(path);
+}
+
 static void *write_all(void *arg)
 {
     koe_cache *c = arg;
@@ -393,15 +404,17 @@ static void *write_all(void *arg)
         while (!c->first && !c->stop && !c->purge_far) pthread_cond_wait(&c->work, &c->lock);
         struct written *w = c->first;
         const bool purge = c->purge_far;
+        const unsigned n_purges = c->n_purges;
         if (!w && !purge) break;
         c->purge_far = false;
         if (w && !(c->first = w->next)) c->last = NULL;
+        if (w) c->queued_bytes -= w->answer->bytes.n;
         pthread_mutex_unlock(&c->lock);
         if (purge && c->setup.redis) koe_redis_purge(c->setup.redis);
         if (w) write_out(c, w->answer);
         pthread_mutex_lock(&c->lock);
         if (!w) continue;
-        c->queued_bytes -= w->answer->bytes.n;
+        if (c->n_purges != n_purges) forget_written(c, w->answer->key);
         koe_answer_unref(w->answer);
         free(w);
     }
@@ -549,7 +562,20 @@ bool koe_cache_keep(koe_cache *c, koe_answer *a)
 
 void koe_cache_purge(koe_cache *c)
 {
+    struct written *waiting;
     forget_memory(c);
+    pthread_mutex_lock(&c->lock);
+    waiting = c->first;
+    c->first = c->last = NULL;
+    c->queued_bytes = 0;
+    c->n_purges++;
+    pthread_mutex_unlock(&c->lock);
+    while (waiting) {
+        struct written *next = waiting->next;
+        koe_answer_unref(waiting->answer);
+        free(waiting);
+        waiting = next;
+    }
     if (c->dir) sweep(c, 0);
     pthread_mutex_lock(&c->lock);
     c->purge_far = c->has_writer;

@@ -44,7 +44,7 @@ void koe_cache_count_miss(koe_cache *c);
 void koe_cache_count_piece(koe_cache *c, bool hit);
 /* Keeps an answer in memory, to which its worker adds no more. False: it cannot be kept (no key, too long). */
 bool koe_cache_keep(koe_cache *c, koe_answer *a);
-/* Has a finished one written to folder and Redis, where there are any. A disk that is full is one line in the log, not an error. */
+/* Has a kept one written to folder and Redis, where there are any. A disk that is full is one line in the log, not an error. */
 void koe_cache_write(koe_cache *c, koe_answer *a);
 /* Forgets everything, in memory, on disk and (soon after) in Redis. */
 void koe_cache_purge(koe_cache *c);

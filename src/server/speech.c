@@ -305,8 +305,8 @@ static koe_turn run_turn(koe_job *job, double *audio_s)
     if (!last) return KOE_TURN_AGAIN;
     const bool kept = !atomic_load(&j->answer->passing) && koe_cache_keep(j->server->cache, j->answer); /* before its readers hear of the end and ask again */
     koe_sched_last_turn(j->server->sched, &j->job); /* they must not be refused for it */
+    if (kept) koe_cache_write(j->server->cache, j->answer); /* before, too: a purge that comes after the end forgets it */
     koe_answer_finish(j->answer);
-    if (kept) koe_cache_write(j->server->cache, j->answer);
     return end_job(j);
 }
 

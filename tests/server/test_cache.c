@@ -121,6 +121,25 @@ static void test_tags_name_bytes(void **state)
     remove_home();
 }
 
+/* What is on its way to the disk is forgotten too. */
+static void test_purge(void **state)
+{
+    (void)state;
+    server s;
+    char *dir = new_folder();
+    start_server(&s, "--cache-dir", dir, NULL);
+    for (int i = 0; i < 30; i++) {
+        reply r = speak(&s, "{\"input\": \"Forget this.\", \"response_format\": \"pcm\"}");
+        expect_cache(&r, "miss");
+        reply_free(&r);
+        if (i % 2) pause_ms(i);
+        expect_reply(ask(&s, "DELETE", "/v1/cache", NULL, NULL), 200, "\"purged\":true");
+        if (i % 3) pause_ms(i);
+    }
+    stop_server(&s);
+    remove_folder(dir);
+}
+
 /* ---- Redis -------------------------------------------------------------------------------------------------------------------- */
 
 static char *redis_folder;
@@ -266,6 +285,6 @@ static void test_redis_url(void **state)
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_pieces), cmocka_unit_test(test_tags_name_bytes), cmocka_unit_test(test_redis), cmocka_unit_test(test_redis_url) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_pieces), cmocka_unit_test(test_tags_name_bytes), cmocka_unit_test(test_purge), cmocka_unit_test(test_redis), cmocka_unit_test(test_redis_url) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

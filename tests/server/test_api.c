@@ -357,7 +357,7 @@ static void test_reading_options(void **state)
         { "Ask me@example.org now.", "\"normalization_options\": {\"email_normalization\": false, \"url_normalization\": false}" },
         { "Your file(s).", "\"normalization_options\": {\"optional_pluralization_normalization\": false}" },
         { "Call 555-0123 now.", "\"normalization_options\": {\"phone_normalization\": false}" },
-        { "It is \u00a9 koe.", "\"normalization_options\": {\"replace_remaining_symbols\": false}" },
+        { "It is \u00ae \u00ae \u00ae koe.", "\"normalization_options\": {\"replace_remaining_symbols\": false}" },
         { "It weighs 5 kg.", "\"normalize\": false" },
         { "Hello koe.", "\"lexicon\": {\"koe\": {\"alias\": \"a much longer thing\"}}" },
         { "Hello koe.", "\"lexicon\": [{\"word\": \"koe\", \"alias\": \"another quite long thing\"}]" },
@@ -368,7 +368,9 @@ static void test_reading_options(void **state)
         char plain[400], with[800];
         snprintf(plain, sizeof plain, "\"input\": \"%s\"", cases[i].text);
         snprintf(with, sizeof with, "%s, %s", plain, cases[i].options);
-        if (sound_of(plain) == sound_of(with)) fail_msg("%s: no difference", with);
+        const long long difference = llabs((long long)sound_of(plain) - (long long)sound_of(with));
+        /* what espeak-ng has spoken before changes a text of this length by up to 2000 */
+        if (difference < 4000) fail_msg("%s: %lld bytes are no difference", with, difference);
     }
     expect_problem(speak(&s, "{\"input\": \"Hi.\", \"lexicon\": \"nobody\"}"), 400, "invalid_value", NULL);
 }

@@ -1,7 +1,7 @@
 /* Clients that leave while nothing is written: noticed at once, and not mistaken for those who only have nothing more to say. */
 #include <dirent.h>
 
-#include "server.h"
+#include "socket.h"
 
 /* Sends a signal to the processes that the server has started; how many. */
 static int signal_children(const server *s, int number)
@@ -54,27 +54,16 @@ static void ask_over_http(int fd, const char *more)
     free(text);
 }
 
-static void send_text_frame(int fd, const char *text)
-{
-    const size_t n = strlen(text);
-    const unsigned char little[6] = { 0x81, (unsigned char)(0x80 | n) }, large[8] = { 0x81, 0x80 | 126, (unsigned char)(n >> 8), (unsigned char)n };
-    assert_true(n < 65536); /* the mask is zeros */
-    assert_true(n < 126 ? send_all(fd, little, sizeof little) : send_all(fd, large, sizeof large));
-    assert_true(send_all(fd, text, n));
-}
-
-static void ask_over_socket(int fd)
+static int ask_over_socket(const server *s)
 {
     char *text = long_text(), *message = malloc(strlen(text) + 100);
-    send_request(fd, "GET", "/v1/audio/speech/ws",
-                 "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", NULL);
-    char head[4] = "";
-    assert_int_equal(recv(fd, head, 4, MSG_WAITALL | MSG_PEEK), 4);
-    send_text_frame(fd, "{\"type\": \"start\", \"voice\": \"builtin\", \"response_format\": \"pcm\"}");
+    const int fd = open_socket(s);
+    say_json(fd, "{\"type\": \"start\", \"voice\": \"builtin\", \"response_format\": \"pcm\"}");
     sprintf(message, "{\"type\": \"text\", \"text\": \"%s\"}", text);
-    send_text_frame(fd, message);
+    say_json(fd, message);
     free(text);
     free(message);
+    return fd;
 }
 
 static double connections(const server *s)
@@ -90,9 +79,9 @@ static double connections(const server *s)
 /* Milliseconds from close() to the end of the connection on the server's side, while its worker waits for a helper that does nothing. */
 static double leave(const server *s, const char *way, bool reset)
 {
-    const int fd = dial(s);
-    if (strcmp(way, "socket") == 0) ask_over_socket(fd);
-    else ask_over_http(fd, way);
+    const bool socket = strcmp(way, "socket") == 0;
+    const int fd = socket ? ask_over_socket(s) : dial(s);
+    if (!socket) ask_over_http(fd, way);
     assert_true(recv(fd, (char[1]){ 0 }, 1, 0) == 1);
     signal_children(s, SIGSTOP);
     assert_true(drain(fd) > 1000);

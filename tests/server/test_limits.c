@@ -89,6 +89,8 @@ static void test_scopes(void **state)
     expect_reply(ask(&s, "GET", "/metrics", "Authorization: Bearer beta\r\n", NULL), 200, "koe_uptime_seconds");
     expect_reply(ask(&s, "GET", "/status", "Authorization: Bearer beta\r\n", NULL), 200, NULL);
     expect_problem(ask(&s, "DELETE", "/cache", "Authorization: Bearer beta\r\n", NULL), 403, "forbidden", NULL);
+    expect_problem(ask(&s, "DELETE", "/cache", "Authorization: Bearer alpha\r\n", NULL), 403, "forbidden", NULL);
+    expect_problem(ask(&s, "DELETE", "/cache", NULL, NULL), 401, "missing_api_key", NULL);
     stop_server(&s);
     home = new_folder();
     static const char *const wrong[] = { ", \"scopes\": [\"speach\"]", ", \"scopes\": \"speech\"", ", \"streams\": -1", ", \"characters_per_day\": \"many\"" };

@@ -1,37 +1,5 @@
 /* The server with models: the small networks of tests/data/voice. */
-#include "server.h"
-
-#include "../voice/home.h"
-
-static server s;
-
-static int up(void **state)
-{
-    (void)state;
-    make_home("kokoro_int.onnx");
-    start_server_at(&s, home, NULL);
-    return 0;
-}
-
-static int down(void **state)
-{
-    (void)state;
-    end_server(&s);
-    remove_home();
-    return 0;
-}
-
-static void expect_spoken(const char *body, const char *voice, const char *engine, const char *warning)
-{
-    reply r = speak(&s, body);
-    if (r.status != 200) fail_msg("%s: %s", body, r.body.data);
-    assert_string_equal(header(&r, "X-Koe-Voice"), voice);
-    assert_string_equal(header(&r, "X-Koe-Engine"), engine);
-    const char *said = header(&r, "X-Koe-Warning");
-    if (!said != !warning || (said && !strstr(said, warning))) fail_msg("%s: warning '%s'", body, said ? said : "none");
-    assert_true(r.whole && r.body.n > 1000);
-    reply_free(&r);
-}
+#include "models.h"
 
 static void test_who_speaks(void **state)
 {
@@ -92,25 +60,6 @@ static void test_reproducible(void **state)
     reply_free(&b);
 }
 
-static void again(const char *const *options)
-{
-    end_server(&s);
-    start_server_in(&s, home, options);
-}
-
-/* Up to ten seconds until the answer has this piece. */
-static void expect_soon(const char *path, const char *piece)
-{
-    for (int i = 0; i < 200; i++) {
-        reply r = get(&s, path);
-        const bool there = r.body.data && strstr(r.body.data, piece);
-        reply_free(&r);
-        if (there) return;
-        pause_ms(50);
-    }
-    fail_msg("%s never says %s", path, piece);
-}
-
 /* A pack that is put into the folder speaks, and one that is taken out does not. */
 static void test_new_voice(void **state)
 {
@@ -130,28 +79,6 @@ static void test_new_voice(void **state)
         pause_ms(50);
     }
     fail_msg("the voice is still there");
-}
-
-/* The model is removed: what is loaded goes on, and readiness says so. It comes back, and all is well. */
-static void test_model_removed(void **state)
-{
-    (void)state;
-    char *kept = strdup(in_home("kept.onnx"));
-    again((const char *const[]){ "--access-log", "off", "--watch", "1", "--unload-after", "1", NULL });
-    expect_spoken("{\"input\": \"Before.\", \"response_format\": \"pcm\"}", "af_heart", "kokoro", NULL);
-    assert_int_equal(rename(in_home("kokoro/model.onnx"), kept), 0);
-    expect_soon("/health/ready", "kokoro is no longer installed");
-    reply r = get(&s, "/health/ready");
-    assert_int_equal(r.status, 200);
-    reply_free(&r);
-    expect_spoken("{\"input\": \"Meanwhile.\", \"response_format\": \"pcm\"}", "af_heart", "kokoro", NULL);
-    write_file(home, "kokoro/model.onnx", "not a model", 11); /* nor is this taken */
-    expect_soon("/health/ready", "the changed models cannot be used");
-    expect_spoken("{\"input\": \"Still.\", \"response_format\": \"pcm\"}", "af_heart", "kokoro", NULL);
-    assert_int_equal(rename(kept, in_home("kokoro/model.onnx")), 0);
-    expect_soon("/health/ready", "{\"status\":\"ready\"}");
-    expect_spoken("{\"input\": \"After.\", \"response_format\": \"pcm\"}", "af_heart", "kokoro", NULL);
-    free(kept);
 }
 
 /* Models are replaced under streams: every one of them is whole. */
@@ -187,24 +114,13 @@ static void test_replaced_in_mid_stream(void **state)
     koe_buf_free(&text);
 }
 
-static void test_unload(void **state)
-{
-    (void)state;
-    again((const char *const[]){ "--access-log", "off", "--unload-after", "1", NULL });
-    assert_true(comes_to(&s, "models", "loaded", 0));
-    expect_spoken("{\"input\": \"Loaded again.\", \"response_format\": \"pcm\"}", "af_heart", "kokoro", NULL);
-    assert_true(status_of(&s, "models", "loaded") == 1);
-    assert_true(comes_to(&s, "models", "loaded", 0));
-    again((const char *const[]){ "--access-log", "off", "--preload", "off", NULL });
-    assert_true(status_of(&s, "models", "loaded") == 0); /* loaded at its first use */
-}
-
 /* Another voice speaks only where it is configured, and then the answer says so, in every shape. */
 static void test_fallback(void **state)
 {
     (void)state;
     const char *missing = "{\"input\": \"Hello.\", \"voice\": \"af_sky\", \"response_format\": \"pcm\"}";
     const char *german = "{\"input\": \"Guten Tag.\", \"lang\": \"de\", \"response_format\": \"pcm\"}";
+    again((const char *const[]){ "--access-log", "off", NULL });
     expect_problem(speak(&s, missing), 400, "voice_not_found", "voice");
     expect_spoken(german, "af_heart", "kokoro", NULL);
     again((const char *const[]){ "--access-log", "off", "--fallback", "missing, language", NULL });
@@ -294,9 +210,7 @@ int main(void)
         cmocka_unit_test(test_phonemes),
         cmocka_unit_test(test_reproducible),
         cmocka_unit_test(test_new_voice),
-        cmocka_unit_test(test_model_removed),
         cmocka_unit_test(test_replaced_in_mid_stream),
-        cmocka_unit_test(test_unload),
         cmocka_unit_test(test_fallback),
         cmocka_unit_test(test_broken_model),
         cmocka_unit_test(test_paths_of_others),

@@ -1,62 +1,5 @@
 /* The WebSocket: text in while audio comes out. */
-#include "server.h"
-
-/* A client's message: masked, as RFC 6455 wants it. */
-static void send_frame(int fd, int opcode, const void *data, size_t n)
-{
-    unsigned char head[14] = { (unsigned char)(0x80 | opcode) };
-    size_t k = 2;
-    const unsigned char mask[4] = { 1, 2, 3, 4 };
-    unsigned char *masked = malloc(n + 1);
-    if (n < 126) {
-        head[1] = (unsigned char)(0x80 | n);
-    } else {
-        assert_true(n < 65536);
-        head[1] = 0x80 | 126;
-        head[k++] = (unsigned char)(n >> 8);
-        head[k++] = (unsigned char)n;
-    }
-    memcpy(head + k, mask, 4);
-    for (size_t i = 0; i < n; i++) masked[i] = ((const unsigned char *)data)[i] ^ mask[i % 4];
-    assert_true(send_all(fd, head, k + 4) && send_all(fd, masked, n));
-    free(masked);
-}
-static void say(int fd, const char *json) { send_frame(fd, 1, json, strlen(json)); }
-
-/* A message of the server; its opcode, -1 at the end of the connection. */
-static int read_frame(int fd, koe_buf *out)
-{
-    unsigned char head[10];
-    koe_buf_clear(out);
-    if (recv(fd, head, 2, MSG_WAITALL) != 2) return -1;
-    uint64_t n = head[1];
-    const size_t more = n == 126 ? 2 : n == 127 ? 8 : 0;
-    if (more) {
-        assert_int_equal(recv(fd, head + 2, more, MSG_WAITALL), (ssize_t)more);
-        n = 0;
-        for (size_t i = 0; i < more; i++) n = n << 8 | head[2 + i];
-    }
-    assert_true(koe_buf_reserve(out, (size_t)n + 1));
-    assert_int_equal(recv(fd, out->data, (size_t)n, MSG_WAITALL), (ssize_t)n);
-    out->n = (size_t)n;
-    out->data[n] = 0;
-    return head[0] & 15;
-}
-
-static int open_socket(const server *s)
-{
-    reply r;
-    const int fd = dial(s);
-    send_request(fd, "GET", "/v1/audio/speech/ws",
-                 "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", NULL);
-    /* the example of RFC 6455, 1.3; read_reply() would wait for more after 101 */
-    size_t n = 0;
-    memset(&r, 0, sizeof r);
-    while (!strstr(r.head, "\r\n\r\n") && n + 1 < sizeof r.head && recv(fd, r.head + n, 1, 0) == 1) n++;
-    assert_int_equal(strncmp(r.head, "HTTP/1.1 101 ", 13), 0);
-    assert_string_equal(header(&r, "Sec-WebSocket-Accept"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-    return fd;
-}
+#include "socket.h"
 
 /* What a stream said until "done" or "error". */
 typedef struct heard {
@@ -115,9 +58,9 @@ static void test_text_in_audio_out(void **state)
     start_server(&s, NULL);
     const int fd = open_socket(&s);
     for (int round = 0; round < 2; round++) { /* and again on the same socket */
-        say(fd, "{\"type\":\"start\",\"response_format\":\"pcm\",\"sample_rate\":24000,\"speed\":null}");
-        say(fd, "{\"type\":\"text\",\"text\":\"Dr. Ito said hel\"}");
-        say(fd, "{\"type\":\"text\",\"text\":\"lo. And th\"}");
+        say_json(fd, "{\"type\":\"start\",\"response_format\":\"pcm\",\"sample_rate\":24000,\"speed\":null}");
+        say_json(fd, "{\"type\":\"text\",\"text\":\"Dr. Ito said hel\"}");
+        say_json(fd, "{\"type\":\"text\",\"text\":\"lo. And th\"}");
         assert_int_equal(read_frame(fd, &b), 1);
         assert_non_null(strstr(b.data, "\"type\":\"audio\",\"seq\":0"));
         assert_int_equal(read_frame(fd, &b), 2);
@@ -125,15 +68,15 @@ static void test_text_in_audio_out(void **state)
         assert_true(n_first > 24000);
         assert_int_equal(read_frame(fd, &b), 1);
         assert_non_null(strstr(b.data, "hello."));
-        say(fd, "{\"type\":\"text\",\"text\":\"en the rest\"}");
-        say(fd, "{\"type\":\"flush\"}");
+        say_json(fd, "{\"type\":\"text\",\"text\":\"en the rest\"}");
+        say_json(fd, "{\"type\":\"flush\"}");
         assert_int_equal(read_frame(fd, &b), 1);
         assert_non_null(strstr(b.data, "\"type\":\"audio\",\"seq\":1"));
         assert_int_equal(read_frame(fd, &b), 2);
         assert_int_equal(read_frame(fd, &b), 1);
         assert_non_null(strstr(b.data, "{\"word\":\"then\""));
         assert_non_null(strstr(b.data, "\"offset\":24")); /* characters from the start of the text */
-        say(fd, "{\"type\":\"end\"}");
+        say_json(fd, "{\"type\":\"end\"}");
         do assert_int_equal(read_frame(fd, &b), 1); /* the encoder's last bytes may come first */
         while (strstr(b.data, "\"audio\"") && read_frame(fd, &b) == 2);
         assert_non_null(strstr(b.data, "{\"type\":\"done\",\"cancelled\":false,\"usage\":{\"input_tokens\":37"));
@@ -149,16 +92,16 @@ static void test_long_text_and_cancel(void **state)
     server s;
     start_server(&s, NULL);
     const int fd = open_socket(&s);
-    say(fd, "{\"type\":\"start\",\"response_format\":\"pcm\"}");
-    for (int i = 0; i < 30; i++) say(fd, "{\"type\":\"text\",\"text\":\"One more sentence of this text! \"}");
-    say(fd, "{\"type\":\"end\"}");
+    say_json(fd, "{\"type\":\"start\",\"response_format\":\"pcm\"}");
+    for (int i = 0; i < 30; i++) say_json(fd, "{\"type\":\"text\",\"text\":\"One more sentence of this text! \"}");
+    say_json(fd, "{\"type\":\"end\"}");
     heard h = listen_all(fd);
     assert_int_equal(h.n_words, 30 * 6);
     assert_string_equal(h.first_word, "One");
     assert_true(h.n_bytes > 30 * 24000);
-    say(fd, "{\"type\":\"start\",\"response_format\":\"pcm\"}");
-    for (int i = 0; i < 300; i++) say(fd, "{\"type\":\"text\",\"text\":\"One more sentence of this text! \"}");
-    say(fd, "{\"type\":\"cancel\"}");
+    say_json(fd, "{\"type\":\"start\",\"response_format\":\"pcm\"}");
+    for (int i = 0; i < 300; i++) say_json(fd, "{\"type\":\"text\",\"text\":\"One more sentence of this text! \"}");
+    say_json(fd, "{\"type\":\"cancel\"}");
     h = listen_all(fd);
     assert_non_null(strstr(h.last, "\"cancelled\":true"));
     assert_true(h.n_words < 300 * 6);
@@ -183,16 +126,16 @@ static void test_wrong_messages(void **state)
     expect_problem(get(&s, "/v1/audio/speech/ws"), 426, "upgrade_required", NULL);
     int fd = open_socket(&s);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        say(fd, wrong[i][0]);
+        say_json(fd, wrong[i][0]);
         assert_int_equal(read_frame(fd, &b), 1);
         if (!strstr(b.data, "\"type\":\"error\"") || !strstr(b.data, wrong[i][1])) fail_msg("%s -> %s", wrong[i][0], b.data);
     }
-    say(fd, "{\"type\":\"start\",\"response_format\":\"pcm\"}"); /* the socket lives on */
-    say(fd, "{\"type\":\"start\"}");
+    say_json(fd, "{\"type\":\"start\",\"response_format\":\"pcm\"}"); /* the socket lives on */
+    say_json(fd, "{\"type\":\"start\"}");
     assert_int_equal(read_frame(fd, &b), 1);
     assert_non_null(strstr(b.data, "already_started"));
-    say(fd, "{\"type\":\"text\",\"text\":\" ... \"}");
-    say(fd, "{\"type\":\"end\"}");
+    say_json(fd, "{\"type\":\"text\",\"text\":\" ... \"}");
+    say_json(fd, "{\"type\":\"end\"}");
     heard h = listen_all(fd);
     assert_non_null(strstr(h.last, "\"done\""));
     send_frame(fd, 9, "ping", 4);
@@ -204,8 +147,8 @@ static void test_wrong_messages(void **state)
     for (int i = 0; i < 20; i++) { /* rubbish, and leaving in mid-stream */
         fd = open_socket(&s);
         if (i % 2) {
-            say(fd, "{\"type\":\"start\",\"response_format\":\"wav\"}");
-            for (int k = 0; k < 50; k++) say(fd, "{\"type\":\"text\",\"text\":\"Nobody will hear the end of this. \"}");
+            say_json(fd, "{\"type\":\"start\",\"response_format\":\"wav\"}");
+            for (int k = 0; k < 50; k++) say_json(fd, "{\"type\":\"text\",\"text\":\"Nobody will hear the end of this. \"}");
         } else {
             send_all(fd, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 11);
         }
@@ -261,13 +204,13 @@ static void test_limit(void **state)
     server s;
     start_server(&s, "--max-text", "12", NULL);
     const int fd = open_socket(&s);
-    say(fd, "{\"type\": \"start\", \"response_format\": \"pcm\"}");
-    say(fd, "{\"type\": \"text\", \"text\": \"\u00e9\u00e9 \u00e9\u00e9 \u00e9\u00e9\u00e9. \"}");
-    say(fd, "{\"type\": \"end\"}");
+    say_json(fd, "{\"type\": \"start\", \"response_format\": \"pcm\"}");
+    say_json(fd, "{\"type\": \"text\", \"text\": \"\u00e9\u00e9 \u00e9\u00e9 \u00e9\u00e9\u00e9. \"}");
+    say_json(fd, "{\"type\": \"end\"}");
     heard h = listen_all(fd);
     assert_non_null(strstr(h.last, "\"done\""));
-    say(fd, "{\"type\": \"start\", \"response_format\": \"pcm\"}");
-    say(fd, "{\"type\": \"text\", \"text\": \"One, two, three.\"}");
+    say_json(fd, "{\"type\": \"start\", \"response_format\": \"pcm\"}");
+    say_json(fd, "{\"type\": \"text\", \"text\": \"One, two, three.\"}");
     h = listen_all(fd);
     assert_non_null(strstr(h.last, "12 characters"));
     close(fd);

@@ -143,6 +143,11 @@ bool koe_choose_instead(const char **instead, const char **warning, const koe_se
     return false;
 }
 
+bool koe_choose_may_help(const koe_error *err)
+{
+    return err->status == KOE_E_FORMAT || err->status == KOE_E_NOT_FOUND || err->status == KOE_E_IO || err->status == KOE_E_UNSUPPORTED;
+}
+
 /* Whether the voice's engine was made for the language. */
 static bool speaks(const koe_voice_info *v, const char *lang)
 {

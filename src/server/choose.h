@@ -19,6 +19,8 @@ bool koe_choose_voice(const char **voice, const char **warning, const koe_server
 /* Who speaks instead of `voice` (NULL: the default; lang NULL: its own). False: nobody, or `fallback` does not say so. */
 bool koe_choose_instead(const char **instead, const char **warning, const koe_server *s, const koe_edition *e, const char *voice, const char *lang,
                         koe_lack lack, koe_arena *arena);
+/* Whether the error says that the voice cannot speak, so that another one might. */
+bool koe_choose_may_help(const koe_error *err);
 /* Whether it is an engine whose speech costs next to nothing. */
 bool koe_choose_is_light(const koe_edition *e, const char *voice);
 /* Whether model is one that clients may name. */

@@ -249,6 +249,43 @@ static bool has_words(koe_str s)
     return false;
 }
 
+/* Once each. */
+static void note_warning(koe_live *l, const char *text)
+{
+    const size_t n = strlen(l->warning);
+    if (*text && !strstr(l->warning, text)) snprintf(l->warning + n, sizeof l->warning - n, "%s%s", n ? "; " : "", text);
+}
+
+static koe_status open_speech(koe_live *l, koe_error *err)
+{
+    koe_utterance *u = &l->utterance;
+    const double start_ms = koe_clock_ms();
+    l->request = koe_utterance_request(u, &l->cancel);
+    l->request.ssml = l->request.phonemes = false; /* the text comes in pieces */
+    l->request.first_segment_phonemes = l->audio_s == 0 ? FIRST_SEGMENT_PHONEMES : 0;
+    l->request.first_piece_s = l->audio_s == 0 ? u->first_piece_s : 0;
+    l->request.recall = &l->recall;
+    const koe_status st = koe_speaking_open(&l->speaking, u->edition->engine, &l->request, err);
+    if (st == KOE_OK) koe_metrics_observe(l->server->metrics, KOE_HISTOGRAM_PHONEMISE, (koe_clock_ms() - start_ms) / 1000);
+    return st;
+}
+
+/* The voice cannot speak, and nobody has heard it yet: another one speaks the piece, when the setting `fallback` says so. In mid-stream
+ * nothing but an error is honest. */
+static bool fall_back(koe_live *l, const koe_error *err)
+{
+    koe_utterance *u = &l->utterance;
+    const char *voice = NULL, *warning = NULL;
+    if (l->audio_s > 0 || !koe_choose_may_help(err)) return false;
+    if (!koe_choose_instead(&voice, &warning, l->server, u->edition, u->voice, u->lang, KOE_LACK_VOICE, &u->arena)) return false;
+    koe_log(KOE_LOG_ERROR, "voice %s: %s", u->voice ? u->voice : "", err->message);
+    koe_speaking_close(l->speaking);
+    l->speaking = NULL;
+    u->voice = voice;
+    note_warning(l, warning);
+    return true;
+}
+
 static koe_status open_piece(koe_live *l, koe_error *err)
 {
     koe_utterance *u = &l->utterance;
@@ -259,18 +296,9 @@ static koe_status open_piece(koe_live *l, koe_error *err)
     for (size_t i = 0; i < u->input.n; i++) l->n_chars += ((unsigned char)u->input.p[i] & 0xC0) != 0x80;
     l->wrap.at_bytes = l->wrap.at_chars = 0;
     if (!has_words(u->input)) return KOE_OK;
-    koe_metrics *m = l->server->metrics;
-    const double start_ms = koe_clock_ms();
-    if (!l->queued) koe_metrics_observe(m, KOE_HISTOGRAM_QUEUE, (start_ms - l->start_ms) / 1000);
+    if (!l->queued) koe_metrics_observe(l->server->metrics, KOE_HISTOGRAM_QUEUE, (koe_clock_ms() - l->start_ms) / 1000);
     l->queued = true;
-    l->request = koe_utterance_request(u, &l->cancel);
-    l->request.ssml = l->request.phonemes = false; /* the text comes in pieces */
-    l->request.first_segment_phonemes = l->audio_s == 0 ? FIRST_SEGMENT_PHONEMES : 0;
-    l->request.first_piece_s = l->audio_s == 0 ? u->first_piece_s : 0;
-    l->request.recall = &l->recall;
-    const koe_status st = koe_speaking_open(&l->speaking, u->edition->engine, &l->request, err);
-    if (st == KOE_OK) koe_metrics_observe(m, KOE_HISTOGRAM_PHONEMISE, (koe_clock_ms() - start_ms) / 1000);
-    return st;
+    return open_speech(l, err);
 }
 
 static koe_status encode(koe_live *l, const koe_audio *audio, koe_buf *out, koe_error *err)
@@ -283,13 +311,6 @@ static koe_status encode(koe_live *l, const koe_audio *audio, koe_buf *out, koe_
     if (st == KOE_OK && out->failed) st = koe_fail(err, KOE_E_NOMEM, "encoder");
     koe_metrics_observe(l->server->metrics, KOE_HISTOGRAM_ENCODE, (koe_clock_ms() - start_ms) / 1000);
     return st;
-}
-
-/* Once each. */
-static void note_warning(koe_live *l, const char *text)
-{
-    const size_t n = strlen(l->warning);
-    if (*text && !strstr(l->warning, text)) snprintf(l->warning + n, sizeof l->warning - n, "%s%s", n ? "; " : "", text);
 }
 
 static koe_status speak_segment(koe_live *l, double *audio_s, koe_error *err)
@@ -353,6 +374,11 @@ static koe_turn run_turn(koe_job *job, double *audio_s)
         st = open_piece(l, &err);
     }
     if (st == KOE_OK) st = speak_segment(l, audio_s, &err);
+    while (st != KOE_OK && fall_back(l, &err)) {
+        err = (koe_error){ 0 };
+        st = open_speech(l, &err);
+        if (st == KOE_OK) st = speak_segment(l, audio_s, &err);
+    }
     if (st != KOE_OK) return end_live(l, st, &err);
     job->deadline_ms = fmax(job->deadline_ms, koe_clock_ms()) + *audio_s * 1000;
     return KOE_TURN_AGAIN;

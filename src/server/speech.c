@@ -163,8 +163,7 @@ static bool fall_back(speech_job *j, const koe_error *err)
 {
     koe_utterance *u = j->utterance;
     const char *voice = NULL, *warning = NULL;
-    const bool lacking = err->status == KOE_E_FORMAT || err->status == KOE_E_NOT_FOUND || err->status == KOE_E_IO || err->status == KOE_E_UNSUPPORTED;
-    if (!lacking || j->next || !koe_choose_instead(&voice, &warning, j->server, u->edition, u->voice, u->lang, KOE_LACK_VOICE, &u->arena)) return false;
+    if (!koe_choose_may_help(err) || j->next || !koe_choose_instead(&voice, &warning, j->server, u->edition, u->voice, u->lang, KOE_LACK_VOICE, &u->arena)) return false;
     koe_log(KOE_LOG_ERROR, "voice %s: %s", u->voice ? u->voice : "", err->message);
     koe_speaking_close(j->speaking);
     j->speaking = NULL;

@@ -1,35 +1,12 @@
 /* The espeak-ng helper is killed while requests run. */
-#include <dirent.h>
 #include <pthread.h>
 
-#include "server.h"
+#include "children.h"
 
 #include "../voice/home.h"
 
-/* The processes that the server has started. */
-static int kill_children(pid_t parent)
-{
-    char path[64];
-    int n = 0;
-    snprintf(path, sizeof path, "/proc/%d/task", (int)parent);
-    DIR *tasks = opendir(path);
-    for (struct dirent *e = tasks ? readdir(tasks) : NULL; e; e = readdir(tasks)) {
-        char file[400];
-        int child;
-        snprintf(file, sizeof file, "/proc/%d/task/%s/children", (int)parent, e->d_name);
-        FILE *f = fopen(file, "re");
-        while (f && fscanf(f, "%d", &child) == 1) {
-            kill(child, SIGKILL);
-            n++;
-        }
-        if (f) fclose(f);
-    }
-    if (tasks) closedir(tasks);
-    return n;
-}
-
 typedef struct killer {
-    pid_t parent;
+    const server *server;
     atomic_bool stop;
     int n;
 } killer;
@@ -38,7 +15,7 @@ static void *kill_often(void *arg)
 {
     killer *k = arg;
     for (unsigned i = 0; !atomic_load(&k->stop); i++) {
-        k->n += kill_children(k->parent);
+        k->n += signal_children(k->server, SIGKILL);
         pause_ms((int)(1 + i * 97 % 307));
     }
     return NULL;
@@ -56,8 +33,8 @@ static void test_helper_killed(void **state)
     make_home("kokoro_pieces.onnx");
     start_server_in(&s, home, (const char *const[]){ "--access-log", "off", "--cache-memory", "0", NULL });
     start_server_in(&calm, home, (const char *const[]){ "--access-log", "off", NULL });
-    killer k = { .parent = s.pid };
-    if (kill_children(s.pid) == 0) skip(); /* a kernel without the list of children */
+    killer k = { .server = &s };
+    if (signal_children(&s, SIGKILL) == 0) skip(); /* a kernel without the list of children */
     assert_int_equal(pthread_create(&thread, NULL, kill_often, &k), 0);
     for (int i = 0; i < ROUNDS; i++) {
         static const char *const ways[] = { "\"voice\": \"builtin\"", "\"lang\": \"fr\"", "\"lang\": \"en-gb\"", "\"voice\": \"builtin\", \"lang\": \"de\"" };

@@ -1,26 +1,6 @@
 /* Clients that leave while nothing is written: noticed at once, and not mistaken for those who only have nothing more to say. */
-#include <dirent.h>
-
+#include "children.h"
 #include "socket.h"
-
-/* Sends a signal to the processes that the server has started; how many. */
-static int signal_children(const server *s, int number)
-{
-    char path[64];
-    int n = 0;
-    snprintf(path, sizeof path, "/proc/%d/task", (int)s->pid);
-    DIR *tasks = opendir(path);
-    for (struct dirent *e = tasks ? readdir(tasks) : NULL; e; e = readdir(tasks)) {
-        char file[400];
-        int child;
-        snprintf(file, sizeof file, "/proc/%d/task/%s/children", (int)s->pid, e->d_name);
-        FILE *f = fopen(file, "re");
-        while (f && fscanf(f, "%d", &child) == 1) n += kill(child, number) == 0;
-        if (f) fclose(f);
-    }
-    if (tasks) closedir(tasks);
-    return n;
-}
 
 /* About 900 seconds of speech. */
 static char *long_text(void)

@@ -43,8 +43,10 @@ static void test_pieces(void **state)
         expect_cache(&a, "partial");
         expect_cache(&b, "miss");
         expect_cache(&again, "hit");
-        assert_int_equal(n, n_fresh);
-        if (strcmp(formats[i], "opus") != 0) assert_memory_equal(x, y, n); /* Ogg has a serial number of its own */
+        const bool ogg = strcmp(formats[i], "opus") == 0; /* has a serial number of its own, and a page for each piece of a stream */
+        if (ogg) assert_true(llabs((long long)n - (long long)n_fresh) < 200);
+        else assert_int_equal(n, n_fresh);
+        if (!ogg) assert_memory_equal(x, y, n);
         reply_free(&a);
         reply_free(&b);
         reply_free(&again);

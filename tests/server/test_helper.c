@@ -57,7 +57,7 @@ static void test_helper_killed(void **state)
     }
     atomic_store(&k.stop, true);
     pthread_join(thread, NULL);
-    if (k.n < ROUNDS / 4 || n_right < ROUNDS / 2) fail_msg("killed %d times, %d of %d right", k.n, n_right, ROUNDS);
+    if (k.n < 2 || n_right < ROUNDS / 2) fail_msg("killed %d times, %d of %d right", k.n, n_right, ROUNDS);
     expect_reply(speak(&s, "{\"input\": \"All is well.\", \"voice\": \"builtin\"}"), 200, NULL);
     kill(s.pid, SIGTERM);
     kill(calm.pid, SIGTERM);

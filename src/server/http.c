@@ -291,7 +291,13 @@ json_t *koe_call_json(koe_call *c, enum MHD_Result *result)
         *result = koe_reply_error(c, 415, "unsupported_media_type", NULL, "the body is %.100s; send JSON with Content-Type: application/json", type);
         return NULL;
     }
-    json_t *j = json_loadb(c->body.data ? c->body.data : "", c->body.n, 0, &why);
+    const char *coding = koe_call_header(c, "Content-Encoding");
+    if (coding && strcasecmp(coding, "identity") != 0) {
+        *result = koe_reply_error(c, 415, "unsupported_encoding", NULL, "the body's Content-Encoding is %.40s; send it as it is", coding);
+        return NULL;
+    }
+    const size_t mark = c->body.n >= 3 && memcmp(c->body.data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; /* some clients begin with a byte order mark */
+    json_t *j = json_loadb(c->body.data ? c->body.data + mark : "", c->body.n - mark, 0, &why);
     if (!j) *result = koe_reply_error(c, 400, "invalid_json", NULL, "the body is not JSON: line %d, column %d: %.200s", why.line, why.column, why.text);
     else if (!json_is_object(j)) {
         json_decref(j);
@@ -354,7 +360,7 @@ static enum MHD_Result reply_no_route(koe_call *c, const char *allow)
 const char *koe_call_token(koe_call *c)
 {
     const char *h = koe_call_header(c, "Authorization");
-    if (h && strncasecmp(h, "Bearer ", 7) == 0) return h + 7;
+    if (h && strncasecmp(h, "Bearer ", 7) == 0) return h + 7 + strspn(h + 7, " ");
     return koe_call_header(c, "X-Api-Key");
 }
 

@@ -186,6 +186,19 @@ static void test_timeout(void **state)
     stop_server(&s);
 }
 
+/* A body may begin with a byte order mark; it may not be packed. */
+static void test_body(void **state)
+{
+    (void)state;
+    server s;
+    start_server(&s, NULL);
+    expect_reply(speak(&s, "\xef\xbb\xbf{\"input\": \"Hi.\", \"response_format\": \"pcm\"}"), 200, NULL);
+    expect_problem(speak(&s, "\xef\xbb\xbf"), 400, "invalid_json", NULL);
+    expect_problem(ask(&s, "POST", "/v1/audio/speech", "Content-Encoding: gzip\r\n", "\x1f\x8b\b"), 415, "unsupported_encoding", NULL);
+    expect_reply(ask(&s, "POST", "/v1/audio/speech", "Content-Encoding: identity\r\n", hello), 200, NULL);
+    stop_server(&s);
+}
+
 /* "*" matches what there is; no answer is there before it was made. */
 static void test_any_tag(void **state)
 {
@@ -208,7 +221,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paths),   cmocka_unit_test(test_quotes),    cmocka_unit_test(test_ssml),            cmocka_unit_test(test_log),
-        cmocka_unit_test(test_strangers), cmocka_unit_test(test_forwarded_twice), cmocka_unit_test(test_rates), cmocka_unit_test(test_timeout), cmocka_unit_test(test_any_tag),
+        cmocka_unit_test(test_strangers), cmocka_unit_test(test_forwarded_twice), cmocka_unit_test(test_rates), cmocka_unit_test(test_body), cmocka_unit_test(test_timeout), cmocka_unit_test(test_any_tag),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,7 @@ static void test_api_key(void **state)
     expect_problem(speak(&s, hello), 401, "missing_api_key", NULL);
     expect_problem(speak_as(&s, "Authorization: Bearer wrong\r\n"), 401, "invalid_api_key", NULL);
     expect_reply(speak_as(&s, "Authorization: Bearer sesame\r\n"), 200, NULL);
+    expect_reply(speak_as(&s, "Authorization: bearer  sesame\r\n"), 200, NULL);
     expect_reply(speak_as(&s, "X-Api-Key: sesame\r\n"), 200, NULL);
     expect_reply(get(&s, "/v1/audio/voices"), 200, NULL); /* Open WebUI sends no key there */
     expect_reply(get(&s, "/v1/models"), 200, NULL);

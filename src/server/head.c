@@ -167,13 +167,15 @@ bool koe_head_lists(const char *list, const char *token)
     return false;
 }
 
+void koe_head_tag(char out[KOE_TAG_TEXT], const char *key) { snprintf(out, KOE_TAG_TEXT, "W/\"%.32s\"", key); }
+
+static koe_str without_w(koe_str tag) { return koe_str_starts(tag, KOE_STR("W/")) ? koe_str_sub(tag, 2, tag.n) : tag; }
+
 bool koe_head_matches_tag(const char *list, const char *tag)
 {
     koe_str item;
     while (next_item(&list, &item)) {
-        if (koe_str_is(item, "*")) return true;
-        if (koe_str_starts(item, KOE_STR("W/"))) item = koe_str_sub(item, 2, item.n);
-        if (koe_str_is(item, tag)) return true;
+        if (koe_str_is(item, "*") || koe_str_eq(without_w(item), without_w(koe_str_of(tag)))) return true;
     }
     return false;
 }

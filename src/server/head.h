@@ -28,7 +28,10 @@ const char *koe_head_wrong_network(const char *list, size_t *n);
 void koe_head_client(const char *trusted, const char *peer, const char *forwarded, char *out);
 /* Whether the list with commas names the token, in any case. NULL is an empty list. */
 bool koe_head_lists(const char *list, const char *token);
-/* Whether If-None-Match names the tag (with its quotes), weakly or not, or is *. NULL is an empty list. */
+enum { KOE_TAG_TEXT = 40 };
+/* The ETag of an answer by its key. A weak one: the same speech, but where a stream's first pieces end depends on how quick the machine was. */
+void koe_head_tag(char out[KOE_TAG_TEXT], const char *key);
+/* Whether If-None-Match names the tag, compared weakly, or is *. NULL is an empty list. */
 bool koe_head_matches_tag(const char *list, const char *tag);
 /* Whether Accept-Encoding takes gzip: named, and not with q=0. NULL is an empty list. */
 bool koe_head_takes_gzip(const char *list);

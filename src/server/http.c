@@ -231,7 +231,7 @@ static void add_warning(koe_call *c, struct MHD_Response *r, const koe_answer_ab
 
 static void add_about(koe_call *c, struct MHD_Response *r, const koe_answer_about *about)
 {
-    char text[64];
+    char text[64]; /* KOE_TAG_TEXT or longer */
     MHD_add_response_header(r, "X-Koe-Voice", about->voice);
     MHD_add_response_header(r, "X-Koe-Engine", about->engine);
     add_warning(c, r, about);
@@ -244,7 +244,7 @@ static void add_about(koe_call *c, struct MHD_Response *r, const koe_answer_abou
     snprintf(text, sizeof text, "%.0f", is_hit ? 0 : about->queue_ms);
     MHD_add_response_header(r, "X-Koe-Queue-Ms", text);
     if (c->reader.answer->key[0] && !atomic_load(&c->reader.answer->passing)) {
-        snprintf(text, sizeof text, "\"%.32s\"", c->reader.answer->key);
+        koe_head_tag(text, c->reader.answer->key);
         MHD_add_response_header(r, "ETag", text);
     }
     const char *trace = koe_call_header(c, "X-Koe-Trace");

@@ -406,8 +406,8 @@ koe_status koe_speech_warm(koe_server *s, koe_utterance *u, koe_error *err)
 
 static bool etag_matches(koe_call *c, const char *key)
 {
-    char tag[40];
-    snprintf(tag, sizeof tag, "\"%.32s\"", key);
+    char tag[KOE_TAG_TEXT];
+    koe_head_tag(tag, key);
     const char *list = koe_call_header(c, "If-None-Match");
     return *key && list && !strchr(list, '*') && koe_head_matches_tag(list, tag); /* "*" asks whether there is any, which is always so */
 }
@@ -441,10 +441,10 @@ static koe_answer *find_answer(koe_call *c, char key[2][KOE_DIGEST_TEXT])
 
 static enum MHD_Result reply_not_modified(koe_call *c, const char *key)
 {
-    char tag[40];
+    char tag[KOE_TAG_TEXT];
     struct MHD_Response *r = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     if (!r) return MHD_NO;
-    snprintf(tag, sizeof tag, "\"%.32s\"", key);
+    koe_head_tag(tag, key);
     MHD_add_response_header(r, "ETag", tag);
     return koe_reply(c, 304, NULL, r);
 }

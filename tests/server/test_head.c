@@ -208,7 +208,7 @@ static void test_any_tag(void **state)
     expect_reply(ask(&s, "POST", "/v1/audio/speech", "If-None-Match: *\r\n", hello), 200, NULL);
     reply r = speak(&s, hello);
     char head[100];
-    snprintf(head, sizeof head, "If-None-Match: \"x\", W/%.60s\r\n", header(&r, "ETag"));
+    snprintf(head, sizeof head, "If-None-Match: \"x\", %.60s\r\n", header(&r, "ETag") + strlen("W/")); /* compared weakly */
     reply_free(&r);
     expect_reply(ask(&s, "POST", "/v1/audio/speech", head, hello), 304, NULL);
     r = get(&s, "/v1/audio/speech/ws");

@@ -13,9 +13,10 @@ static const double usable = 0.9;
 /* Weight of the newest turn in the measured cost: good news counts at once, as bad ones may come from loading a model. */
 static const double LONGEST_TURN_S = 5, /* one that loaded a model took longer */
                     LONG_SEGMENT_S = 6, /* of sound, made in one turn */
+                    TYPICAL_S = 6, /* of sound, where a job does not say how much it is */
                     LEAST_SOUND_S = 1; /* that cost is measured by: a first piece is dear, and the turn after it cheap */
 static const double newest_better = 0.3, newest_worse = 0.1;
-static const double CLAIM_MS = 30e3; /* longer than most Retry-After that a refusal gives */
+static const double LONGEST_RETRY_S = 600, CLAIM_MS = 30e3; /* longer than most Retry-After that a refusal gives */
 enum { IDLE_OWNERS = 64 }; /* remembered beside those that have jobs */
 
 /* What is known of one owner. */
@@ -30,6 +31,7 @@ struct koe_sched {
     pthread_mutex_t lock; /* guards all below, and koe_job.state and .next */
     pthread_cond_t work, idle;
     koe_job *queue; /* newest first; picked from by deadline */
+    koe_sched_left *left; /* of all jobs in work */
     size_t n_streams, n_batch, n_waiting, n_running, n_parked, max_jobs;
     owner *owner; /* [max_jobs + IDLE_OWNERS]: one without jobs is always there */
     double cost; /* core seconds for a second of audio */
@@ -76,6 +78,21 @@ static void measure(koe_sched *s, double work_s, double sound_s)
     s->cost = s->cost == 0 ? cost : s->cost + (cost < s->cost ? newest_better : newest_worse) * (cost - s->cost);
 }
 
+static void link_left(koe_sched *s, koe_sched_left *l, double left_s)
+{
+    *l = (koe_sched_left){ .s = left_s, .next = s->left, .at = &s->left };
+    if (l->next) l->next->at = &l->next;
+    s->left = l;
+}
+
+static void unlink_left(koe_sched_left *l)
+{
+    if (!l->at) return;
+    *l->at = l->next;
+    if (l->next) l->next->at = l->at;
+    l->at = NULL;
+}
+
 static void leave(koe_sched *s, owner *of, bool batch)
 {
     (*(batch ? &s->n_batch : &s->n_streams))--;
@@ -83,11 +100,13 @@ static void leave(koe_sched *s, owner *of, bool batch)
 }
 
 static _Thread_local bool was_last; /* the turn that this thread runs has said so */
+static _Thread_local koe_sched_left turn_left; /* of that turn's job, which may be freed by it */
 
 void koe_sched_last_turn(koe_sched *s, const koe_job *j)
 {
     pthread_mutex_lock(&s->lock);
     leave(s, j->of, j->batch);
+    unlink_left(&turn_left);
     pthread_mutex_unlock(&s->lock);
     was_last = true;
 }
@@ -101,22 +120,26 @@ static void run_turn(koe_sched *s, koe_job *j)
     double audio_s = 0;
     j->state = RUNNING;
     was_last = false;
-    double work_s = j->work_s, sound_s = j->sound_s;
+    double work_s = j->work_s, made_s = j->made_s;
+    unlink_left(&j->left);
+    link_left(s, &turn_left, j->left.s);
     const size_t n = ++s->n_running;
     pthread_mutex_unlock(&s->lock);
     const koe_turn turn = j->turn(j, &audio_s); /* j may be gone now */
     pthread_mutex_lock(&s->lock);
     s->n_running--;
+    unlink_left(&turn_left);
     const double wall_s = (koe_clock_ms() - start_ms) / 1000;
     const double share = (double)s->n_cores / (double)n;
     if (audio_s > 0) s->turn_s = fmin(fmax(wall_s, s->turn_s + 0.05 * (wall_s - s->turn_s)), LONGEST_TURN_S);
     work_s += wall_s * (share < 1 ? 1 : share);
-    sound_s += audio_s;
-    const bool ends = turn == KOE_TURN_DONE, measured = sound_s >= (ends ? 0.2 : LEAST_SOUND_S); /* less says nothing */
-    if (measured) measure(s, work_s, sound_s);
+    made_s += audio_s;
+    const bool ends = turn == KOE_TURN_DONE, measured = made_s >= (ends ? 0.2 : LEAST_SOUND_S); /* less says nothing */
+    if (measured) measure(s, work_s, made_s);
     if (!ends) {
         j->work_s = measured ? 0 : work_s;
-        j->sound_s = measured ? 0 : sound_s;
+        j->made_s = measured ? 0 : made_s;
+        link_left(s, &j->left, fmax(turn_left.s - audio_s, LEAST_SOUND_S)); /* it may be longer than was thought */
     }
     if (of->id == id) of->used_s += wall_s; /* else another's by now: after koe_sched_last_turn() the owner may have no jobs */
     if (turn == KOE_TURN_DONE) {
@@ -188,12 +211,14 @@ void koe_sched_destroy(koe_sched *s)
 
 static double capacity(const koe_sched *s) { return s->cost > 0 ? usable * s->n_cores / s->cost : 0; }
 
-/* How long until one of the streams in work ends: a typical one lasts some seconds, and they share the machine. */
+/* How long until the first of the jobs in work is done, when they share the machine. */
 static int retry_after(const koe_sched *s)
 {
-    const double each_s = 6 * (s->cost > 0 ? s->cost : 0.5) / s->n_cores;
-    const double seconds = ceil(each_s * (double)(s->n_streams + s->n_batch + 1) / 2);
-    return seconds < 1 ? 1 : seconds > 60 ? 60 : (int)seconds;
+    double least_s = INFINITY;
+    for (const koe_sched_left *l = s->left; l; l = l->next) least_s = fmin(least_s, l->s);
+    if (!s->left) least_s = TYPICAL_S;
+    const double seconds = ceil(least_s * (s->cost > 0 ? s->cost : 0.5) / s->n_cores * (double)(s->n_streams + s->n_batch));
+    return (int)fmin(fmax(seconds, 1), LONGEST_RETRY_S);
 }
 
 /* The entry of an owner, a new one in the place of the one without jobs seen longest ago. */
@@ -260,6 +285,7 @@ koe_status koe_sched_add(koe_sched *s, koe_job *j, int *retry_s, koe_error *err)
         if (own->n_jobs++ == 0 && c.n_active) own->used_s = fmax(own->used_s, c.least_s); /* idleness is not saved up */
         (*(j->batch ? &s->n_batch : &s->n_streams))++;
         j->of = own;
+        link_left(s, &j->left, j->sound_s > 0 ? j->sound_s : TYPICAL_S);
         put(s, j);
     }
     pthread_mutex_unlock(&s->lock);

@@ -24,15 +24,23 @@ typedef enum koe_turn {
     KOE_TURN_DONE, /* the job was freed */
 } koe_turn;
 
+/* Seconds of sound that a job in work still has to make, about. */
+typedef struct koe_sched_left {
+    double s;
+    struct koe_sched_left *next, **at;
+} koe_sched_left;
+
 struct koe_job {
     koe_turn (*turn)(koe_job *j, double *audio_s); /* *audio_s: seconds of speech that this turn made */
     double deadline_ms; /* koe_clock_ms(); the turn moves it on */
     bool batch;
     uint64_t owner; /* who asked: jobs of one owner share its part of the machine */
+    double sound_s; /* how long its speech will be, about; 0: not known */
     bool light; /* costs next to nothing: is kept in real time beside any number of others */
     /* the scheduler's */
     int state;
-    double work_s, sound_s; /* of its last turns, not yet measured: seconds of all cores, and of sound */
+    double work_s, made_s; /* of its last turns, not yet measured: seconds of all cores, and of sound */
+    koe_sched_left left;
     koe_job *next;
     struct koe_sched_owner *of;
 };

@@ -317,6 +317,13 @@ static void wake_job(koe_answer *a)
 
 /* ---- starting --------------------------------------------------------------------------------------------------------------------- */
 
+/* Seconds of sound of an utterance, about. */
+static double expected_s(const koe_utterance *u)
+{
+    const double chars_a_second = 15;
+    return (double)u->n_chars / chars_a_second / (u->speed > 0 ? u->speed : 1);
+}
+
 static speech_job *job_create(koe_server *s, koe_utterance *u, const char *key)
 {
     speech_job *j = calloc(1, sizeof *j);
@@ -330,7 +337,8 @@ static speech_job *job_create(koe_server *s, koe_utterance *u, const char *key)
     }
     *kept = *u;
     *u = (koe_utterance){ 0 };
-    j->job = (koe_job){ .turn = run_turn, .deadline_ms = koe_clock_ms() + 1000 * koe_sched_get_load(s->sched).turn_s, .batch = a->whole };
+    j->job = (koe_job){ .turn = run_turn, .deadline_ms = koe_clock_ms() + 1000 * koe_sched_get_load(s->sched).turn_s, .batch = a->whole,
+                        .sound_s = expected_s(kept) };
     j->server = s;
     j->recall = koe_recall_of(s->cache, kept->edition->digest);
     j->answer = a;

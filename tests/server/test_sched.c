@@ -108,6 +108,30 @@ static void test_due_before_fair(void **state)
     assert_string_equal(order, "-ppprr");
 }
 
+/* Who is refused is told when the first of those in work will be done, as they share the machine. */
+static void test_retry(void **state)
+{
+    (void)state;
+    int retry_s;
+    atomic_bool park = true;
+    koe_sched *s = new_sched(1, 3);
+    noted known = { .job = { .turn = note }, .left = 1, .work_ms = 200, .audio_s = 1 };
+    noted held[3], more = { .job = { .turn = note }, .left = 1 };
+    assert_int_equal(add(s, &known, &retry_s), KOE_OK);
+    while (koe_sched_get_load(s).core_s_per_audio_s == 0) pause_ms(1);
+    const double cost = koe_sched_get_load(s).core_s_per_audio_s; /* 0.2, or more on a busy machine */
+    for (int i = 0; i < 3; i++) {
+        held[i] = (noted){ .job = { .turn = note, .batch = true, .sound_s = 300 - 100 * i }, .left = 1, .park = &park };
+        assert_int_equal(add(s, &held[i], &retry_s), KOE_OK);
+    }
+    while (koe_sched_get_load(s).n_parked < 3) pause_ms(1);
+    assert_int_equal(add(s, &more, &retry_s), KOE_E_FULL);
+    assert_in_range(retry_s, (int)(3 * 100 * cost), (int)(3 * 100 * cost) + 1);
+    atomic_store(&park, false);
+    for (int i = 0; i < 3; i++) koe_sched_wake(s, &held[i].job);
+    koe_sched_destroy(s);
+}
+
 /* Who holds more than its share is refused while somebody who holds nothing waits for the place, which then is free for that one. */
 static void test_claims(void **state)
 {
@@ -213,7 +237,7 @@ static void test_lead(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_order), cmocka_unit_test(test_owners_take_turns), cmocka_unit_test(test_due_before_fair), cmocka_unit_test(test_claims),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_order), cmocka_unit_test(test_owners_take_turns), cmocka_unit_test(test_due_before_fair), cmocka_unit_test(test_retry), cmocka_unit_test(test_claims),
                                         cmocka_unit_test(test_park_and_wake), cmocka_unit_test(test_admission), cmocka_unit_test(test_lead) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

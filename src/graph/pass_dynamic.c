@@ -97,13 +97,13 @@ static koe_status take_chain(koe_pass *p, koe_node *mul, koe_error *err)
     return KOE_OK;
 }
 
-/* The same constant as a list; -1 when there is no memory. */
-static int flat_slot(koe_pass *p, const koe_tensor *t)
+/* The same constant as a list; -1 when there is no memory. By value, as its slot may move when one is added. */
+static int flat_slot(koe_pass *p, koe_tensor flat)
 {
-    koe_tensor flat = *t;
+    const int64_t n = (int64_t)koe_tensor_count(&flat);
     const int slot = koe_graph_add_slot(p->s, KOE_STR(""), p->plan->id);
     flat.n_dim = 1;
-    flat.dim[0] = (int64_t)koe_tensor_count(t);
+    flat.dim[0] = n;
     if (slot >= 0) p->s->slot[slot].constant = (koe_value){ .kind = KOE_VALUE_TENSOR, .t = flat };
     return slot;
 }
@@ -119,7 +119,7 @@ static koe_status take_bias(koe_pass *p, koe_node *add, koe_error *err)
         if (!bias || bias->dtype != KOE_DTYPE_F32 || koe_tensor_count(bias) != (size_t)w->dim[0] || !is_per_channel(bias, w, false)) continue;
         int in[N_IN];
         memcpy(in, conv->in, sizeof in);
-        in[B] = flat_slot(p, bias);
+        in[B] = flat_slot(p, *bias);
         return in[B] < 0 ? koe_fail(err, KOE_E_NOMEM, "a fused node") : become(p, add, conv, in, err);
     }
     return KOE_OK;

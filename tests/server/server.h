@@ -242,12 +242,18 @@ static inline void expect_problem_at(const char *file, int line, reply r, int st
 #define expect_problem(r, status, code, param) expect_problem_at(__FILE__, __LINE__, r, status, code, param)
 static inline void pause_ms(int ms) { nanosleep(&(struct timespec){ .tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000L }, NULL); }
 
-/* A number in the JSON of GET /status, by the names on the way: "queue", "parked". */
+/* A number in the JSON of GET /status, by the names on the way: "queue", "parked"; "cache.redis", "hits". true is 1. */
 static inline double status_of(const server *s, const char *part, const char *name)
 {
+    char parts[64];
     reply r = get(s, "/status");
     json_t *j = json_loads(r.body.data ? r.body.data : "", 0, NULL);
-    const double value = json_number_value(json_object_get(json_object_get(j, part), name));
+    const json_t *v = j;
+    char *rest = NULL;
+    snprintf(parts, sizeof parts, "%s", part);
+    for (const char *p = strtok_r(parts, ".", &rest); p; p = strtok_r(NULL, ".", &rest)) v = json_object_get(v, p);
+    v = json_object_get(v, name);
+    const double value = json_is_true(v) ? 1 : json_number_value(v);
     json_decref(j);
     reply_free(&r);
     return value;

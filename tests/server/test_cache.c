@@ -174,16 +174,7 @@ static void stop_redis(void)
     unlink(path);
 }
 
-static double redis_of(const server *s, const char *name)
-{
-    reply r = get(s, "/status");
-    json_t *j = json_loads(r.body.data, 0, NULL);
-    const json_t *v = json_object_get(json_object_get(json_object_get(j, "cache"), "redis"), name);
-    const double x = json_is_true(v) ? 1 : json_number_value(v);
-    json_decref(j);
-    reply_free(&r);
-    return x;
-}
+static double redis_of(const server *s, const char *name) { return status_of(s, "cache.redis", name); }
 
 static void wait_for(const server *s, const char *name, double least)
 {

@@ -7,6 +7,8 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -655,9 +657,34 @@ koe_status koe_http_start(koe_server *s, koe_error *err)
     return st;
 }
 
+/* MHD_quiesce_daemon() takes the listening socket out of each thread's epoll set, and panics when that thread, awake at the moment, was
+ * quicker. Nothing is locked then, and asked again it goes on where it was. */
+static _Thread_local jmp_buf *quiescing;
+
+static void on_panic(void *user, const char *file, unsigned line, const char *why)
+{
+    (void)user;
+    if (quiescing && strstr(why, "listen FD")) longjmp(*quiescing, 1);
+    koe_log(KOE_LOG_ERROR, "libmicrohttpd, %s:%u: %s", file, line, why);
+    abort();
+}
+
+static int quiesce(struct MHD_Daemon *daemon)
+{
+    enum { MOST_TRIES = 1000 };
+    jmp_buf again;
+    volatile int n = 0;
+    MHD_set_panic_func(on_panic, NULL);
+    if (setjmp(again)) sched_yield();
+    quiescing = ++n < MOST_TRIES ? &again : NULL;
+    const int fd = MHD_quiesce_daemon(daemon);
+    quiescing = NULL;
+    return fd;
+}
+
 void koe_http_quiesce(koe_server *s)
 {
-    const int fd = s->daemon ? MHD_quiesce_daemon(s->daemon) : -1;
+    const int fd = s->daemon ? quiesce(s->daemon) : -1;
     if (fd < 0) return;
     s->listen_fd = fd; /* libmicrohttpd's threads may still look at it, and abort when it is closed: koe_http_stop() closes it */
     if (!s->inherited) shutdown(fd, SHUT_RDWR); /* who comes now is refused; systemd goes on listening with its own */

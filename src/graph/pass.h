@@ -47,6 +47,9 @@ koe_status koe_fold_node(koe_fold *f, koe_node *node, koe_error *err);
 /* Memory of the session for a constant of n * each floats that a pass computes itself. NULL when there is none, or constants would take too much. */
 float *koe_fold_room(koe_session *s, size_t n, size_t each);
 
+/* Marks the slots that a plan and its subgraphs put out: their own nodes must compute them. fixed: [n_slot]. */
+void koe_pass_mark_outputs(bool *fixed, const koe_plan *plan);
+
 /* ---- patterns ------------------------------------------------------------------------------------------------------------ */
 
 /* The node that computes `slot`, if it is an `op` of the default domain with the right number of inputs given; else NULL. */

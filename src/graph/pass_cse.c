@@ -148,13 +148,6 @@ static koe_status walk(cse *c, koe_plan *plan, koe_error *err)
     return KOE_OK;
 }
 
-static void fix_outputs(cse *c, const koe_plan *plan)
-{
-    for (int i = 0; i < plan->n_out; i++) c->fixed[plan->out[i]] = true;
-    for (int i = 0; i < plan->n_node; i++)
-        for (int k = 0; k < plan->node[i]->n_body; k++) fix_outputs(c, plan->node[i]->body[k]);
-}
-
 koe_status koe_pass_cse(koe_session *s, int *n_done, koe_error *err)
 {
     cse c = { .s = s, .n_bits = 8 };
@@ -169,7 +162,7 @@ koe_status koe_pass_cse(koe_session *s, int *n_done, koe_error *err)
             c.same[i] = i;
             c.fixed[i] = s->slot[i].tap >= 0;
         }
-        fix_outputs(&c, s->plan);
+        koe_pass_mark_outputs(c.fixed, s->plan);
         st = share_constants(&c, err);
     }
     if (st == KOE_OK) st = walk(&c, s->plan, err);

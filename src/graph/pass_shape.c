@@ -242,13 +242,6 @@ static koe_status walk_nodes(walk *w, koe_node **node, int n, node_list *out, ko
     return st;
 }
 
-static void fix_outputs(walk *w, const koe_plan *plan)
-{
-    for (int i = 0; i < plan->n_out; i++) w->fixed[plan->out[i]] = true;
-    for (int i = 0; i < plan->n_node; i++)
-        for (int k = 0; k < plan->node[i]->n_body; k++) fix_outputs(w, plan->node[i]->body[k]);
-}
-
 koe_status koe_pass_shape(koe_session *s, int *n_done, koe_error *err)
 {
     walk w = { .s = s, .shapes = s->shapes, .n_slot = s->n_slot };
@@ -265,7 +258,7 @@ koe_status koe_pass_shape(koe_session *s, int *n_done, koe_error *err)
             w.fixed[i] = s->slot[i].tap >= 0;
         }
         for (int i = 0; i < 1 << N_BITS; i++) w.bucket[i] = -1;
-        fix_outputs(&w, s->plan);
+        koe_pass_mark_outputs(w.fixed, s->plan);
         st = walk_plan(&w, s->plan, err);
     }
     s->shapes->learnt = true;

@@ -139,6 +139,13 @@ koe_status koe_pass_set_activation(koe_pass *p, koe_node *node, const char *name
 
 static void count_read(void *arg, int slot) { ((int *)arg)[slot]++; }
 
+void koe_pass_mark_outputs(bool *fixed, const koe_plan *plan)
+{
+    for (int i = 0; i < plan->n_out; i++) fixed[plan->out[i]] = true;
+    for (int i = 0; i < plan->n_node; i++)
+        for (int k = 0; k < plan->node[i]->n_body; k++) koe_pass_mark_outputs(fixed, plan->node[i]->body[k]);
+}
+
 /* Runs one pass over a plan and the plans inside it. n_reads is [n_slot]: a pass that adds slots leaves it as it is. */
 static koe_status run_pass(koe_session *s, koe_plan *plan, koe_pass_fn *fn, const int *n_reads, int n_slot, int *n_done, koe_error *err)
 {

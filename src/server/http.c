@@ -359,7 +359,8 @@ static enum MHD_Result reply_no_route(koe_call *c, const char *allow)
     return reply_problem_with(c, &p, "Allow", allow);
 }
 
-const char *koe_call_token(koe_call *c)
+/* The key that the client sent, NULL: none. */
+static const char *token_of(koe_call *c)
 {
     const char *h = koe_call_header(c, "Authorization");
     if (h && strncasecmp(h, "Bearer ", 7) == 0) return h + 7 + strspn(h + 7, " ");
@@ -374,7 +375,7 @@ static void look_up(koe_call *c)
             c->route = r;
             break;
         }
-    c->welcome = c->route && (c->route->open || koe_keys_check(c->server->keys, koe_call_token(c), c->route->scope, &c->who, &c->refusal));
+    c->welcome = c->route && (c->route->open || koe_keys_check(c->server->keys, token_of(c), c->route->scope, &c->who, &c->refusal));
     if (!c->welcome || c->route->open || c->route->scope || !atomic_load(&c->server->draining)) return;
     c->welcome = koe_problem_set(&c->refusal, 503, "draining", NULL, "the server is about to end; come again"); /* new speech would hold that up */
     c->refusal.retry_after_s = 1;

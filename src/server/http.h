@@ -89,8 +89,6 @@ bool koe_call_join(koe_call *c, koe_answer *a);
 /* Sends what c->reader reads, as it comes: now, or once there is a head. */
 enum MHD_Result koe_reply_answer(koe_call *c);
 
-/* The key that the client sent, NULL: none. */
-const char *koe_call_token(koe_call *c);
 /* The request's body as a JSON object, NULL after replying (to *result) that it is none. The caller decrefs. */
 json_t *koe_call_json(koe_call *c, enum MHD_Result *result);
 

@@ -59,7 +59,8 @@ void koe_outbox_unref(koe_outbox *o)
     free(o);
 }
 
-void koe_outbox_put(koe_outbox *o, bool binary, koe_buf *bytes)
+/* Takes the bytes. */
+static void put_bytes(koe_outbox *o, bool binary, koe_buf *bytes)
 {
     koe_message *m = bytes->failed ? NULL : calloc(1, sizeof *m);
     if (m) *m = (koe_message){ .binary = binary, .bytes = *bytes };
@@ -85,7 +86,7 @@ void koe_outbox_put_json(koe_outbox *o, json_t *j)
     else b.failed = true;
     free(text);
     json_decref(j);
-    koe_outbox_put(o, false, &b);
+    put_bytes(o, false, &b);
 }
 
 koe_message *koe_outbox_take(koe_outbox *o)
@@ -217,7 +218,7 @@ static void put_audio(koe_live *l, koe_buf *sound)
     if (!sound->n) return;
     koe_outbox_put_json(l->outbox, json_pack("{s:s, s:I, s:I, s:s}", "type", "audio", "seq", (json_int_t)l->seq++, "bytes", (json_int_t)sound->n, "format",
                                              l->utterance.format));
-    koe_outbox_put(l->outbox, true, sound);
+    put_bytes(l->outbox, true, sound);
 }
 
 static koe_turn end_live(koe_live *l, koe_status st, const koe_error *err)

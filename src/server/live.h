@@ -19,9 +19,7 @@ koe_outbox *koe_outbox_create(void);
 void koe_outbox_unref(koe_outbox *o);
 /* An eventfd that is readable when something has happened: a message, or the end. */
 int koe_outbox_fd(const koe_outbox *o);
-/* Takes the bytes; a message that finds no memory is lost, and the outbox says so by koe_outbox_failed(). */
-void koe_outbox_put(koe_outbox *o, bool binary, koe_buf *bytes);
-/* Takes the JSON; NULL is out of memory. */
+/* Takes the JSON; NULL is out of memory. A message that finds no memory is lost, and the outbox says so by koe_outbox_failed(). */
 void koe_outbox_put_json(koe_outbox *o, json_t *j);
 /* The oldest message, NULL when there is none; the caller frees it. */
 koe_message *koe_outbox_take(koe_outbox *o);

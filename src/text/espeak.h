@@ -24,7 +24,8 @@ typedef struct koe_espeak_word {
 } koe_espeak_word;
 
 /* Speech of espeak-ng's own synthesiser: mono s16 appended to `samples` (bytes), its rate in *rate_hz, words appended to `words` as
- * koe_espeak_word structs. speed 1.0 is 175 words a minute; pitch_semitones 0 is the voice's own. */
+ * koe_espeak_word structs. speed 1.0 is 175 words a minute; pitch_semitones 0 is the voice's own. The same words give the same samples,
+ * whatever was asked for before. */
 koe_status koe_espeak_speak(koe_espeak *e, koe_buf *samples, koe_buf *words, int *rate_hz, koe_str voice, koe_str text, double speed,
                             double pitch_semitones, koe_error *err);
 

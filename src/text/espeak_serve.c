@@ -4,7 +4,9 @@
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -115,27 +117,49 @@ static koe_status speak(koe_str text, double speed, double pitch_semitones)
     return speech.samples.failed || speech.words.failed ? KOE_E_NOMEM : KOE_OK;
 }
 
-static bool serve_one(int fd_in, int fd_out, int rate_hz)
-{
-    static char voice[KOE_ESPEAK_MAX_VOICE + 1], text[KOE_ESPEAK_MAX_TEXT + 1];
-    static koe_buf ipa;
+typedef struct question {
     koe_espeak_request q;
-    if (!read_all(fd_in, &q, sizeof q) || q.n_voice > KOE_ESPEAK_MAX_VOICE || q.n_text > KOE_ESPEAK_MAX_TEXT) return false;
-    if (!read_all(fd_in, voice, q.n_voice) || !read_all(fd_in, text, q.n_text)) return false;
-    voice[q.n_voice] = text[q.n_text] = 0;
-    koe_buf_clear(&ipa), koe_buf_clear(&speech.samples), koe_buf_clear(&speech.words);
+    char voice[KOE_ESPEAK_MAX_VOICE + 1], text[KOE_ESPEAK_MAX_TEXT + 1];
+} question;
 
+static bool read_question(int fd, question *a)
+{
+    if (!read_all(fd, &a->q, sizeof a->q) || a->q.n_voice > KOE_ESPEAK_MAX_VOICE || a->q.n_text > KOE_ESPEAK_MAX_TEXT) return false;
+    if (!read_all(fd, a->voice, a->q.n_voice) || !read_all(fd, a->text, a->q.n_text)) return false;
+    a->voice[a->q.n_voice] = a->text[a->q.n_text] = 0;
+    return true;
+}
+
+static bool answer(int fd, const question *a, int rate_hz)
+{
+    static koe_buf ipa;
+    const bool speaks = a->q.kind == KOE_ESPEAK_SPEAK;
     koe_espeak_response r = { .rate_hz = rate_hz };
-    alarm(q.kind == KOE_ESPEAK_SPEAK ? KOE_ESPEAK_SPEAK_S : KOE_ESPEAK_PHONEMES_S); /* dies even when koe is no longer there to kill it */
-    if (!set_voice(voice)) r.status = KOE_E_NOT_FOUND;
-    else if (q.kind == KOE_ESPEAK_PHONEMES) r.status = phonemes(&ipa, text, q.tie != 0);
-    else r.status = speak((koe_str){ text, q.n_text }, q.speed, q.pitch_semitones);
+    koe_buf_clear(&ipa);
+    alarm(speaks ? KOE_ESPEAK_SPEAK_S : KOE_ESPEAK_PHONEMES_S); /* dies even when koe is no longer there to kill it */
+    if (!set_voice(a->voice)) r.status = KOE_E_NOT_FOUND;
+    else if (speaks) r.status = speak((koe_str){ a->text, a->q.n_text }, a->q.speed, a->q.pitch_semitones);
+    else r.status = phonemes(&ipa, a->text, a->q.tie != 0);
     alarm(0);
 
-    const koe_buf *answer = q.kind == KOE_ESPEAK_SPEAK ? &speech.samples : &ipa;
-    if (r.status == KOE_OK) r.n_bytes = (uint32_t)answer->n, r.n_words = (uint32_t)(speech.words.n / sizeof(koe_espeak_word));
-    return koe_write_all(fd_out, &r, sizeof r) && koe_write_all(fd_out, answer->data, r.n_bytes) &&
-           koe_write_all(fd_out, speech.words.data, r.n_words * sizeof(koe_espeak_word));
+    const koe_buf *bytes = speaks ? &speech.samples : &ipa;
+    if (r.status == KOE_OK) r.n_bytes = (uint32_t)bytes->n, r.n_words = (uint32_t)(speech.words.n / sizeof(koe_espeak_word));
+    return koe_write_all(fd, &r, sizeof r) && koe_write_all(fd, bytes->data, r.n_bytes) &&
+           koe_write_all(fd, speech.words.data, r.n_words * sizeof(koe_espeak_word));
+}
+
+/* espeak-ng's sound depends on what it said before: a child that has said nothing yet speaks. Its death is ours. */
+static bool answer_apart(int fd, const question *a, int rate_hz)
+{
+    int status = 0;
+    const pid_t parent = getpid(), child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        _exit(getppid() == parent && answer(fd, a, rate_hz) ? 0 : 1);
+    }
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {}
+    if (child > 0 && WIFSIGNALED(status)) raise(WTERMSIG(status));
+    return child > 0 && status == 0;
 }
 
 int koe_espeak_serve(int fd_in, int fd_out)
@@ -146,6 +170,7 @@ int koe_espeak_serve(int fd_in, int fd_out)
     espeak_SetSynthCallback(on_speech);
     const uint32_t hello = KOE_ESPEAK_HELLO;
     if (!koe_write_all(fd_out, &hello, sizeof hello)) return 1;
-    while (serve_one(fd_in, fd_out, rate_hz)) {}
+    static question a;
+    while (read_question(fd_in, &a) && (a.q.kind == KOE_ESPEAK_SPEAK ? answer_apart : answer)(fd_out, &a, rate_hz)) {}
     return 0;
 }

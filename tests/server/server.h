@@ -32,6 +32,7 @@ typedef struct reply {
 } reply;
 
 static inline void reply_free(reply *r) { koe_buf_free(&r->body); }
+static inline bool same_body(const reply *a, const reply *b) { return koe_str_eq((koe_str){ a->body.data, a->body.n }, (koe_str){ b->body.data, b->body.n }); }
 
 /* Starts koe serve with the NULL-terminated options; waits until it listens. */
 static inline void start_server_in(server *s, char *home, const char *const *options)

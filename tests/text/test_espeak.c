@@ -66,6 +66,30 @@ static void speech(void **state)
     koe_buf_free(&words);
 }
 
+/* What was said before, and in which voice, changes nothing. */
+static void speech_again(void **state)
+{
+    static const char *const voices[] = { "en-us", "fr", "en-us", "de" };
+    koe_buf first = { 0 }, samples = { 0 }, words = { 0 }, ipa = { 0 };
+    koe_error err = { 0 };
+    int rate = 0;
+    for (int i = 0; i < 9; i++) {
+        koe_str voice = koe_str_of(voices[i % 4]), text = i % 4 ? KOE_STR("Other words in between, some 1984 of them.") : KOE_STR("Number 18 is in the making.");
+        samples.n = words.n = 0;
+        assert_int_equal(koe_espeak_speak(*state, &samples, &words, &rate, voice, text, 1 + i % 3, 0, &err), KOE_OK);
+        assert_int_equal(koe_espeak_phonemes(*state, &ipa, voice, text, false, &err), KOE_OK);
+        if (i == 0) koe_buf_add(&first, samples.data, samples.n);
+    }
+    samples.n = words.n = 0;
+    assert_int_equal(koe_espeak_speak(*state, &samples, &words, &rate, koe_str_of(voices[0]), KOE_STR("Number 18 is in the making."), 1, 0, &err), KOE_OK);
+    assert_int_equal(samples.n, first.n);
+    assert_memory_equal(samples.data, first.data, first.n);
+    koe_buf_free(&first);
+    koe_buf_free(&samples);
+    koe_buf_free(&words);
+    koe_buf_free(&ipa);
+}
+
 /* The children of this process, as /proc tells. */
 static void kill_children(void)
 {
@@ -104,7 +128,7 @@ static void no_helper(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(phonemes), cmocka_unit_test(speech),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(phonemes), cmocka_unit_test(speech), cmocka_unit_test(speech_again),
                                         cmocka_unit_test(comes_back), cmocka_unit_test(no_helper) };
     return cmocka_run_group_tests(tests, open_espeak, close_espeak);
 }

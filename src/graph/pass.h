@@ -71,6 +71,8 @@ static inline bool koe_pass_is_op(const koe_node *n, const char *domain, const c
 }
 /* Turns `node` into `op` of koe's own domain, with these inputs and the node's old outputs and name. Attributes are dropped. */
 koe_status koe_pass_replace(koe_pass *p, koe_node *node, const char *op, const int *in, int n_in, koe_error *err);
+/* The same, with the name and the attributes of `from`, which it takes the place of; that may be `node` itself. */
+koe_status koe_pass_take_over(koe_pass *p, koe_node *node, const koe_node *from, const char *op, const int *in, int n_in, koe_error *err);
 /* Adds a float attribute to a node that koe_pass_replace() made. */
 koe_status koe_pass_set_float(koe_pass *p, koe_node *node, const char *name, float x, koe_error *err);
 /* Adds a list; x is copied. */

@@ -11,30 +11,20 @@
 
 enum { X, W, B, Z, SCALE, SHIFT, ALPHA, R, W_SCALE, W_ZERO, Z2, N_IN };
 
-static bool is_op(const koe_node *n, const char *domain, const char *op)
-{
-    return n && koe_str_is(n->domain, domain) && koe_str_is(n->op_type, op);
-}
-
 /* With constant weights, and not in double precision, which has no fused form. */
 static bool is_conv(const koe_pass *p, const koe_node *n)
 {
-    const koe_tensor *w = is_op(n, "", "Conv") || is_op(n, "", "ConvTranspose") ? koe_pass_constant(p, n->in[W]) : NULL;
+    const koe_tensor *w = koe_pass_is_op(n, "", "Conv") || koe_pass_is_op(n, "", "ConvTranspose") ? koe_pass_constant(p, n->in[W]) : NULL;
     return w && w->dtype != KOE_DTYPE_F64;
 }
 
 /* A convolution that this pass, or the pass `dynamic`, has already made koe's own. */
-static bool is_ours(const koe_node *n) { return is_op(n, "koe", "Conv") || is_op(n, "koe", "ConvTranspose"); }
+static bool is_ours(const koe_node *n) { return koe_pass_is_op(n, "koe", "Conv") || koe_pass_is_op(n, "koe", "ConvTranspose"); }
 
 /* `node` becomes koe's form of the convolution `conv` (often the same node) with inputs in[N_IN]. */
 static koe_status become(koe_pass *p, koe_node *node, const koe_node *conv, const int *in, koe_error *err)
 {
-    const koe_node was = *conv;
-    koe_status st = koe_pass_replace(p, node, koe_str_is(was.op_type, "Conv") ? "Conv" : "ConvTranspose", in, N_IN, err);
-    node->attr = was.attr;
-    node->n_attr = was.n_attr;
-    if (node != conv) node->name = was.name;
-    return st;
+    return koe_pass_take_over(p, node, conv, koe_str_is(conv->op_type, "Conv") ? "Conv" : "ConvTranspose", in, N_IN, err);
 }
 
 static void inputs(const koe_node *conv, int *in)
@@ -77,20 +67,20 @@ static koe_status take_prologue(koe_pass *p, koe_node *conv, koe_error *err)
 {
     int in[N_IN], x = conv->in[0];
     koe_node *before = x >= 0 && x < p->n_slot ? p->producer[x] : NULL;
-    if (before && p->n_reads[x] != 1 && !(is_op(before, "", "LeakyRelu") && only_convs_read(p, x))) before = NULL;
+    if (before && p->n_reads[x] != 1 && !(koe_pass_is_op(before, "", "LeakyRelu") && only_convs_read(p, x))) before = NULL;
     float slope = 1;
     bool leaky = false;
     if (koe_node_attr(conv, "x_scale")) return KOE_OK; /* it rounds x first */
     inputs(conv, in);
     koe_status st = KOE_OK;
-    if (is_op(before, "", "LeakyRelu")) {
+    if (koe_pass_is_op(before, "", "LeakyRelu")) {
         in[X] = before->in[0];
         leaky = true;
         slope = koe_node_float(before, "alpha", 0.01f);
-    } else if (is_op(before, "koe", "Snake")) {
+    } else if (koe_pass_is_op(before, "koe", "Snake")) {
         memcpy(in + ALPHA, before->in + 1, 2 * sizeof *in);
         in[X] = before->in[0];
-    } else if (is_op(before, "koe", "AdaIN")) {
+    } else if (koe_pass_is_op(before, "koe", "AdaIN")) {
         leaky = koe_node_attr(before, "leaky") != NULL;
         slope = koe_node_float(before, "leaky", 1);
         st = take_norm(p, before, in, err);
@@ -128,7 +118,7 @@ static koe_status take_sum(koe_pass *p, koe_node *add, koe_error *err)
 
 static koe_status take_scale(koe_pass *p, koe_node *node, koe_error *err)
 {
-    const bool div = is_op(node, "", "Div");
+    const bool div = koe_pass_is_op(node, "", "Div");
     for (int side = 0; side < (div ? 1 : 2); side++) {
         koe_node *conv = inner_conv(p, node->in[side]);
         const koe_tensor *t = koe_pass_constant(p, node->in[1 - side]);
@@ -147,7 +137,7 @@ static koe_status take_activation(koe_pass *p, koe_node *act, koe_error *err)
     static const char *const known[] = { "Relu", "LeakyRelu", "Tanh", "Sigmoid" };
     const char *name = NULL;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (is_op(act, "", known[i])) name = known[i];
+        if (koe_pass_is_op(act, "", known[i])) name = known[i];
     koe_node *conv = name ? inner_conv(p, act->in[0]) : NULL;
     if (!conv || !is_open(conv)) return KOE_OK;
     int in[N_IN];
@@ -164,8 +154,8 @@ koe_status koe_pass_conv(koe_pass *p, koe_error *err)
         if (is_conv(p, p->plan->node[i]) || is_ours(p->plan->node[i])) st = take_prologue(p, p->plan->node[i], err);
     for (int i = 0; i < p->plan->n_node && st == KOE_OK; i++) {
         koe_node *n = p->plan->node[i];
-        if (is_op(n, "", "Add")) st = take_sum(p, n, err);
-        else if (is_op(n, "", "Div") || is_op(n, "", "Mul")) st = take_scale(p, n, err);
+        if (koe_pass_is_op(n, "", "Add")) st = take_sum(p, n, err);
+        else if (koe_pass_is_op(n, "", "Div") || koe_pass_is_op(n, "", "Mul")) st = take_scale(p, n, err);
         else st = take_activation(p, n, err);
     }
     return st;

@@ -87,10 +87,8 @@ static koe_status take_product(koe_pass *p, koe_node *node, const koe_node *weig
     const koe_tensor *b = koe_pass_constant(p, bias);
     if (bias >= 0 && (!b || b->dtype != KOE_DTYPE_F32 || b->n_dim < 1 || b->n_dim > 2 || b->dim[b->n_dim - 1] != w->dim[column] || (b->n_dim == 2 && b->dim[0] != 1)))
         return KOE_OK;
-    const koe_str name = node->name;
     const int in[N_PRODUCT_IN] = { node->in[X], weights->in[0], bias, -1, weights->in[1], zero_of(weights) };
     koe_status st = koe_pass_replace(p, node, "MatMulBytes", in, N_PRODUCT_IN, err);
-    node->name = name;
     return st == KOE_OK && transposed ? koe_pass_set_int(p, node, "transB", 1, err) : st;
 }
 
@@ -100,13 +98,9 @@ enum { NARROW = 96 };
 static koe_status take_conv(koe_pass *p, koe_node *node, const koe_node *weights, koe_error *err)
 {
     const koe_tensor *w = koe_pass_constant(p, weights->in[0]);
-    const koe_node was = *node;
     if (w->n_dim < 3 || !is_along(p, weights, 0) || (w->dim[0] <= NARROW && w->dim[1] <= NARROW)) return KOE_OK;
     const int in[N_CONV_IN] = { node->in[X], weights->in[0], node->n_in > B ? node->in[B] : -1, -1, -1, -1, -1, -1, weights->in[1], zero_of(weights) };
-    koe_status st = koe_pass_replace(p, node, "Conv", in, N_CONV_IN, err);
-    node->attr = was.attr;
-    node->n_attr = was.n_attr;
-    node->name = was.name;
+    const koe_status st = koe_pass_take_over(p, node, node, "Conv", in, N_CONV_IN, err);
     return st == KOE_OK ? koe_pass_set_int(p, node, "exact", 1, err) : st;
 }
 

@@ -61,16 +61,6 @@ static int weight_scale(const koe_pass *p, const koe_node *scales, const koe_nod
     return -1;
 }
 
-static koe_status become(koe_pass *p, koe_node *node, const koe_node *conv, const int *in, koe_error *err)
-{
-    const koe_node was = *conv;
-    koe_status st = koe_pass_replace(p, node, "Conv", in, N_IN, err);
-    node->attr = was.attr;
-    node->n_attr = was.n_attr;
-    node->name = was.name;
-    return st;
-}
-
 static koe_status become_product(koe_pass *p, koe_node *node, const koe_node *product, int x, int scale, koe_error *err)
 {
     const koe_str name = product->name;
@@ -92,7 +82,7 @@ static koe_status take_chain(koe_pass *p, koe_node *mul, koe_error *err)
         if (scale < 0) continue;
         if (is_product(conv)) return become_product(p, mul, conv, quantise->in[0], scale, err);
         int in[N_IN] = { quantise->in[0], conv->in[1], -1, -1, -1, -1, -1, -1, scale, conv->n_in > 3 ? conv->in[3] : -1 };
-        return become(p, mul, conv, in, err);
+        return koe_pass_take_over(p, mul, conv, "Conv", in, N_IN, err);
     }
     return KOE_OK;
 }
@@ -120,7 +110,7 @@ static koe_status take_bias(koe_pass *p, koe_node *add, koe_error *err)
         int in[N_IN];
         memcpy(in, conv->in, sizeof in);
         in[B] = flat_slot(p, *bias);
-        return in[B] < 0 ? koe_fail(err, KOE_E_NOMEM, "a fused node") : become(p, add, conv, in, err);
+        return in[B] < 0 ? koe_fail(err, KOE_E_NOMEM, "a fused node") : koe_pass_take_over(p, add, conv, "Conv", in, N_IN, err);
     }
     return KOE_OK;
 }

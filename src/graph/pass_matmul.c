@@ -24,15 +24,9 @@ static bool is_open(const koe_node *n) { return !koe_node_attr(n, "scale") && !k
 
 static koe_status become(koe_pass *p, koe_node *node, const koe_node *product, const int *in, koe_error *err)
 {
-    const koe_node was = *product;
-    const bool ours = koe_str_is(was.domain, "koe");
-    const bool bytes = has_bytes(product);
-    koe_status st = koe_pass_replace(p, node, bytes ? "MatMulBytes" : "MatMul", in, bytes ? N_IN : N_PLAIN, err);
-    if (ours) {
-        node->attr = was.attr;
-        node->n_attr = was.n_attr;
-    }
-    node->name = was.name;
+    const bool ours = koe_str_is(product->domain, "koe"), bytes = has_bytes(product);
+    const koe_status st = koe_pass_take_over(p, node, product, bytes ? "MatMulBytes" : "MatMul", in, bytes ? N_IN : N_PLAIN, err);
+    if (!ours) node->n_attr = 0; /* ONNX's MatMul has none that mean anything */
     return st;
 }
 

@@ -85,6 +85,16 @@ koe_status koe_pass_replace(koe_pass *p, koe_node *node, const char *op, const i
     return KOE_OK;
 }
 
+koe_status koe_pass_take_over(koe_pass *p, koe_node *node, const koe_node *from, const char *op, const int *in, int n_in, koe_error *err)
+{
+    const koe_node was = *from;
+    const koe_status st = koe_pass_replace(p, node, op, in, n_in, err);
+    node->attr = was.attr;
+    node->n_attr = was.n_attr;
+    node->name = was.name;
+    return st;
+}
+
 static koe_status add_attr(koe_pass *p, koe_node *node, koe_onnx_attr a, koe_error *err)
 {
     koe_onnx_attr *attr = koe_arena_array(&p->s->arena, node->n_attr + 1, sizeof *attr);

@@ -13,11 +13,6 @@ void koe_f32_mean_var_ref(const float *x, size_t n, float *mean, float *var)
     *var = n ? (float)(square / (double)n) : 0;
 }
 
-void koe_f32_scale_shift_ref(float *y, const float *x, size_t n, float a, float b)
-{
-    for (size_t i = 0; i < n; i++) y[i] = x[i] * a + b;
-}
-
 void koe_f32_affine_leaky_ref(float *y, const float *x, size_t n, float a, float b, float slope)
 {
     for (size_t i = 0; i < n; i++) {

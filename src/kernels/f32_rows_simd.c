@@ -38,14 +38,6 @@ void VARIANT(koe_f32_mean_var)(const float *x, size_t n, float *mean, float *var
     *var = n ? (float)(square / (double)n) : 0;
 }
 
-void VARIANT(koe_f32_scale_shift)(float *y, const float *x, size_t n, float a, float b)
-{
-    const vf scale = vf_set(a), shift = vf_set(b);
-    size_t i = 0;
-    for (; i + VF_N <= n; i += VF_N) vf_store(y + i, vf_fma(vf_load(x + i), scale, shift));
-    if (i < n) vf_store_n(y + i, vf_fma(vf_load_n(x + i, n - i), scale, shift), n - i);
-}
-
 VF_INLINE vf leaky(vf x, vf a, vf b, vf slope)
 {
     const vf v = vf_fma(x, a, b);
@@ -96,7 +88,9 @@ void VARIANT(koe_f32_softmax)(float *y, const float *x, size_t n)
         sum = vf_add(sum, e);
         vf_store_n(y + i, e, n - i);
     }
-    VARIANT(koe_f32_scale_shift)(y, y, n, 1.0f / vf_sum(sum), 0);
+    const vf scale = vf_set(1.0f / vf_sum(sum));
+    for (i = 0; i + VF_N <= n; i += VF_N) vf_store(y + i, vf_mul(vf_load(y + i), scale));
+    if (i < n) vf_store_n(y + i, vf_mul(vf_load_n(y + i, n - i), scale), n - i);
 }
 
 /* One vector of cells; j is where it starts in each array, n how many are there. */

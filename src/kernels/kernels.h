@@ -113,8 +113,6 @@ void koe_f32_gemm_bytes(float *c, size_t ldc, koe_f32_view a, const koe_f32_byte
 
 /* Mean and population variance in two passes; the order of summation depends on n alone. n == 0 gives 0, 0. */
 void koe_f32_mean_var(const float *x, size_t n, float *mean, float *var);
-/* y[i] = x[i] * a + b; y may be x. */
-void koe_f32_scale_shift(float *y, const float *x, size_t n, float a, float b);
 /* v = x[i] * a + b, then y[i] = v < 0 ? v * slope : v (slope 1: none), or y[i] = v + r * sin(alpha v)^2; y may be x. */
 void koe_f32_affine_leaky(float *y, const float *x, size_t n, float a, float b, float slope);
 void koe_f32_affine_snake(float *y, const float *x, size_t n, float a, float b, float alpha, float r);
@@ -178,7 +176,6 @@ typedef struct koe_kernel_set {
     void (*split)(float *to, size_t pitch, const float *from, size_t n, size_t m);
     void (*join)(float *to, const float *from, size_t pitch, size_t n, size_t m);
     void (*mean_var)(const float *x, size_t n, float *mean, float *var);
-    void (*scale_shift)(float *y, const float *x, size_t n, float a, float b);
     void (*affine_leaky)(float *y, const float *x, size_t n, float a, float b, float slope);
     void (*affine_snake)(float *y, const float *x, size_t n, float a, float b, float alpha, float r);
     void (*softmax)(float *y, const float *x, size_t n);

@@ -16,7 +16,6 @@
     void koe_f32_split_##isa(float *to, size_t pitch, const float *from, size_t n, size_t m);                          \
     void koe_f32_join_##isa(float *to, const float *from, size_t pitch, size_t n, size_t m);                           \
     void koe_f32_mean_var_##isa(const float *x, size_t n, float *mean, float *var);                                    \
-    void koe_f32_scale_shift_##isa(float *y, const float *x, size_t n, float a, float b);                              \
     void koe_f32_affine_leaky_##isa(float *y, const float *x, size_t n, float a, float b, float slope);               \
     void koe_f32_affine_snake_##isa(float *y, const float *x, size_t n, float a, float b, float alpha, float r);      \
     void koe_f32_softmax_##isa(float *y, const float *x, size_t n);                                                    \

@@ -183,7 +183,7 @@ static void rows(void **state)
         for (size_t i = 0; i < n; i++) total += exp((double)x[i] - 4);
         for (size_t i = 0; i < n; i++) assert_true(fabs((double)y[i] - exp((double)x[i] - 4) / total) <= 1e-6 * exp((double)x[i] - 4) / total);
         y[n] = 777;
-        set->scale_shift(y, x, n, 2, -1);
+        set->affine_leaky(y, x, n, 2, -1, 1);
         for (size_t i = 0; i < n; i++) assert_true(y[i] == x[i] * 2 - 1);
         assert_true(y[n] == 777);
     }

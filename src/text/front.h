@@ -53,6 +53,10 @@ void koe_normal_clear(koe_normal *t);
 void koe_normal_keep(koe_normal *t, koe_str input, size_t at, size_t n);
 /* Appends `by` in place of input[at, at + n). */
 void koe_normal_replace(koe_normal *t, size_t at, size_t n, koe_str by);
+/* Appends what stands for the start of text[at...] to `words`; returns how many bytes that is, 0 where nothing is to be replaced. */
+typedef size_t koe_put_fn(koe_buf *words, koe_str text, size_t at);
+/* Appends all of `input`, with what `put` makes of its characters one after the other. Latin words, digits in them too (mp3, B12), stay. */
+void koe_normal_rewrite(koe_normal *t, koe_str input, koe_put_fn *put);
 /* Where in the input normal byte `at` came from: exact in kept text, in proportion in replaced text. `hint` (may start as 0) remembers
  * the span between calls, so that a walk in order is linear. */
 size_t koe_normal_source(const koe_normal *t, size_t at, size_t *hint);

@@ -3,6 +3,7 @@
 #include <unicode/ustring.h>
 
 #include "text/ja.h"
+#include "text/rules.h"
 #include "text/utf8.h"
 
 static const char *const digits_kana[] = { "ぜろ", "いち", "に", "さん", "よん", "ご", "ろく", "なな", "はち", "きゅう" };
@@ -40,15 +41,6 @@ static void put_whole(koe_buf *out, koe_str s)
     put_group(out, (unsigned)(v % 10000));
 }
 
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-static size_t digits_at(koe_str s, size_t at)
-{
-    size_t n = 0;
-    while (at + n < s.n && is_digit(s.p[at + n])) n++;
-    return n;
-}
-
 /* What is counted, right after a number whose last digit is given (-1: a fraction): its reading, with the few that change by digit.
  * Returns the bytes taken, 0 when MeCab may read it. */
 static size_t put_counter(koe_buf *out, koe_str s, int last)
@@ -74,91 +66,53 @@ static size_t put_counter(koe_buf *out, koe_str s, int last)
     return 0;
 }
 
-/* A number at `at` with its separators and decimals; returns its length. */
+/* A number with its separators, decimals and what it counts. */
 static size_t put_number(koe_buf *out, koe_str s, size_t at)
 {
-    size_t n = digits_at(s, at);
+    const size_t n = koe_numeral(s, at);
     koe_buf whole = { 0 };
-    koe_buf_add(&whole, s.p + at, n);
-    while (at + n < s.n && s.p[at + n] == ',' && digits_at(s, at + n + 1) == 3) {
-        koe_buf_add(&whole, s.p + at + n + 1, 3);
-        n += 4;
-    }
-    koe_buf_adds(out, " ");
+    size_t point = 0;
+    if (!n) return 0;
+    for (; point < n && s.p[at + point] != '.'; point++)
+        if (s.p[at + point] != ',') koe_buf_addc(&whole, s.p[at + point]);
+    koe_buf_addc(out, ' ');
     put_whole(out, koe_buf_str(&whole));
+    out->failed |= whole.failed;
     koe_buf_free(&whole);
-    size_t decimals = at + n < s.n && s.p[at + n] == '.' ? digits_at(s, at + n + 1) : 0;
-    if (decimals) {
+    if (point < n) {
         koe_buf_adds(out, "てん");
-        put_digits(out, koe_str_sub(s, at + n + 1, decimals));
-        n += 1 + decimals;
+        put_digits(out, koe_str_sub(s, at + point + 1, n - point - 1));
     }
-    if (at + n < s.n && s.p[at + n] == '%') return koe_buf_adds(out, "ぱーせんと"), n + 1;
-    return n + put_counter(out, koe_str_sub(s, at + n, 8), decimals ? -1 : s.p[at + n - 1] - '0');
-}
-
-/* NFKC of a stretch, for full-width and half-width forms. */
-static void put_plain(koe_normal *out, koe_str text, size_t at, size_t n)
-{
-    UChar in[64], plain[256];
-    char utf8[1024];
-    int32_t n_in = 0, n_plain = 0, n_out = 0;
-    UErrorCode e = U_ZERO_ERROR;
-    u_strFromUTF8(in, 64, &n_in, text.p + at, (int32_t)n, &e);
-    if (U_SUCCESS(e)) n_plain = unorm2_normalize(unorm2_getNFKCInstance(&e), in, n_in, plain, 256, &e);
-    if (U_SUCCESS(e)) u_strToUTF8(utf8, sizeof utf8, &n_out, plain, n_plain, &e);
-    if (U_SUCCESS(e)) koe_normal_replace(out, at, n, (koe_str){ utf8, (size_t)n_out });
-    else koe_normal_keep(out, text, at, n);
+    if (koe_byte(s, at + n) == '%') return koe_buf_adds(out, "ぱーせんと"), n + 1;
+    return n + put_counter(out, koe_str_sub(s, at + n, 8), point < n ? -1 : s.p[at + n - 1] - '0');
 }
 
 static bool is_wide_form(uint32_t c) { return (c >= 0xff01 && c <= 0xff9f) || (c >= 0x3300 && c <= 0x33ff) || (c >= 0x2460 && c <= 0x24ff); }
 
-static void widths(koe_normal *out, koe_str text)
+/* NFKC of a stretch of full-width and half-width forms; a voiced mark belongs to the kana before it. */
+static size_t put_plain(koe_buf *out, koe_str s, size_t at)
 {
-    size_t kept = 0;
-    for (size_t at = 0; at < text.n;) {
-        size_t start = at, n = 0;
-        if (!is_wide_form(koe_utf8_next(text, &at))) continue;
-        while (at < text.n && n++ < 50) { /* a voiced mark belongs to the kana before it */
-            size_t next = at;
-            if (!is_wide_form(koe_utf8_next(text, &next))) break;
-            at = next;
-        }
-        koe_normal_keep(out, text, kept, start - kept);
-        put_plain(out, text, start, at - start);
-        kept = at;
-    }
-    koe_normal_keep(out, text, kept, text.n - kept);
-}
-
-static void numbers(koe_normal *out, koe_str text)
-{
-    koe_buf words = { 0 };
-    size_t kept = 0;
-    for (size_t at = 0; at < text.n;) {
-        bool inside = at > 0 && ((text.p[at - 1] | 32) >= 'a' && (text.p[at - 1] | 32) <= 'z');
-        if (!is_digit(text.p[at]) || inside) {
-            at++;
-            while (inside && at < text.n && is_digit(text.p[at])) at++;
-            continue;
-        }
-        koe_normal_keep(out, text, kept, at - kept);
-        koe_buf_clear(&words);
-        size_t n = put_number(&words, text, at);
-        koe_normal_replace(out, at, n, koe_buf_str(&words));
-        at += n;
-        kept = at;
-    }
-    koe_normal_keep(out, text, kept, text.n - kept);
-    out->failed |= words.failed;
-    koe_buf_free(&words);
+    enum { MAX_FORMS = 50 };
+    UChar in[MAX_FORMS], plain[8 * MAX_FORMS];
+    char utf8[3 * 8 * MAX_FORMS];
+    int32_t n_in = 0, n_plain = 0, n_out = 0;
+    UErrorCode e = U_ZERO_ERROR;
+    size_t end = at;
+    for (size_t next = at, n = 0; next < s.n && n < MAX_FORMS && is_wide_form(koe_utf8_next(s, &next)); n++) end = next;
+    if (end == at) return 0;
+    u_strFromUTF8(in, MAX_FORMS, &n_in, s.p + at, (int32_t)(end - at), &e);
+    if (U_SUCCESS(e)) n_plain = unorm2_normalize(unorm2_getNFKCInstance(&e), in, n_in, plain, sizeof plain / sizeof *plain, &e);
+    if (U_SUCCESS(e)) u_strToUTF8(utf8, sizeof utf8, &n_out, plain, n_plain, &e);
+    if (U_FAILURE(e)) return 0;
+    koe_buf_add(out, utf8, (size_t)n_out);
+    return end - at;
 }
 
 void koe_ja_normalise(koe_normal *out, koe_str text)
 {
     koe_normal plain = { 0 };
-    widths(&plain, text);
-    numbers(out, koe_buf_str(&plain.text));
+    koe_normal_rewrite(&plain, text, put_plain);
+    koe_normal_rewrite(out, koe_buf_str(&plain.text), put_number);
     koe_normal_compose(out, &plain);
     out->failed |= plain.failed;
     koe_normal_free(&plain);

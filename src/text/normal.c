@@ -1,7 +1,7 @@
 /* normal.c - a text together with the way back to the input it was made from. */
 #include <stdlib.h>
 
-#include "text/front.h"
+#include "text/rules.h"
 #include "text/utf8.h"
 
 void koe_normal_free(koe_normal *t)
@@ -51,6 +51,31 @@ void koe_normal_replace(koe_normal *t, size_t at, size_t n, koe_str by)
     add_span(t, (koe_span){ t->text.n, by.n, at, n, false });
     koe_buf_add(&t->text, by.p, by.n);
     t->failed |= t->text.failed;
+}
+
+void koe_normal_rewrite(koe_normal *t, koe_str input, koe_put_fn *put)
+{
+    koe_buf words = { 0 };
+    size_t kept = 0;
+    for (size_t at = 0; at < input.n;) {
+        if (koe_is_letter(input.p[at])) {
+            while (koe_is_alnum(koe_byte(input, at))) at++;
+            continue;
+        }
+        koe_buf_clear(&words);
+        const size_t n = put(&words, input, at);
+        if (!n) {
+            koe_utf8_next(input, &at);
+            continue;
+        }
+        koe_normal_keep(t, input, kept, at - kept);
+        koe_normal_replace(t, at, n, koe_buf_str(&words));
+        at += n;
+        kept = at;
+    }
+    koe_normal_keep(t, input, kept, input.n - kept);
+    t->failed |= words.failed;
+    koe_buf_free(&words);
 }
 
 size_t koe_normal_source(const koe_normal *t, size_t at, size_t *hint)

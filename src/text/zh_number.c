@@ -1,20 +1,11 @@
 /* zh_number.c - Chinese normalisation: dates, fractions, percentages, temperatures, ranges and numbers become Chinese words.
  * 1977年12月3日 -> 一九七七年十二月三日    3/4 -> 四分之三    25% -> 百分之二十五    20℃ -> 二十摄氏度    1500 -> 一千五百 */
-#include "text/utf8.h"
+#include "text/rules.h"
 #include "text/zh.h"
 
 static const char *const digit_words[] = { "零", "一", "二", "三", "四", "五", "六", "七", "八", "九" };
 
 enum { MAX_DIGITS = 16 };
-
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-static size_t digits_at(koe_str s, size_t at)
-{
-    size_t n = 0;
-    while (at + n < s.n && is_digit(s.p[at + n])) n++;
-    return n;
-}
 
 static void put_each(koe_buf *out, koe_str digits)
 {
@@ -80,7 +71,7 @@ static void put_number(koe_buf *out, koe_str s)
         koe_buf_adds(out, "负");
         s = koe_str_sub(s, 1, s.n);
     }
-    size_t n = digits_at(s, 0);
+    size_t n = koe_digits(s, 0);
     put_whole(out, koe_str_sub(s, 0, n));
     if (n < s.n) {
         koe_buf_adds(out, "点");
@@ -89,20 +80,6 @@ static void put_number(koe_buf *out, koe_str s)
 }
 
 static bool follows(koe_str s, size_t at, const char *what) { return koe_str_starts(koe_str_sub(s, at, s.n - (at < s.n ? at : s.n)), koe_str_of(what)); }
-
-/* A number at `at`, its sign and decimals included; its length. */
-static size_t number_length(koe_str s, size_t at)
-{
-    size_t n = s.p[at] == '-', d = digits_at(s, at + n);
-    if (!d) return 0;
-    n += d;
-    for (;;) { /* 1,234,567 */
-        if (!(at + n + 3 < s.n + 0 && s.p[at + n] == ',' && digits_at(s, at + n + 1) == 3)) break;
-        n += 4;
-    }
-    if (at + n < s.n && s.p[at + n] == '.' && digits_at(s, at + n + 1)) n += 1 + digits_at(s, at + n + 1);
-    return n;
-}
 
 static void put_without_commas(koe_buf *out, koe_str s)
 {
@@ -118,10 +95,10 @@ static size_t put_phrase(koe_buf *out, koe_str s, size_t at, size_t n)
 {
     koe_str number = koe_str_sub(s, at, n);
     size_t after = at + n;
-    bool whole = digits_at(number, 0) == number.n;
+    bool whole = koe_digits(number, 0) == number.n;
     if (whole && (number.n == 4 || number.n == 2) && follows(s, after, "年")) return put_each(out, number), n;
-    if (whole && follows(s, after, "/") && digits_at(s, after + 1)) {
-        size_t d = digits_at(s, after + 1);
+    if (whole && follows(s, after, "/") && koe_digits(s, after + 1)) {
+        size_t d = koe_digits(s, after + 1);
         put_whole(out, koe_str_sub(s, after + 1, d));
         koe_buf_adds(out, "分之");
         put_whole(out, number);
@@ -132,7 +109,7 @@ static size_t put_phrase(koe_buf *out, koe_str s, size_t at, size_t n)
         put_without_commas(out, number);
         return n + (s.p[after] == '%' ? 1 : 3);
     }
-    if (whole && follows(s, after, ":") && digits_at(s, after + 1) == 2 && number.n <= 2) { /* 7:05 -> 七点零五分 */
+    if (whole && follows(s, after, ":") && koe_digits(s, after + 1) == 2 && number.n <= 2) { /* 7:05 -> 七点零五分 */
         koe_str minutes = koe_str_sub(s, after + 1, 2);
         put_whole(out, number);
         koe_buf_adds(out, "点");
@@ -143,32 +120,16 @@ static size_t put_phrase(koe_buf *out, koe_str s, size_t at, size_t n)
     put_without_commas(out, number);
     if (follows(s, after, "℃")) return koe_buf_adds(out, "摄氏度"), n + 3;
     if (follows(s, after, "°C")) return koe_buf_adds(out, "摄氏度"), n + 3;
-    if (whole && (follows(s, after, "-") || follows(s, after, "~") || follows(s, after, "～")) && digits_at(s, after + (s.p[after] == '-' || s.p[after] == '~' ? 1 : 3)))
+    if (whole && (follows(s, after, "-") || follows(s, after, "~") || follows(s, after, "～")) && koe_digits(s, after + (s.p[after] == '-' || s.p[after] == '~' ? 1 : 3)))
         return koe_buf_adds(out, "到"), n + (s.p[after] == '-' || s.p[after] == '~' ? 1 : 3);
     return n;
 }
 
-void koe_zh_normalise(koe_normal *out, koe_str text)
+/* A number, with its sign where it is none of a range or of a Latin word, and what stands around it. */
+static size_t put_signed(koe_buf *out, koe_str s, size_t at)
 {
-    koe_buf words = { 0 };
-    size_t kept = 0;
-    for (size_t at = 0; at < text.n;) {
-        bool inside = at > 0 && (unsigned char)text.p[at - 1] < 0x80 && ((text.p[at - 1] | 32) >= 'a' && (text.p[at - 1] | 32) <= 'z');
-        bool sign = text.p[at] == '-' && !(at > 0 && (is_digit(text.p[at - 1]) || inside));
-        size_t n = !inside && (is_digit(text.p[at]) || sign) ? number_length(text, at) : 0;
-        if (!n) {
-            if (inside) while (at < text.n && is_digit(text.p[at])) at++; /* B12, mp3: left to the Latin word */
-            koe_utf8_next(text, &at);
-            continue;
-        }
-        koe_normal_keep(out, text, kept, at - kept);
-        koe_buf_clear(&words);
-        n = put_phrase(&words, text, at, n);
-        koe_normal_replace(out, at, n, koe_buf_str(&words));
-        at += n;
-        kept = at;
-    }
-    koe_normal_keep(out, text, kept, text.n - kept);
-    out->failed |= words.failed;
-    koe_buf_free(&words);
+    const size_t sign = s.p[at] == '-' && !(at > 0 && koe_is_alnum(s.p[at - 1])), n = koe_numeral(s, at + sign);
+    return n ? put_phrase(out, s, at, sign + n) : 0;
 }
+
+void koe_zh_normalise(koe_normal *out, koe_str text) { koe_normal_rewrite(out, text, put_signed); }

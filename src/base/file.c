@@ -101,7 +101,7 @@ koe_status koe_file_begin(koe_file_draft *d, const char *path, koe_error *err)
 
 koe_status koe_file_end(koe_file_draft *d, bool written, koe_error *err)
 {
-    koe_status st = written && fsync(d->fd) == 0 ? KOE_OK : io_error(err, "write", d->path);
+    koe_status st = written && (d->unsynced || fsync(d->fd) == 0) ? KOE_OK : io_error(err, "write", d->path);
     if (close(d->fd) != 0 && st == KOE_OK) st = io_error(err, "write", d->path);
     if (st == KOE_OK && rename(d->temp, d->path) != 0) st = io_error(err, "write", d->path);
     if (st != KOE_OK) unlink(d->temp);

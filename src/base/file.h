@@ -25,6 +25,7 @@ typedef struct koe_file_draft {
     int fd; /* for reading and writing */
     const char *path; /* borrowed */
     char *temp;
+    bool unsynced; /* set before the end: without waiting for the disk; after a power cut the file may be torn */
 } koe_file_draft;
 
 /* Creates it with the permissions that any new file gets. After a failure there is nothing to end. */

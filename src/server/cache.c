@@ -2,7 +2,6 @@
 #include "server/cache.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -272,25 +271,15 @@ static void encode(koe_buf *out, const koe_answer *a)
     free(head);
 }
 
-/* Without fsync: after a power cut an entry may be torn, which its digest tells. */
-static bool write_file(const char *path, const koe_buf *b)
+/* Its digest tells a torn entry. */
+static koe_status write_file(const char *path, const koe_buf *b, koe_error *err)
 {
-    char beside[4200];
-    snprintf(beside, sizeof beside, "%s.%d.%p.part", path, (int)getpid(), (const void *)b);
-    const int fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0) return false;
-    size_t at = 0;
-    while (at < b->n) {
-        const ssize_t n = write(fd, b->data + at, b->n - at);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) break;
-        at += (size_t)n;
-    }
-    const bool ok = close(fd) == 0 && at == b->n && rename(beside, path) == 0;
-    const int why = errno;
-    if (!ok) unlink(beside);
-    errno = why;
-    return ok;
+    koe_file_draft d;
+    if (b->failed) return koe_fail(err, KOE_E_NOMEM, "cannot write %s: out of memory", path);
+    const koe_status st = koe_file_begin(&d, path, err);
+    if (st != KOE_OK) return st;
+    d.unsynced = true;
+    return koe_file_end(&d, koe_write_all(d.fd, b->data, b->n), err);
 }
 
 typedef struct old_file {
@@ -355,14 +344,14 @@ static void sweep(koe_cache *c, uint64_t keep)
 static void write_to_disk(koe_cache *c, const koe_answer *a, const koe_buf *b)
 {
     char path[4096];
+    koe_error err = { 0 };
     path_of(c, a->key, path, sizeof path);
     const bool is_new = access(path, F_OK) != 0;
     char *slash = strrchr(path, '/');
     *slash = 0;
     mkdir(path, 0700);
     *slash = '/';
-    const bool ok = !b->failed && write_file(path, b);
-    const char *why = ok ? "" : strerror(errno);
+    const bool ok = write_file(path, b, &err) == KOE_OK;
     if (ok && is_new) count_disk(c, (int64_t)b->n, 1);
     pthread_mutex_lock(&c->lock);
     const bool say = !ok && !c->said_failed;
@@ -371,7 +360,7 @@ static void write_to_disk(koe_cache *c, const koe_answer *a, const koe_buf *b)
     const bool full = c->stats.disk_bytes > c->setup.disk_bytes && !c->sweeping;
     if (full) c->sweeping = true;
     pthread_mutex_unlock(&c->lock);
-    if (say) koe_log(KOE_LOG_WARN, "cache: %s cannot be written: %s; going on without", c->dir, why);
+    if (say) koe_log(KOE_LOG_WARN, "cache: %s; going on without", err.message);
     if (full) sweep(c, c->setup.disk_bytes - c->setup.disk_bytes / 10);
 }
 

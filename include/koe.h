@@ -88,9 +88,9 @@ typedef struct koe_request {
     double pitch_st; /* semitones by which all is higher; 0: as the voice is */
     double pause_scale; /* of the pauses between sentences and clauses, up to 10; 0: 1.0 */
     size_t first_segment_phonemes; /* shorter first segment for streaming; 0: off */
-    double first_piece_s; /* for streaming: of the first segment at least about so many seconds are made first, to the end of a word, then as much
-                           * as lasts until the rest is made, then the rest, where the voice can; 0: off. Where it is cut depends on how fast
-                           * this machine is, and the sound of the beginning a little on that */
+    double first_piece_s; /* for streaming: of the first segment at least about so many seconds are made first, then as much as lasts until the
+                           * rest is made, then the rest, where the voice can; 0: off. Where it is cut depends on how fast this machine is, and
+                           * the sound of the beginning a little on that. A word is told of with the piece it begins in; it may end in the next */
     const koe_recall *recall; /* NULL: nothing is kept */
     const atomic_bool *cancel; /* set by another thread to stop: KOE_E_CANCELLED; may be NULL */
 } koe_request;

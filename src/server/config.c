@@ -35,7 +35,7 @@ static const koe_setting table[] = {
     TEXT_ALSO("voice", "NAME", "the voice when a request names none; empty: the best installed", voice, "KOKORO_SPEAKER"),
     NUMBER_ALSO("threads", "threads that make speech; 0: all cores", threads, "0", 0, 1024, "KOKORO_THREADS,PIPER_THREADS"),
     NUMBER_ALSO("workers", "segments of speech made at a time; 0: as many as threads", workers, "0", 0, 1024, "KOKORO_WORKERS"),
-    NUMBER("first-piece", "milliseconds of sound that a stream at least begins with: made on their own, to the end of a word, and as much as the rest of the "
+    NUMBER("first-piece", "milliseconds of sound that a stream at least begins with: made on their own, and as much as the rest of the "
            "clause takes to make; 0: whole clauses", first_piece_ms, "200", 0, 10000),
     NUMBER_ALSO("max-jobs", "requests in work or waiting; more are refused", max_jobs, "256", 1, 100000, "MAX_CONCURRENT_JOBS"),
     NUMBER("memory-limit", "MB that the program should stay under; 0: what the cgroup allows", memory_limit_mb, "0", 0, 1 << 30),

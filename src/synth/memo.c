@@ -121,7 +121,7 @@ bool koe_memo_read(koe_sound *out, koe_str bytes, const koe_memo_of *of)
     const char *at = bytes.p + sizeof head;
     for (size_t i = 0; i < head[6]; i++, at += sizeof times) {
         memcpy(times, at, sizeof times);
-        if (times[0] > times[1] || times[1] > head[2]) return false;
+        if (times[0] > times[1] || (times[1] > head[2] && head[4] == of->segment->n_word)) return false;
         out->word[i] = (koe_word_time){ times[0], times[1] };
     }
     out->n = head[2];

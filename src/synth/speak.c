@@ -326,7 +326,7 @@ static koe_audio_span listen(const koe_speaking *s, size_t n_word)
     return (koe_audio_span){ from, to > from ? to - from : 0 };
 }
 
-static size_t inside(koe_audio_span span, size_t sample) { return sample < span.at ? 0 : sample - span.at < span.n ? sample - span.at : span.n; }
+static size_t after_start(koe_audio_span span, size_t sample) { return sample < span.at ? 0 : sample - span.at; }
 
 /* Speech -> the piece that the listener gets: s->sound. What a piece has beyond its seam is kept for the rest to be faded in over it. */
 static koe_status finish_piece(koe_speaking *s, const koe_segment *segment, koe_error *err)
@@ -352,8 +352,11 @@ static koe_status finish_piece(koe_speaking *s, const koe_segment *segment, koe_
     sound->n = span.n;
     sound->n_tail = n_tail;
     sound->n_word = 0;
-    for (size_t i = sound->said; i < speech->n_said; i++)
-        sound->word[sound->n_word++] = (koe_word_time){ inside(span, speech->word[i].from), inside(span, speech->word[i].to) };
+    const size_t latest = ends ? span.n : SIZE_MAX; /* the last word of a piece goes on in the next */
+    for (size_t i = sound->said; i < speech->n_said; i++) {
+        const size_t from = after_start(span, speech->word[i].from), to = after_start(span, speech->word[i].to);
+        sound->word[sound->n_word++] = (koe_word_time){ from < latest ? from : latest, to < latest ? to : latest };
+    }
     sound->said = speech->n_said;
     sound->seam = speech->seam;
     sound->rate_hz = s->rate_hz;

@@ -94,13 +94,13 @@ typedef struct koe_piece {
     const koe_tokens *tokens;
     const koe_timeline *timeline;
     const koe_segment *segment;
-    size_t said; /* words of pieces before */
+    size_t said; /* words that began in pieces before */
     double said_frames, in_hand; /* frames of theirs; of which the listener has not heard so many */
     double least_frames; /* that a first piece should have; 0: all of the segment */
     double frame_s; /* how long one lasts */
     double pace; /* seconds of work for a second of sound, behind the place where the piece is cut; 0: not known yet */
-    size_t n_words; /* in the piece; 0: the segment is not cut */
-    double total, seam, end; /* frames: of the segment, until the piece's last word ends, that are made */
+    size_t n_words; /* that begin in the piece or before; 0: the segment is not cut */
+    double total, seam, end; /* frames: of the segment, of the piece, that are made */
 } koe_piece;
 
 /* Where to cut, by the durations of the tokens before they are rounded: the listener must not fall silent until the rest is made. */

@@ -2,8 +2,9 @@
  * and energy are those of the whole. Behind them, where most of the work is, the frames after the piece are cut off. A few frames more
  * than wanted are made, so that the convolutions see at the seam what they would see; the next piece is faded in over them. Its run goes on
  * where this one was cut off, with the tensors that were.
- *     piece 1: a word or two     piece 2: from the start again, as far as lasts until the rest is made     the rest: all, from the start
- * Each piece is heard while the next is made. */
+ *     piece 1: a few frames     piece 2: from the start again, as far as lasts until the rest is made     the rest: all, from the start
+ * Each piece is heard while the next is made. A piece ends in the middle of a word when its time has come: durations, pitch and the phase of
+ * the voice are those of the whole, so the seam lies between two versions of the same sound. A word belongs to the piece it begins in. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -51,25 +52,30 @@ static double least_end(const koe_piece *p, double lead)
     return lead + fmax(p->least_frames, fmin(work * second + spare, rest));
 }
 
+/* The first word that begins at `frame` or later, behind those that were said; n_word: none does. A silent one begins nowhere. */
+static size_t next_word(const koe_piece *p, const koe_tensor *lengths, double frame)
+{
+    const koe_segment *g = p->segment;
+    for (size_t w = p->said + 1; w < g->n_word; w++)
+        if (g->word[w].phoneme_n && frames_before(p, lengths, g->word[w].phoneme_at) >= frame) return w;
+    return g->n_word;
+}
+
 void koe_piece_choose(koe_piece *p, const koe_tensor *lengths)
 {
     const koe_segment *g = p->segment;
     p->n_words = 0;
-    if (!(p->least_frames > 0) || koe_tensor_count(lengths) != p->tokens->n) return;
+    if (!(p->least_frames > 0) || p->said >= g->n_word || koe_tensor_count(lengths) != p->tokens->n) return;
     p->total = 0;
     for (size_t i = 0; i < p->tokens->n; i++) p->total += frames_of(lengths, i);
-    const double least = least_end(p, lead_frames(p, lengths));
-    for (size_t w = p->said + 1; w < g->n_word && least > 0; w++) {
-        const size_t cp = g->word[w].phoneme_at;
-        if (!g->word[w].phoneme_n || !cp || cp > p->timeline->n || p->timeline->cp[cp - 1] != ' ') continue;
-        const double at = frames_before(p, lengths, cp);
-        if (at < least) continue;
-        if (p->total - at < (at - p->said_frames) / 2) return; /* little is left: it is not worth a run */
-        p->n_words = w;
-        p->seam = at;
-        p->end = fmin(at + MARGIN_FRAMES, p->total);
-        return;
-    }
+    const double least = ceil(least_end(p, lead_frames(p, lengths)));
+    if (!(least > 0)) return;
+    const double at = fmax(least, frames_before(p, lengths, g->word[p->said].phoneme_at) + 1); /* one more word begins in it */
+    const size_t word = next_word(p, lengths, at);
+    if (word == g->n_word || p->total - at < (at - p->said_frames) / 2) return; /* little is left: it is not worth a run */
+    p->n_words = word;
+    p->seam = at;
+    p->end = fmin(at + MARGIN_FRAMES, p->total);
 }
 
 koe_status koe_piece_cut(const koe_piece *p, koe_tensor *t, koe_error *err)

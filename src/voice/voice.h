@@ -70,8 +70,9 @@ typedef struct koe_voice_job {
     double speed;
     uint64_t seed;
     bool zero_noise;
-    double piece_s; /* only the beginning, of at least about so many seconds and to the end of a word, where the voice can; 0: all of it */
-    /* What pieces of this segment, made for the same job and with this koe_speech last, have said already: words, and seconds of its sound; and
+    double piece_s; /* only the beginning, of at least about so many seconds, where the voice can; 0: all of it */
+    /* What pieces of this segment, made for the same job and with this koe_speech last, have said already: words, the last one perhaps only
+     * begun, and seconds of its sound; and
      * how much of that is still to be heard. 0: nothing. */
     size_t said;
     double said_s, in_hand_s;
@@ -79,7 +80,7 @@ typedef struct koe_voice_job {
 } koe_voice_job;
 
 typedef struct koe_word_time {
-    size_t from, to; /* samples; from <= to <= n_samples */
+    size_t from, to; /* samples; from <= to; the last word of a piece may end behind it */
 } koe_word_time;
 
 /* What was said. Zero-initialise; memory is kept from segment to segment. */
@@ -89,7 +90,7 @@ typedef struct koe_speech {
     int rate_hz;
     koe_word_time *word; /* as many as the segment has words, in their order */
     size_t n_word, cap_word;
-    /* Of a piece: the words in it, and the samples they take. What comes after the seam is there to be faded out. Else all. */
+    /* Of a piece: the words that begin in it or before, and its samples. What comes after the seam is there to be faded out. Else all. */
     size_t n_said, seam;
     struct koe_rest *rest; /* of a piece: what need not be computed again for more of the segment; NULL: nothing */
 } koe_speech;

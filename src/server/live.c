@@ -237,6 +237,7 @@ static koe_turn end_live(koe_live *l, koe_status st, const koe_error *err)
     pthread_mutex_lock(&l->lock);
     l->over = true; /* before the client hears of it, and starts the next */
     pthread_mutex_unlock(&l->lock);
+    koe_sched_last_turn(l->server->sched, &l->job); /* nor must that be refused for it */
     koe_outbox_put_json(l->outbox, j);
     (void)!write(l->outbox->event_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
     live_unref(l);

@@ -55,12 +55,36 @@ void koe_inflight_destroy(koe_inflight *f)
     free(f);
 }
 
+/* Holding the lock. Borrowed; NULL: nobody makes it. */
+static koe_answer *find_making(const koe_inflight *f, const char *key)
+{
+    for (const speech_job *j = f->jobs; j; j = j->link)
+        if (strcmp(j->answer->key, key) == 0 && !atomic_load(&j->answer->passing)) return j->answer;
+    return NULL;
+}
+
 static void inflight_add(koe_inflight *f, speech_job *j)
 {
     pthread_mutex_lock(&f->lock);
     j->link = f->jobs;
     f->jobs = j;
     pthread_mutex_unlock(&f->lock);
+}
+
+/* The call joins what another job makes already: true. Else it joins the answer of this job, which is added. One step, under the lock of the
+ * list: of equal requests that come at the same time one is spoken. */
+static bool inflight_join(koe_inflight *f, speech_job *j, koe_call *c)
+{
+    pthread_mutex_lock(&f->lock);
+    koe_answer *made = find_making(f, j->answer->key);
+    const bool joined = made && koe_call_join(c, made);
+    if (!joined) {
+        koe_call_join(c, j->answer);
+        j->link = f->jobs;
+        f->jobs = j;
+    }
+    pthread_mutex_unlock(&f->lock);
+    return joined;
 }
 
 static void inflight_remove(koe_inflight *f, const speech_job *j)
@@ -76,10 +100,9 @@ static void inflight_remove(koe_inflight *f, const speech_job *j)
 
 static koe_answer *inflight_find(koe_inflight *f, const char *key)
 {
-    koe_answer *a = NULL;
     pthread_mutex_lock(&f->lock);
-    for (const speech_job *j = f->jobs; j && !a; j = j->link)
-        if (strcmp(j->answer->key, key) == 0 && !atomic_load(&j->answer->passing)) a = koe_answer_ref(j->answer);
+    koe_answer *a = find_making(f, key);
+    if (a) koe_answer_ref(a);
     pthread_mutex_unlock(&f->lock);
     return a;
 }
@@ -118,6 +141,7 @@ static koe_turn fail_job(speech_job *j, const koe_error *err)
     koe_problem_of(&p, &why);
     koe_buf_clear(&j->out);
     if (err->status != KOE_E_CANCELLED && j->n_handed_over) koe_wrap_problem(&j->wrap, &j->out, &p);
+    koe_sched_last_turn(j->server->sched, &j->job); /* who hears of the end must not be refused for it */
     if (j->out.n && koe_answer_add(j->answer, j->out.data, j->out.n, true, NULL) == KOE_OK) koe_answer_finish(j->answer);
     else koe_answer_fail(j->answer, &p);
     return end_job(j);
@@ -274,6 +298,7 @@ static bool find_far(speech_job *j)
     memcpy(about.cache, "hit", sizeof "hit");
     koe_answer_head(j->answer, &about);
     const bool found = koe_answer_add(j->answer, a->bytes.data, a->bytes.n, true, NULL) == KOE_OK;
+    if (found) koe_sched_last_turn(j->server->sched, &j->job); /* see fail_job() */
     if (found) koe_answer_finish(j->answer);
     koe_answer_unref(a);
     return found;
@@ -364,7 +389,7 @@ static bool speak_cheaper(speech_job *j)
     return true;
 }
 
-/* The answer of a new job, joined by the call; false after replying why not. */
+/* The answer of a new job, or of one that somebody else has started meanwhile, joined by the call; false after replying why not. */
 static bool start(koe_call *c, koe_utterance *u, const char *key, enum MHD_Result *result)
 {
     koe_server *s = c->server;
@@ -377,8 +402,10 @@ static bool start(koe_call *c, koe_utterance *u, const char *key, enum MHD_Resul
     }
     j->job.owner = koe_keys_owner(&c->who, c->address);
     atomic_store(&s->asked, true);
-    koe_call_join(c, j->answer);
-    inflight_add(s->inflight, j);
+    if (inflight_join(s->inflight, j, c)) {
+        job_destroy(j);
+        return true;
+    }
     do {
         if (koe_sched_add(s->sched, &j->job, &p.retry_after_s, &err) == KOE_OK) return true;
     } while (speak_cheaper(j));

@@ -18,7 +18,7 @@
 
 extern char **environ;
 
-enum { START_S = 5, RETRY_S = 10 }; /* time for the helper to say hello; time until a failed start is tried again */
+enum { START_S = 30, RETRY_S = 10 }; /* time for the helper to say hello; time until a failed start is tried again */
 enum { MOST_DEATHS = 2, MOST_KILLINGS = 8 }; /* of one call */
 enum { MEMO_SETS = 4096, MEMO_WAYS = 4, MEMO_MAX_KEY = 96 };
 
@@ -73,9 +73,9 @@ static bool stop_helper(koe_espeak *e, bool at_once)
     if (e->fd >= 0) close(e->fd);
     e->fd = -1;
     if (e->pid <= 0) return false;
-    /* A healthy helper leaves at end of file; give it 200 ms. */
+    /* A healthy helper leaves at end of file, a killed one is about to be gone: on a busy machine either takes a while. */
     pid_t gone = 0;
-    for (int i = 0; !at_once && gone == 0 && i < 40; i++) {
+    for (int i = 0; !at_once && gone == 0 && i < 400; i++) {
         gone = waitpid(e->pid, &status, WNOHANG);
         if (gone == 0) usleep(5000);
     }

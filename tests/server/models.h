@@ -41,16 +41,11 @@ static inline void again(const char *const *options)
     start_server_in(&s, home, options);
 }
 
-/* Up to ten seconds until the answer has this piece. */
+/* Waits until the answer has this piece. */
 static inline void expect_soon(const char *path, const char *piece)
 {
-    for (int i = 0; i < 200; i++) {
-        reply r = get(&s, path);
-        const bool there = r.body.data && strstr(r.body.data, piece);
-        reply_free(&r);
-        if (there) return;
-        pause_ms(50);
-    }
-    fail_msg("%s never says %s", path, piece);
+    bool there = false;
+    WAIT_UNTIL(there = says(&s, path, piece)) {}
+    if (!there) fail_msg("%s never says %s", path, piece);
 }
 #endif

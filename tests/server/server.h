@@ -13,7 +13,7 @@
 #include "../cli/command.h"
 #include "base/clock.h"
 
-enum { WAIT_S = 30 };
+enum { WAIT_S = 60 }; /* longer than anything takes on a machine that has little time for us */
 
 typedef struct server {
     pid_t pid;
@@ -170,11 +170,10 @@ static inline bool dechunk(koe_buf *b)
 
 static inline bool ends_chunks(const koe_buf *b) { return b->n >= 5 && memcmp(b->data + b->n - 5, "0\r\n\r\n", 5) == 0; }
 
-/* Reads one reply (interim ones left out) from the connection. `is_head`: to a HEAD request. */
-static inline void read_reply(int fd, reply *r, bool is_head)
+/* Reads one reply (interim ones left out) to a request sent at start_ms from the connection. `is_head`: to a HEAD request. */
+static inline void read_reply_since(int fd, reply *r, bool is_head, double start_ms)
 {
     *r = (reply){ 0 };
-    const double start_ms = koe_clock_ms();
     size_t n = 0;
     for (;;) {
         while (n + 1 < sizeof r->head && !strstr(r->head, "\r\n\r\n") && recv(fd, r->head + n, 1, 0) == 1) r->head[++n] = 0;
@@ -202,12 +201,15 @@ static inline void read_reply(int fd, reply *r, bool is_head)
     r->body.n--;
 }
 
+static inline void read_reply(int fd, reply *r, bool is_head) { read_reply_since(fd, r, is_head, koe_clock_ms()); }
+
 static inline reply ask(const server *s, const char *method, const char *path, const char *headers, const char *body)
 {
     reply r;
     const int fd = dial(s);
+    const double start_ms = koe_clock_ms();
     send_request(fd, method, path, headers, body);
-    read_reply(fd, &r, strcmp(method, "HEAD") == 0);
+    read_reply_since(fd, &r, strcmp(method, "HEAD") == 0, start_ms);
     close(fd);
     return r;
 }
@@ -242,6 +244,8 @@ static inline void expect_problem_at(const char *file, int line, reply r, int st
 }
 #define expect_problem(r, status, code, param) expect_problem_at(__FILE__, __LINE__, r, status, code, param)
 static inline void pause_ms(int ms) { nanosleep(&(struct timespec){ .tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000L }, NULL); }
+/* A loop without a body that ends when the condition holds, or when time is over: what is wanted is asserted behind it. */
+#define WAIT_UNTIL(condition) for (const double end_ms_ = koe_clock_ms() + WAIT_S * 1000; koe_clock_ms() < end_ms_ && !(condition); pause_ms(10))
 
 /* A number in the JSON of GET /status, by the names on the way: "queue", "parked"; "cache.redis", "hits". true is 1. */
 static inline double status_of(const server *s, const char *part, const char *name)
@@ -260,14 +264,29 @@ static inline double status_of(const server *s, const char *part, const char *na
     return value;
 }
 
-/* Waits up to ten seconds. */
 static inline bool comes_to(const server *s, const char *part, const char *name, double wanted)
 {
-    for (int i = 0; i < 500; i++) {
-        if (status_of(s, part, name) == wanted) return true;
-        pause_ms(20);
-    }
-    return false;
+    bool is = false;
+    WAIT_UNTIL(is = status_of(s, part, name) == wanted) {}
+    return is;
+}
+
+/* Whether a request of these headers gets this status. */
+static inline bool gets(const server *s, const char *method, const char *path, const char *headers, const char *body, int status)
+{
+    reply r = ask(s, method, path, headers, body);
+    const bool is = r.status == status;
+    reply_free(&r);
+    return is;
+}
+
+/* Whether the answer to GET has this piece. */
+static inline bool says(const server *s, const char *path, const char *piece)
+{
+    reply r = get(s, path);
+    const bool there = r.body.data && strstr(r.body.data, piece);
+    reply_free(&r);
+    return there;
 }
 
 #endif

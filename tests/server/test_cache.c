@@ -161,8 +161,11 @@ static void start_redis(void)
         execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", socket_path, "--save", "", "--dir", redis_folder, (char *)NULL);
         _exit(127);
     }
-    for (int i = 0; i < 500 && access(socket_path, F_OK) != 0; i++) pause_ms(10);
-    pause_ms(50);
+    char command[4200];
+    int answers = 1;
+    snprintf(command, sizeof command, "redis-cli -s '%s' ping 2>/dev/null | grep -q PONG", socket_path);
+    WAIT_UNTIL((answers = system(command)) == 0) {}
+    assert_int_equal(answers, 0);
 }
 
 static void stop_redis(void)
@@ -178,7 +181,7 @@ static double redis_of(const server *s, const char *name) { return status_of(s, 
 
 static void wait_for(const server *s, const char *name, double least)
 {
-    for (int i = 0; i < 300 && redis_of(s, name) < least; i++) pause_ms(20);
+    WAIT_UNTIL(redis_of(s, name) >= least) {}
     if (redis_of(s, name) < least) fail_msg("redis %s is %g, want %g", name, redis_of(s, name), least);
 }
 
@@ -216,8 +219,8 @@ static void test_redis(void **state)
     server a, b;
     redis_folder = new_folder();
     start_redis();
-    start_server(&a, "--redis", redis_url, NULL);
-    start_server(&b, "--redis", redis_url, NULL);
+    start_server(&a, "--redis", redis_url, "--redis-timeout", "2000", NULL);
+    start_server(&b, "--redis", redis_url, "--redis-timeout", "10000", NULL);
     say_one(&a, "Known to both of them.", "miss");
     wait_for(&a, "writes", 2); /* the answer and its piece */
     say_one(&b, "Known to both of them.", "hit"); /* another process */
@@ -230,7 +233,7 @@ static void test_redis(void **state)
     assert_true(status_of(&b, "cache", "damaged") >= 1);
     /* a Redis that hangs costs each server a moment, once */
     kill(redis_pid, SIGSTOP);
-    assert_true(say_one(&a, "While Redis hangs.", "miss") < 5000);
+    assert_true(say_one(&a, "While Redis hangs.", "miss") < 10000);
     wait_for(&a, "failures", 1);
     assert_true(redis_of(&a, "up") == 0);
     const double skipped = redis_of(&a, "skipped");
@@ -240,11 +243,11 @@ static void test_redis(void **state)
     stop_redis();
     say_one(&a, "While there is none.", "miss");
     start_redis();
-    for (int i = 0; i < 200 && redis_of(&a, "up") == 0; i++) {
+    int number = 0;
+    WAIT_UNTIL(redis_of(&a, "up") == 1) {
         char text[64];
-        snprintf(text, sizeof text, "It is back, number %d.", i);
+        snprintf(text, sizeof text, "It is back, number %d.", number++);
         say_one(&a, text, "miss");
-        pause_ms(100);
     }
     assert_true(redis_of(&a, "up") == 1);
     /* purging empties it */
@@ -252,7 +255,7 @@ static void test_redis(void **state)
     char command[9000];
     snprintf(command, sizeof command, "test \"$(redis-cli -s '%s' dbsize)\" = 0", redis_url + 7);
     int left = 1;
-    for (int i = 0; i < 200 && left; i++, pause_ms(20)) left = system(command);
+    WAIT_UNTIL((left = system(command)) == 0) {}
     assert_int_equal(left, 0);
     stop_server(&a);
     stop_server(&b);

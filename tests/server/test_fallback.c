@@ -23,7 +23,7 @@ static int overload(void)
     assert_int_equal(recv(fd, (char[1]){ 0 }, 1, 0), 1);
     signal_children(&s, SIGSTOP);
     double streams = 0;
-    for (int i = 0; i < 100 && streams == 0; i++, pause_ms(10)) streams = status_of(&s, "queue", "real_time_streams");
+    WAIT_UNTIL((streams = status_of(&s, "queue", "real_time_streams")) > 0) {}
     if (streams <= 0 || streams >= 2) fail_msg("room for %g streams", streams);
     return fd;
 }

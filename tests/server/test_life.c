@@ -183,7 +183,7 @@ static void test_certificates(void **state)
     pause_ms(500);
     assert_true(make_certificate(cert, key, "two", "ec -pkeyopt ec_paramgen_curve:prime256v1")); /* seen without a signal */
     bool changed = false;
-    for (int i = 0; i < 50 && !changed; i++, pause_ms(100)) changed = is_certified(&s, "two");
+    WAIT_UNTIL(changed = is_certified(&s, "two")) {}
     assert_true(changed);
     int answers = 0;
     assert_int_equal(fscanf(old, "%d", &answers), 1);
@@ -246,7 +246,7 @@ static void test_drain_refuses(void **state)
     server s;
     reply r;
     koe_buf body = { 0 };
-    start_server(&s, "--drain-timeout", "60", "--cache-memory", "0", NULL);
+    start_server(&s, "--drain-timeout", "200", "--cache-memory", "0", NULL);
     koe_buf_adds(&body, "{\"response_format\": \"pcm\", \"input\": \"");
     for (int i = 0; i < 400; i++) koe_buf_printf(&body, "Sentence number %d is as long as the others. ", i);
     koe_buf_adds(&body, "\"}");
@@ -263,7 +263,7 @@ static void test_drain_refuses(void **state)
     send_request(fd, "POST", "/v1/audio/speech", NULL, body.data);
     assert_int_equal(recv(fd, &first, 1, MSG_PEEK), 1);
     kill(s.pid, SIGTERM);
-    for (int i = 0; i < 500 && accepts(&s); i++) pause_ms(10);
+    WAIT_UNTIL(!accepts(&s)) {}
     send_request(early[0], "POST", "/v1/audio/speech", NULL, "{\"input\": \"New.\", \"response_format\": \"pcm\"}");
     read_reply(early[0], &r, false);
     assert_string_equal(header(&r, "Connection"), "close");

@@ -71,17 +71,12 @@ static void test_new_voice(void **state)
     expect_spoken("{\"input\": \"Hello.\", \"voice\": \"af_nicole\", \"response_format\": \"pcm\"}", "af_nicole", "kokoro", NULL);
     assert_int_equal(unlink(in_home("kokoro/voices/af_nicole.bin")), 0);
     kill(s.pid, SIGHUP); /* does not wait for the next look */
-    for (int i = 0; i < 100; i++) {
-        reply r = get(&s, "/v1/audio/voices");
-        const bool gone = !strstr(r.body.data, "af_nicole");
-        reply_free(&r);
-        if (gone) return;
-        pause_ms(50);
-    }
-    fail_msg("the voice is still there");
+    bool there = true;
+    WAIT_UNTIL(!(there = says(&s, "/v1/audio/voices", "af_nicole"))) {}
+    assert_false(there);
 }
 
-/* Models are replaced under streams: every one of them is whole. */
+/* Models are replaced under streams: every one of them is whole, or was refused because a slow machine would not keep it. */
 static void test_replaced_in_mid_stream(void **state)
 {
     (void)state;
@@ -105,7 +100,8 @@ static void test_replaced_in_mid_stream(void **state)
     for (int i = 0; i < N; i++) {
         reply r;
         read_reply(fd[i], &r, false);
-        assert_true(r.status == 200 && r.whole && r.body.n > 100000);
+        if (i > 0 && r.status == 503) assert_non_null(strstr(r.body.data, "real time"));
+        else assert_true(r.status == 200 && r.whole && r.body.n > 100000);
         reply_free(&r);
         close(fd[i]);
     }

@@ -11,15 +11,21 @@ typedef struct redis {
     bool tls;
 } redis;
 
+/* A port that nobody listens at, and that the kernel gives to no one of its own choice: it stays free while Redis is stopped. */
 static int free_port(void)
 {
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t n = sizeof a;
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
-    close(fd);
-    return ntohs(a.sin_port);
+    enum { FIRST = 10000, END = 32768 };
+    static unsigned turn;
+    int port = 0;
+    for (int i = 0; i < END - FIRST && port == 0; i++) {
+        const int at = FIRST + (int)(((unsigned)getpid() * 7919u + turn++ * 613u) % (END - FIRST));
+        struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)at), .sin_addr.s_addr = htonl(INADDR_ANY) };
+        const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (bind(fd, (struct sockaddr *)&a, sizeof a) == 0) port = at;
+        close(fd);
+    }
+    assert_true(port > 0);
+    return port;
 }
 
 /* One user, koe with the password "a:b@c", who must name both. */
@@ -53,8 +59,9 @@ static void run_redis(redis *r)
         _exit(127);
     }
     free(settings);
-    for (int i = 0; i < 250 && !client(r, "ping", "PONG"); i++) pause_ms(20);
-    assert_true(client(r, "ping", "PONG"));
+    bool answers = false;
+    WAIT_UNTIL(answers = client(r, "ping", "PONG")) {}
+    assert_true(answers);
 }
 
 static void halt_redis(redis *r)
@@ -100,15 +107,14 @@ static void say(const server *s, const char *text, const char *wanted)
     reply_free(&r);
 }
 
-/* Speaks until Redis is up (or down), ten seconds at most. */
+/* Speaks until Redis is up (or down). */
 static void say_until(const server *s, bool up)
 {
     static int number;
-    for (int i = 0; i < 100 && (redis_of(s, "up") == 1) != up; i++) {
+    WAIT_UNTIL((redis_of(s, "up") == 1) == up) {
         char text[64];
         snprintf(text, sizeof text, "Are you there, number %d?", number++);
         say(s, text, "miss");
-        pause_ms(50);
     }
     if ((redis_of(s, "up") == 1) != up) fail_msg("redis is %s", up ? "down" : "up");
 }
@@ -116,7 +122,7 @@ static void say_until(const server *s, bool up)
 static void start_with(server *s, const char *url, const char *ca)
 {
     const char *sandbox = koe_sandbox_has_calls() && koe_sandbox_has_files() ? "on" : "auto";
-    start_server_in(s, new_folder(), (const char *const[]){ "--access-log", "off", "--log-level", "warning", "--sandbox", sandbox, "--redis-timeout", "1000", "--redis", url, "--redis-ca", ca, NULL });
+    start_server_in(s, new_folder(), (const char *const[]){ "--access-log", "off", "--log-level", "warning", "--sandbox", sandbox, "--redis-timeout", "10000", "--redis", url, "--redis-ca", ca, NULL });
 }
 
 /* What one wrote the other finds. */
@@ -126,7 +132,7 @@ static void check_shared(const redis *r, const char *url, const char *ca, const 
     server a, b;
     start_with(&a, url, ca);
     say(&a, "Shared by both.", "miss");
-    for (int i = 0; i < 250 && redis_of(&a, "writes") < 2; i++) pause_ms(20);
+    WAIT_UNTIL(redis_of(&a, "writes") >= 2) {}
     start_with(&b, url, ca);
     say(&b, "Shared by both.", "hit");
     assert_true(redis_of(&b, "up") == 1);

@@ -1,4 +1,5 @@
 /* The scheduler with jobs that only note their turns. */
+#include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,6 +23,8 @@ typedef struct noted {
     int left;
     double step_ms, work_ms, audio_s;
     atomic_bool *park; /* parks while this is set; NULL: never */
+    atomic_bool *gate; /* its turn lasts until this is set; NULL: no longer than its work */
+    double *used_ms; /* time of the worker is added here */
 } noted;
 
 static char order[256];
@@ -32,7 +35,10 @@ static koe_turn note(koe_job *j, double *audio_s)
     noted *n = (noted *)(void *)j;
     if (n->park && atomic_load(n->park)) return KOE_TURN_PARKED;
     order[atomic_fetch_add(&n_order, 1)] = n->name;
+    const double start_ms = koe_clock_ms();
+    while (n->gate && !atomic_load(n->gate)) pause_ms(1);
     if (n->work_ms > 0) pause_ms(n->work_ms);
+    if (n->used_ms) *n->used_ms += koe_clock_ms() - start_ms;
     *audio_s = n->audio_s;
     j->deadline_ms += n->step_ms;
     return --n->left ? KOE_TURN_AGAIN : KOE_TURN_DONE;
@@ -54,8 +60,9 @@ static void test_order(void **state)
 {
     (void)state;
     int retry_s;
+    atomic_bool gate = false;
     koe_sched *s = new_sched(1, 100);
-    noted hold = { .job = { .turn = note }, .name = '-', .left = 1, .work_ms = 60 };
+    noted hold = { .job = { .turn = note }, .name = '-', .left = 1, .gate = &gate };
     noted rich = { .job = { .turn = note, .deadline_ms = 5000 }, .name = 'r', .left = 2, .step_ms = 1000 };
     noted poor = { .job = { .turn = note, .deadline_ms = 1000 }, .name = 'p', .left = 3, .step_ms = 1500 };
     noted batch = { .job = { .turn = note, .deadline_ms = 0, .batch = true }, .name = 'b', .left = 2, .step_ms = 1 };
@@ -64,8 +71,23 @@ static void test_order(void **state)
     assert_int_equal(add(s, &batch, &retry_s), KOE_OK);
     assert_int_equal(add(s, &rich, &retry_s), KOE_OK);
     assert_int_equal(add(s, &poor, &retry_s), KOE_OK);
+    atomic_store(&gate, true);
     koe_sched_destroy(s);
     assert_string_equal(order, "-ppprrbb");
+}
+
+static struct {
+    double many_ms, one_ms; /* what they have used */
+    bool unfair;
+} share;
+
+/* A turn of one of many jobs: as long as the one has turns to come, its owner has used more. A clock is read a little later here than by the
+ * scheduler. */
+static koe_turn note_share(koe_job *j, double *audio_s)
+{
+    enum { CLOCKS_MS = 15 };
+    if (!strchr(order, '1') || strchr(order, '1') == strrchr(order, '1')) share.unfair |= share.many_ms > share.one_ms + CLOCKS_MS;
+    return note(j, audio_s);
 }
 
 /* Who came with many jobs has no more of the worker than who came with one, due streams and batch alike. */
@@ -74,19 +96,22 @@ static void test_owners_take_turns(void **state)
     (void)state;
     for (int batch = 0; batch < 2; batch++) {
         int retry_s;
+        atomic_bool gate = false;
         koe_sched *s = new_sched(1, 100);
-        noted hold = { .job = { .turn = note, .owner = 3 }, .name = '-', .left = 1, .work_ms = 60 }, many[10];
-        noted one = { .job = { .turn = note, .owner = 2, .batch = batch, .deadline_ms = 1 }, .name = '1', .left = 3, .work_ms = 4, .step_ms = 1 };
+        memset(&share, 0, sizeof share);
+        noted hold = { .job = { .turn = note, .owner = 3 }, .name = '-', .left = 1, .gate = &gate }, many[10];
+        noted one = { .job = { .turn = note, .owner = 2, .batch = batch, .deadline_ms = 1 }, .name = '1', .left = 2, .work_ms = 10, .step_ms = 1, .used_ms = &share.one_ms };
         assert_int_equal(add(s, &hold, &retry_s), KOE_OK);
         while (atomic_load(&n_order) == 0) pause_ms(1);
         for (int i = 0; i < 10; i++) {
-            many[i] = (noted){ .job = { .turn = note, .owner = 1, .batch = batch }, .name = 'm', .left = 2, .work_ms = 4 };
+            many[i] = (noted){ .job = { .turn = note_share, .owner = 1, .batch = batch }, .name = 'm', .left = 2, .work_ms = 10, .used_ms = &share.many_ms };
             assert_int_equal(add(s, &many[i], &retry_s), KOE_OK);
         }
         assert_int_equal(add(s, &one, &retry_s), KOE_OK);
+        atomic_store(&gate, true);
         koe_sched_destroy(s);
-        assert_int_equal(strlen(order), 24);
-        if (strrchr(order, '1') > order + 8) fail_msg("%s: the one waits", order); /* 1 and 2 * 3, and one for a turn that slept long */
+        assert_int_equal(strlen(order), 23);
+        if (share.unfair) fail_msg("%s: the one waits", order);
     }
 }
 
@@ -96,14 +121,16 @@ static void test_due_before_fair(void **state)
     (void)state;
     int retry_s;
     koe_sched *s = new_sched(1, 100);
-    const double far_ms = koe_clock_ms() + 60e3;
-    noted hold = { .job = { .turn = note, .owner = 1 }, .name = '-', .left = 1, .work_ms = 60 };
+    atomic_bool gate = false;
+    const double far_ms = koe_clock_ms() + 600e3;
+    noted hold = { .job = { .turn = note, .owner = 1 }, .name = '-', .left = 1, .gate = &gate };
     noted rich = { .job = { .turn = note, .owner = 2, .deadline_ms = far_ms }, .name = 'r', .left = 2 };
     noted poor = { .job = { .turn = note, .owner = 1 }, .name = 'p', .left = 3 };
     assert_int_equal(add(s, &hold, &retry_s), KOE_OK);
     while (atomic_load(&n_order) == 0) pause_ms(1);
     assert_int_equal(add(s, &rich, &retry_s), KOE_OK);
     assert_int_equal(add(s, &poor, &retry_s), KOE_OK);
+    atomic_store(&gate, true);
     koe_sched_destroy(s);
     assert_string_equal(order, "-ppprr");
 }
@@ -126,7 +153,7 @@ static void test_retry(void **state)
     }
     while (koe_sched_get_load(s).n_parked < 3) pause_ms(1);
     assert_int_equal(add(s, &more, &retry_s), KOE_E_FULL);
-    assert_in_range(retry_s, (int)(3 * 100 * cost), (int)(3 * 100 * cost) + 1);
+    assert_in_range(retry_s, (int)fmin(3 * 100 * cost, 600), (int)(3 * 100 * cost) + 1);
     atomic_store(&park, false);
     for (int i = 0; i < 3; i++) koe_sched_wake(s, &held[i].job);
     koe_sched_destroy(s);
@@ -145,9 +172,13 @@ static void test_claims(void **state)
         assert_int_equal(add(s, &held[i], &retry_s), KOE_OK); /* alone it has the whole machine */
     }
     held[4] = (noted){ .job = { .turn = note, .owner = 2 }, .name = 'o', .left = 1, .park = &park };
-    const double start_ms = koe_clock_ms();
-    assert_int_equal(add(s, &held[4], &retry_s), KOE_E_FULL);
-    assert_true(koe_clock_ms() - start_ms < 20);
+    double least_ms = 1e9; /* of some: the machine may be busy */
+    for (int i = 0; i < 50 && least_ms >= 20; i++) {
+        const double start_ms = koe_clock_ms();
+        assert_int_equal(add(s, &held[4], &retry_s), KOE_E_FULL);
+        least_ms = fmin(least_ms, koe_clock_ms() - start_ms);
+    }
+    assert_true(least_ms < 20);
     while (koe_sched_get_load(s).n_parked < 4) pause_ms(1);
     atomic_store(&park, false);
     koe_sched_wake(s, &held[0].job);
@@ -176,8 +207,7 @@ static void test_park_and_wake(void **state)
         if (i % 2) pause_ms(0.2 * (i % 5));
         atomic_store(&park, false);
         koe_sched_wake(s, &n.job);
-        for (int k = 0; k < 2000 && koe_sched_get_load(s).n_streams; k++) pause_ms(1);
-        assert_int_equal(koe_sched_get_load(s).n_streams, 0);
+        while (koe_sched_get_load(s).n_streams) pause_ms(1);
         assert_int_equal(atomic_load(&n_order), 1);
         assert_int_equal(koe_sched_get_load(s).n_parked, 0);
     }
@@ -200,7 +230,7 @@ static void test_admission(void **state)
     assert_true(koe_sched_get_load(s).core_s_per_audio_s > 0.7);
     assert_int_equal(add(s, &idle, &retry_s), KOE_OK); /* alone, it is let in at any cost */
     assert_int_equal(add(s, &more, &retry_s), KOE_E_FULL);
-    assert_true(retry_s >= 1 && retry_s <= 60);
+    assert_in_range(retry_s, 1, (int)(6 * koe_sched_get_load(s).core_s_per_audio_s) + 1); /* the other is taken for six seconds */
     assert_int_equal(add(s, &batch[0], &retry_s), KOE_OK);
     assert_int_equal(add(s, &batch[1], &retry_s), KOE_OK);
     assert_int_equal(koe_sched_add(s, &(koe_job){ .turn = note, .batch = true }, &retry_s, NULL), KOE_E_FULL); /* three are enough */
@@ -222,16 +252,18 @@ static void test_lead(void **state)
     assert_true(koe_sched_lead(s) == 0);
     noted first = { .job = { .turn = note }, .name = 'a', .left = 1, .work_ms = 50, .audio_s = 1 };
     assert_int_equal(add(s, &first, &retry_s), KOE_OK);
-    for (int i = 0; i < 500 && koe_sched_get_load(s).n_streams; i++) pause_ms(10);
+    while (koe_sched_get_load(s).n_streams) pause_ms(1);
     const double turn_s = koe_sched_get_load(s).turn_s;
     assert_true(turn_s >= 0.05);
+    atomic_bool gate = false;
     noted hold[3];
     for (int i = 0; i < 3; i++) {
-        hold[i] = (noted){ .job = { .turn = note }, .name = (char)('b' + i), .left = 1, .work_ms = 300 };
+        hold[i] = (noted){ .job = { .turn = note }, .name = (char)('b' + i), .left = 1, .gate = &gate };
         assert_int_equal(add(s, &hold[i], &retry_s), KOE_OK);
         if (i == 0) assert_true(koe_sched_lead(s) == 0);
     }
     assert_true(koe_sched_lead(s) >= 3 * turn_s); /* two others, and its own */
+    atomic_store(&gate, true);
     koe_sched_destroy(s);
 }
 

@@ -8,8 +8,14 @@ static void test_unload(void **state)
     (void)state;
     again((const char *const[]){ "--access-log", "off", "--unload-after", "1", NULL });
     assert_true(comes_to(&s, "models", "loaded", 0));
-    expect_spoken("{\"input\": \"Loaded again.\", \"response_format\": \"pcm\"}", "af_heart", "kokoro", NULL);
-    assert_true(status_of(&s, "models", "loaded") == 1);
+    bool loaded = false; /* when somebody looks within a second */
+    for (int i = 0; i < 20 && !loaded; i++) {
+        char body[100];
+        snprintf(body, sizeof body, "{\"input\": \"Loaded again, %d.\", \"response_format\": \"pcm\"}", i);
+        expect_spoken(body, "af_heart", "kokoro", NULL);
+        loaded = status_of(&s, "models", "loaded") == 1;
+    }
+    assert_true(loaded);
     assert_true(comes_to(&s, "models", "loaded", 0));
     again((const char *const[]){ "--access-log", "off", "--preload", "off", NULL });
     assert_true(status_of(&s, "models", "loaded") == 0); /* loaded at its first use */
@@ -34,11 +40,11 @@ static double memory_mb(void)
     return mb;
 }
 
-/* Its memory once it has come down to so much, or after five seconds. */
+/* Its memory once it has come down to so much, or when time is over. */
 static double settled_mb(double wanted)
 {
     double mb = memory_mb();
-    for (int i = 0; i < 100 && mb > wanted; i++, mb = memory_mb()) pause_ms(50);
+    for (int i = 0; i < 400 && mb > wanted; i++, mb = memory_mb()) pause_ms(50);
     return mb;
 }
 

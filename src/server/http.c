@@ -551,6 +551,7 @@ static void on_completed(void *user, struct MHD_Connection *conn, void **slot, e
     koe_watch_phase(c->server->watch, c->link, KOE_CONN_IDLE);
     koe_reader_leave(&c->reader);
     koe_keys_release(c->server->keys, &c->who);
+    if (c->socket) koe_socket_drop(c->socket);
     count(c, cut);
     log_access(c, (double)(koe_clock_ns() - c->start_ns) / 1e6, cut);
     koe_buf_free(&c->body);

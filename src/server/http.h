@@ -65,6 +65,7 @@ struct koe_call {
     int64_t start_ns, head_ns; /* arrival, first byte of the answer */
     int status;
     uint64_t n_sent;
+    struct koe_socket *socket; /* the WebSocket that this becomes, until it is one; NULL: none */
     bool replied;
     bool is_last; /* the connection ends with the reply */
     const char *cache_state; /* "hit", "partial", "miss"; NULL: not known yet, or not a matter of the cache */
@@ -101,6 +102,8 @@ koe_route_fn koe_route_studio, koe_route_dashboard, koe_route_web;
 
 /* Talks with a WebSocket's client, whose handshake is over, until it leaves or the server ends; early: bytes that came already. */
 void koe_socket_talk(koe_server *s, int fd, koe_str early);
+/* One whose handshake has not come to its end. */
+void koe_socket_drop(struct koe_socket *s);
 
 /* Opens the socket, or takes the one that systemd has opened, and reads the certificate: what may need more rights than the rest. */
 koe_status koe_http_listen(koe_server *s, int *port, koe_error *err);

@@ -28,7 +28,7 @@ enum {
     FAREWELL_MS = 2000, /* for the client's answer to our close frame */
 };
 
-typedef struct session {
+typedef struct koe_socket {
     koe_server *server;
     struct MHD_UpgradeResponseHandle *upgrade;
     int fd;
@@ -294,10 +294,11 @@ void koe_socket_talk(koe_server *server, int fd, koe_str early)
 static void on_upgrade(void *user, struct MHD_Connection *conn, void *context, const char *early, size_t n_early, MHD_socket fd,
                        struct MHD_UpgradeResponseHandle *upgrade)
 {
-    (void)conn, (void)context;
+    (void)conn;
     session *s = user;
     pthread_t thread;
     pthread_attr_t a;
+    ((koe_call *)context)->socket = NULL; /* the session is its own from here */
     s->fd = fd;
     s->upgrade = upgrade;
     koe_buf_add(&s->early, early, n_early);
@@ -308,12 +309,16 @@ static void on_upgrade(void *user, struct MHD_Connection *conn, void *context, c
     pthread_attr_destroy(&a);
 }
 
+void koe_socket_drop(struct koe_socket *s) { session_destroy(s); }
+
+static enum MHD_Result reply_no_socket(koe_call *c) { return koe_reply_error(c, 426, "upgrade_required", NULL, "this is a WebSocket, version 13, of HTTP/1.1"); }
+
 enum MHD_Result koe_route_socket(koe_call *c)
 {
     const char *key = koe_call_header(c, "Sec-WebSocket-Key"), *version = koe_call_header(c, "Sec-WebSocket-Version");
     if (!koe_head_lists(koe_call_header(c, "Upgrade"), "websocket") || !koe_head_lists(koe_call_header(c, "Connection"), "upgrade") || !key ||
-        strlen(key) != 24 || !version || strcmp(version, "13") != 0)
-        return koe_reply_error(c, 426, "upgrade_required", NULL, "this is a WebSocket, version 13");
+        strlen(key) != 24 || !version || strcmp(version, "13") != 0 || strcmp(c->method, "GET") != 0)
+        return reply_no_socket(c);
     if (!take_place(c->server)) return koe_reply_error(c, 503, "overloaded", NULL, "as many WebSockets as there may be are open already");
     session *s = calloc(1, sizeof *s);
     koe_buf accept = { 0 };
@@ -336,5 +341,9 @@ enum MHD_Result koe_route_socket(koe_call *c)
     MHD_add_response_header(r, "Upgrade", "websocket");
     MHD_add_response_header(r, "Sec-WebSocket-Accept", accept.data);
     koe_buf_free(&accept);
-    return koe_reply(c, 101, NULL, r);
+    c->socket = s;
+    if (koe_reply(c, 101, NULL, r) == MHD_YES) return MHD_YES;
+    c->socket = NULL; /* libmicrohttpd does not upgrade HTTP/1.0 */
+    session_destroy(s);
+    return reply_no_socket(c);
 }

@@ -159,6 +159,43 @@ static void test_wrong_messages(void **state)
     stop_server(&s);
 }
 
+/* A handshake that libmicrohttpd does not finish takes no place, and does not hold up the end. */
+static void test_no_handshake(void **state)
+{
+    (void)state;
+    server s;
+    reply r;
+    static const char asks[] = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    char old[400];
+    snprintf(old, sizeof old, "GET /v1/audio/speech/ws HTTP/1.0\r\n%s\r\n", asks);
+    start_server(&s, "--max-sockets", "2", NULL);
+    for (int i = 0; i < 5; i++) {
+        const int fd = dial(&s);
+        send_all(fd, old, strlen(old));
+        read_reply(fd, &r, false);
+        expect_problem(r, 426, "upgrade_required", NULL);
+        close(fd);
+        expect_reply(ask(&s, "HEAD", "/v1/audio/speech/ws", asks, NULL), 426, NULL);
+    }
+    for (int i = 0; i < 50; i++) { /* who leaves at once, by a reset */
+        const int fd = dial(&s);
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
+        send_request(fd, "GET", "/v1/audio/speech/ws", asks, NULL);
+        close(fd);
+    }
+    bool found = false;
+    for (int i = 0; i < 500 && !found; i++, pause_ms(10)) {
+        char line[13] = "";
+        const int fd = dial(&s);
+        send_request(fd, "GET", "/v1/audio/speech/ws", asks, NULL);
+        assert_int_equal(recv(fd, line, 12, MSG_WAITALL), 12);
+        found = strcmp(line, "HTTP/1.1 101") == 0;
+        close(fd);
+    }
+    assert_true(found);
+    stop_server(&s);
+}
+
 /* An idle socket does not hold up the end of the server; it is told. */
 static void test_drain(void **state)
 {
@@ -222,7 +259,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_farewell), cmocka_unit_test(test_limit), cmocka_unit_test(test_text_in_audio_out),
         cmocka_unit_test(test_long_text_and_cancel),
-        cmocka_unit_test(test_wrong_messages),
+        cmocka_unit_test(test_wrong_messages), cmocka_unit_test(test_no_handshake),
         cmocka_unit_test(test_drain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -157,6 +157,8 @@ const koe_voice_info *koe_engine_voices(koe_engine *e, size_t *n);
 
 /* A digest of the lexicons that are installed now, for the keys of caches: "" when there are none. */
 void koe_engine_lexicon_key(koe_engine *e, char out[65]);
+/* Whether koe_request.lexicon may name this one: it is in the folder lexicon/named. */
+bool koe_engine_has_lexicon(koe_engine *e, const char *name);
 
 /* Who would speak for a spelling of koe_request.voice: language, engine and rate in *out, the name as spelled. Errors as koe_speak(). */
 koe_status koe_engine_find_voice(koe_engine *e, const char *spelling, koe_voice_info *out, koe_error *err);

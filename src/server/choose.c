@@ -116,6 +116,14 @@ static const koe_voice_info *voice_for_language(const koe_edition *e, const char
     return best;
 }
 
+/* Whom an earlier warning said to speak ("...; X speaks instead") does not: what is left is why. */
+static int reason_length(const char *warning)
+{
+    const char *last = strstr(warning, "; ");
+    for (const char *p = last; p; p = strstr(p + 1, "; ")) last = p;
+    return last ? (int)(last + 2 - warning) : 0;
+}
+
 static const char *keep(koe_arena *arena, const char *text)
 {
     const koe_str copy = koe_arena_str(arena, koe_str_of(text));
@@ -126,15 +134,17 @@ bool koe_choose_instead(const char **instead, const char **warning, const koe_se
                         koe_lack lack, koe_arena *arena)
 {
     static const char *const reasons[] = { "cannot speak", "does not speak the language", "cannot speak now: the server is busy" };
-    char text[300];
+    char text[400];
     koe_voice_info own;
+    const char *before = *warning ? *warning : "";
     const bool known = voice && koe_engine_find_voice(e->engine, voice, &own, NULL) == KOE_OK;
     const char *tag = language_of(e, voice, lang);
     if (!allowed(s, lack)) return false;
     for (size_t i = known ? engine_number(own.engine) + 1 : 0; i < N_ENGINES; i++) {
         const koe_voice_info *v = voice_for_language(e, engines[i], tag);
         if (!v) continue;
-        snprintf(text, sizeof text, "voice '%.80s' %s; %s (%s) speaks instead", voice ? voice : "", reasons[lack], v->name, v->engine);
+        snprintf(text, sizeof text, "%.*svoice '%.80s' %s; %s (%s) speaks instead", reason_length(before), before, voice ? voice : "", reasons[lack], v->name,
+                 v->engine);
         koe_metrics_count(s->metrics, KOE_COUNTER_FALLBACKS, words[lack]);
         *instead = v->name;
         *warning = keep(arena, text);

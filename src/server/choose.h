@@ -16,7 +16,8 @@ typedef enum koe_lack { KOE_LACK_VOICE, KOE_LACK_LANGUAGE, KOE_LACK_TIME } koe_l
 /* *warning is set when it is another voice than asked for. The texts are the arena's or static. False: *p says that there is no such voice. */
 bool koe_choose_voice(const char **voice, const char **warning, const koe_server *s, const koe_edition *e, const koe_wish *w, koe_arena *arena,
                       koe_problem *p);
-/* Who speaks instead of `voice` (NULL: the default; lang NULL: its own). False: nobody, or `fallback` does not say so. */
+/* Who speaks instead of `voice` (NULL: the default; lang NULL: its own). *warning: why that one speaks, NULL when it is the one asked for; with
+ * this reason too on return. False: nobody, or `fallback` does not say so. */
 bool koe_choose_instead(const char **instead, const char **warning, const koe_server *s, const koe_edition *e, const char *voice, const char *lang,
                         koe_lack lack, koe_arena *arena);
 /* Whether the error says that the voice cannot speak, so that another one might. */

@@ -123,7 +123,7 @@ const char *koe_head_wrong_network(const char *list, size_t *n)
     network net;
     koe_str item;
     while (next_item(&list, &item)) {
-        if (read_network(item, &net) || !item.n) continue;
+        if (read_network(item, &net) || !item.n || koe_str_is(item, KOE_HEAD_UNIX)) continue;
         *n = item.n;
         return item.p;
     }
@@ -134,6 +134,7 @@ bool koe_head_in_networks(const char *list, const char *address)
 {
     network a, net;
     koe_str item;
+    if (strcmp(address, KOE_HEAD_UNIX) == 0) return koe_head_lists(list, address);
     if (!read_network(koe_str_of(address), &a) || strchr(address, '/')) return false;
     while (next_item(&list, &item))
         if (read_network(item, &net) && contains(&net, &a)) return true;

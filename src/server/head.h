@@ -20,7 +20,9 @@ void koe_head_add_framing(koe_head_framing *f, const char *name, const char *val
 bool koe_head_is_clear(const koe_head_framing *f);
 /* An id that may stand in headers and logs: 1 to 64 letters, digits, dots, dashes and underscores. NULL is none. */
 bool koe_head_is_id(const char *s);
-/* Whether an address (of IPv4 or IPv6) is one of a list with commas: "127.0.0.1, 10.0.0.0/8, fd00::/8". */
+/* The address of who comes over a Unix socket: a proxy on this machine. */
+#define KOE_HEAD_UNIX "unix:"
+/* Whether an address (of IPv4 or IPv6) is one of a list with commas: "127.0.0.1, 10.0.0.0/8, fd00::/8, unix:". */
 bool koe_head_in_networks(const char *list, const char *address);
 /* The first item of such a list that is neither an address nor a network, of *n bytes; NULL: all are. */
 const char *koe_head_wrong_network(const char *list, size_t *n);

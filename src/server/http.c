@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -49,19 +50,29 @@ static void make_id(koe_call *c)
     for (size_t i = 0; i < sizeof random; i++) snprintf(c->id + 2 * i, 3, "%02x", random[i]);
 }
 
+/* The address as text, and its port. A v4 address inside v6 is the v4 address. */
+static int address_of(const struct sockaddr *a, char *out, socklen_t cap)
+{
+    out[0] = 0;
+    if (a->sa_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)a;
+        inet_ntop(AF_INET, &in->sin_addr, out, cap);
+        return ntohs(in->sin_port);
+    }
+    if (a->sa_family != AF_INET6) return 0;
+    const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)(const void *)a;
+    if (IN6_IS_ADDR_V4MAPPED(&in->sin6_addr)) inet_ntop(AF_INET, in->sin6_addr.s6_addr + 12, out, cap);
+    else inet_ntop(AF_INET6, &in->sin6_addr, out, cap);
+    return ntohs(in->sin6_port);
+}
+
 static void peer_address(koe_call *c, char *out, socklen_t cap)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(c->conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     const struct sockaddr *a = info ? info->client_addr : NULL;
     out[0] = 0;
-    if (!a) return;
-    if (a->sa_family == AF_INET) {
-        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)a)->sin_addr, out, cap);
-    } else if (a->sa_family == AF_INET6) {
-        const struct in6_addr *in = &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr;
-        if (IN6_IS_ADDR_V4MAPPED(in)) inet_ntop(AF_INET, in->s6_addr + 12, out, cap);
-        else inet_ntop(AF_INET6, in, out, cap);
-    }
+    if (a && a->sa_family == AF_UNIX) snprintf(out, cap, KOE_HEAD_UNIX);
+    else if (a) address_of(a, out, cap);
 }
 
 /* ---- replies -------------------------------------------------------------------------------------------------------------------- */
@@ -225,7 +236,8 @@ static struct MHD_Response *response_of(koe_call *c, bool complete)
 static void add_warning(koe_call *c, struct MHD_Response *r, const koe_answer_about *about)
 {
     char text[sizeof c->warning + sizeof about->warning + 2];
-    snprintf(text, sizeof text, "%s%s%s", c->warning, c->warning[0] && about->warning[0] ? "; " : "", about->warning);
+    const char *own = atomic_load(&c->reader.answer->passing) ? "" : c->warning; /* else the answer's says it, and who speaks at last */
+    snprintf(text, sizeof text, "%s%s%s", own, *own && about->warning[0] ? "; " : "", about->warning);
     for (char *p = text; *p; p++)
         if (*p < ' ' || *p > '~') *p = '?';
     if (text[0]) MHD_add_response_header(r, "X-Koe-Warning", text);
@@ -299,7 +311,7 @@ json_t *koe_call_json(koe_call *c, enum MHD_Result *result)
         return NULL;
     }
     const size_t mark = c->body.n >= 3 && memcmp(c->body.data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; /* some clients begin with a byte order mark */
-    json_t *j = json_loadb(c->body.data ? c->body.data + mark : "", c->body.n - mark, 0, &why);
+    json_t *j = json_loadb(c->body.data ? c->body.data + mark : "", c->body.n - mark, KOE_JSON_FLAGS, &why);
     if (!j) *result = koe_reply_error(c, 400, "invalid_json", NULL, "the body is not JSON: line %d, column %d: %.200s", why.line, why.column, why.text);
     else if (!json_is_object(j)) {
         json_decref(j);
@@ -563,7 +575,9 @@ static void on_connection(void *user, struct MHD_Connection *conn, void **contex
     koe_server *s = user;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *fd = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+        const union MHD_ConnectionInfo *tls = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_GNUTLS_SESSION);
         *context = fd ? koe_watch_add(s->watch, fd->connect_fd) : NULL;
+        if (*context && tls && tls->tls_session) koe_tls_carry(tls->tls_session, *context);
         if (fd) setsockopt(fd->connect_fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
     } else {
         koe_watch_remove(s->watch, *context);
@@ -595,13 +609,27 @@ static int open_socket(const koe_config *config, koe_error *err)
     return fd;
 }
 
-static int port_of(int fd)
+/* Where clients find us: "http://127.0.0.1:8880", "unix:/run/koe.sock". A socket of systemd's is elsewhere than the settings say. */
+static void say_where(const koe_server *s, char *out, size_t cap)
 {
-    struct sockaddr_storage a = { 0 };
+    union {
+        struct sockaddr any;
+        struct sockaddr_un local;
+        struct sockaddr_storage all;
+    } a = { .all = { 0 } };
     socklen_t n = sizeof a;
-    if (getsockname(fd, (struct sockaddr *)&a, &n) != 0) return 0;
-    if (a.ss_family == AF_INET) return ntohs(((struct sockaddr_in *)&a)->sin_port);
-    return a.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&a)->sin6_port) : 0;
+    char address[INET6_ADDRSTRLEN];
+    (void)!getsockname(s->listen_fd, &a.any, &n);
+    if (a.any.sa_family == AF_UNIX) {
+        const size_t length = n > offsetof(struct sockaddr_un, sun_path) ? n - offsetof(struct sockaddr_un, sun_path) : 0;
+        const bool is_abstract = length && !a.local.sun_path[0];
+        snprintf(out, cap, "unix:%s%.*s", is_abstract ? "@" : "", (int)length - is_abstract, a.local.sun_path + is_abstract);
+        return;
+    }
+    const int port = address_of(&a.any, address, sizeof address);
+    const char *host = s->inherited ? address : s->config->host;
+    const bool v6 = strchr(host, ':') != NULL;
+    snprintf(out, cap, "%s://%s%s%s:%d", *s->config->tls_cert ? "https" : "http", v6 ? "[" : "", host, v6 ? "]" : "", port);
 }
 
 __attribute__((format(printf, 2, 0))) static void log_mhd(void *user, const char *format, va_list args)
@@ -641,14 +669,14 @@ static koe_status start_daemon(koe_server *s, int fd, koe_error *err)
     return s->daemon ? KOE_OK : koe_fail(err, KOE_E_IO, "the HTTP server does not start");
 }
 
-koe_status koe_http_listen(koe_server *s, int *port, koe_error *err)
+koe_status koe_http_listen(koe_server *s, char *where, size_t cap, koe_error *err)
 {
     const koe_config *config = s->config;
     s->listen_fd = koe_systemd_socket();
     s->inherited = s->listen_fd >= 0;
     if (s->listen_fd < 0) s->listen_fd = open_socket(config, err);
     if (s->listen_fd < 0) return err ? err->status : KOE_E_IO;
-    *port = port_of(s->listen_fd);
+    say_where(s, where, cap);
     return *config->tls_cert ? koe_tls_load(config->tls_cert, config->tls_key, err) : KOE_OK;
 }
 

@@ -90,6 +90,8 @@ bool koe_call_join(koe_call *c, koe_answer *a);
 /* Sends what c->reader reads, as it comes: now, or once there is a head. */
 enum MHD_Result koe_reply_answer(koe_call *c);
 
+/* What is JSON is read, and refused by who sees which field it is: numbers of any size, NULs in strings. */
+enum { KOE_JSON_FLAGS = JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL };
 /* The request's body as a JSON object, NULL after replying (to *result) that it is none. The caller decrefs. */
 json_t *koe_call_json(koe_call *c, enum MHD_Result *result);
 
@@ -105,8 +107,9 @@ void koe_socket_talk(koe_server *s, int fd, koe_str early);
 /* One whose handshake has not come to its end. */
 void koe_socket_drop(struct koe_socket *s);
 
-/* Opens the socket, or takes the one that systemd has opened, and reads the certificate: what may need more rights than the rest. */
-koe_status koe_http_listen(koe_server *s, int *port, koe_error *err);
+/* Opens the socket, or takes the one that systemd has opened, and reads the certificate: what may need more rights than the rest. where:
+ * how clients find us, as text. */
+koe_status koe_http_listen(koe_server *s, char *where, size_t cap, koe_error *err);
 koe_status koe_http_start(koe_server *s, koe_error *err);
 /* No new connections; those there are go on. */
 void koe_http_quiesce(koe_server *s);

@@ -277,14 +277,14 @@ static koe_status open_speech(koe_live *l, koe_error *err)
 static bool fall_back(koe_live *l, const koe_error *err)
 {
     koe_utterance *u = &l->utterance;
-    const char *voice = NULL, *warning = NULL;
+    const char *voice = NULL;
     if (l->audio_s > 0 || !koe_choose_may_help(err)) return false;
-    if (!koe_choose_instead(&voice, &warning, l->server, u->edition, u->voice, u->lang, KOE_LACK_VOICE, &u->arena)) return false;
+    if (!koe_choose_instead(&voice, &u->warning, l->server, u->edition, u->voice, u->lang, KOE_LACK_VOICE, &u->arena)) return false;
     koe_log(KOE_LOG_ERROR, "voice %s: %s", u->voice ? u->voice : "", err->message);
     koe_speaking_close(l->speaking);
     l->speaking = NULL;
     u->voice = voice;
-    note_warning(l, warning);
+    snprintf(l->warning, sizeof l->warning, "%s", u->warning); /* nothing of the text was spoken, so that nothing else is said of it */
     return true;
 }
 
@@ -309,7 +309,9 @@ static koe_status encode(koe_live *l, const koe_audio *audio, koe_buf *out, koe_
     const koe_encode_options o = { .format = koe_str_of(u->format), .in_rate_hz = audio->rate_hz, .out_rate_hz = u->sample_rate, .bitrate = u->bitrate };
     const double start_ms = koe_clock_ms();
     koe_status st = l->encoder ? KOE_OK : koe_encoder_open(&l->encoder, &o, err);
-    if (st == KOE_OK) st = koe_encoder_write(l->encoder, audio->samples, audio->n_samples, out, err);
+    const float *samples = koe_wrap_samples(&l->wrap, audio);
+    if (st == KOE_OK && !samples && audio->n_samples) st = koe_fail(err, KOE_E_NOMEM, "%zu samples", audio->n_samples);
+    if (st == KOE_OK) st = koe_encoder_write(l->encoder, samples, audio->n_samples, out, err);
     if (st == KOE_OK && out->failed) st = koe_fail(err, KOE_E_NOMEM, "encoder");
     koe_metrics_observe(l->server->metrics, KOE_HISTOGRAM_ENCODE, (koe_clock_ms() - start_ms) / 1000);
     return st;
@@ -392,9 +394,8 @@ static koe_turn run_turn(koe_job *job, double *audio_s)
 static bool speak_cheaper(koe_live *l)
 {
     koe_utterance *u = &l->utterance;
-    const char *warning = NULL;
-    if (!koe_choose_instead(&u->voice, &warning, l->server, u->edition, u->voice, u->lang, KOE_LACK_TIME, &u->arena)) return false;
-    note_warning(l, warning);
+    if (!koe_choose_instead(&u->voice, &u->warning, l->server, u->edition, u->voice, u->lang, KOE_LACK_TIME, &u->arena)) return false;
+    snprintf(l->warning, sizeof l->warning, "%s", u->warning);
     l->job.light = koe_choose_is_light(u->edition, u->voice);
     return true;
 }

@@ -39,7 +39,7 @@ static bool read_number(double *out, const json_t *body, const char *name, doubl
     if (!json_is_number(j)) return wrong(p, name, "a number");
     const double x = json_number_value(j);
     if (!(x >= least && x <= most))
-        return koe_problem_set(p, 400, "invalid_value", name, "%s is %g, it must be from %g to %g", name, x, least, most);
+        return koe_problem_set(p, 400, "invalid_value", name, "%s is %.16g, it must be from %.16g to %.16g", name, x, least, most);
     *out = x;
     return true;
 }
@@ -73,6 +73,7 @@ static bool read_input(koe_utterance *r, const koe_server *s, const json_t *body
     if (!json_is_string(j)) return wrong(p, name, "a string");
     const koe_str text = { json_string_value(j), json_string_length(j) };
     r->n_chars = koe_utf8_count(text);
+    if (memchr(text.p, 0, text.n)) return koe_problem_set(p, 400, "invalid_value", name, "%s has a NUL in it", name);
     if (koe_str_trim(text).n == 0) return koe_problem_set(p, 400, "invalid_value", name, "%s is empty: there is nothing to say", name);
     if (r->n_chars > (size_t)s->config->max_text)
         return koe_problem_set(p, 413, "text_too_long", name, "%s has %zu characters, the limit is %lld", name, r->n_chars,
@@ -239,7 +240,10 @@ static bool read_lexicon(koe_utterance *r, const json_t *body, koe_problem *p)
     r->lexicon = koe_arena_str(&r->arena, given);
     free(text);
     if (!r->lexicon.p) return koe_problem_set(p, 503, "overloaded", NULL, "the server has no memory for this now");
-    if (!r->lexicon.n || !strchr("{[<", r->lexicon.p[0])) return true; /* a name */
+    if (!r->lexicon.n) return true;
+    if (!strchr("{[<\xef", r->lexicon.p[0])) /* a name, and no document with or without its byte order mark */
+        return (!memchr(r->lexicon.p, 0, r->lexicon.n) && koe_engine_has_lexicon(r->edition->engine, r->lexicon.p)) ||
+               koe_problem_set(p, 400, "invalid_value", "lexicon", "lexicon '%.100s' is not installed here; a lexicon can also be sent as an object", r->lexicon.p);
     koe_error err = { 0 };
     koe_user_lexicon *lexicon = NULL;
     const koe_status st = koe_user_lexicon_read(&lexicon, r->lexicon, "lexicon", &err);

@@ -66,7 +66,7 @@ static koe_status open_parts(koe_server *s, koe_error *err)
     if (st == KOE_OK) st = koe_saved_open(&s->saved, c->home, err);
     if (st == KOE_OK) st = koe_models_open(&s->models, c, default_voice, s, err);
     if (st == KOE_OK) st = koe_sched_create(&s->sched, workers, cores, (size_t)c->max_jobs, err);
-    if (st == KOE_OK) st = koe_watch_create(&s->watch, c->request_timeout_s, c->idle_timeout_s, !*c->tls_cert, err);
+    if (st == KOE_OK) st = koe_watch_create(&s->watch, c->request_timeout_s, c->idle_timeout_s, err);
     return st;
 }
 
@@ -222,21 +222,20 @@ koe_status koe_serve(const koe_config *config, koe_error *err)
     koe_server s = { .config = config, .start_ms = koe_clock_ms(), .loading = config->preload, .listen_fd = -1 };
     life l = { .server = &s };
     sigset_t set;
-    int port = 0;
+    char where[300] = "";
     keep_little();
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set, NULL); /* before any thread is started, so that all inherit it */
-    koe_status st = koe_http_listen(&s, &port, err);
+    koe_status st = koe_http_listen(&s, where, sizeof where, err);
     if (st == KOE_OK) st = koe_guard_enter(config, err); /* before any thread is started, too */
     if (st == KOE_OK) look_at_tls(config, l.tls_changed);
     if (st == KOE_OK) st = open_parts(&s, err);
     if (st == KOE_OK) st = koe_http_start(&s, err);
     if (st == KOE_OK) {
-        const bool v6 = strchr(config->host, ':') != NULL;
-        printf("koe: listening on %s://%s%s%s:%d\n", *config->tls_cert ? "https" : "http", v6 ? "[" : "", config->host, v6 ? "]" : "", port);
+        printf("koe: listening on %s\n", where);
         fflush(stdout);
         prepare(&s);
         atomic_store(&s.loading, false);

@@ -18,6 +18,6 @@
 #include "server/config.h"
 
 /* Serves until SIGTERM or SIGINT, then lets running streams finish (config->drain_s at most). Prints one line on stdout,
- * "koe: listening on http://HOST:PORT", once clients may come. `config` is borrowed. */
+ * "koe: listening on http://HOST:PORT" or "... on unix:PATH", once clients may come. `config` is borrowed. */
 koe_status koe_serve(const koe_config *config, koe_error *err);
 #endif

@@ -29,7 +29,6 @@ typedef struct speech_job {
     koe_answer_about about;
     char warning[600]; /* of the answer, for its end */
     koe_buf encoded, out;
-    float *scaled; /* samples at another volume */
     double start_ms, audio_s;
     size_t next, n_segments, n_handed_over;
     koe_buf held; /* made, but not let go yet: the stream would fall silent again */
@@ -119,7 +118,6 @@ static void job_destroy(speech_job *j)
     koe_buf_free(&j->encoded);
     koe_buf_free(&j->out);
     koe_buf_free(&j->held);
-    free(j->scaled);
     koe_answer_unref(j->answer);
     free(j);
 }
@@ -186,7 +184,7 @@ static void note_warnings(speech_job *j, const char *of_text)
 static bool fall_back(speech_job *j, const koe_error *err)
 {
     koe_utterance *u = j->utterance;
-    const char *voice = NULL, *warning = NULL;
+    const char *voice = NULL, *warning = u->warning;
     if (!koe_choose_may_help(err) || j->next || !koe_choose_instead(&voice, &warning, j->server, u->edition, u->voice, u->lang, KOE_LACK_VOICE, &u->arena)) return false;
     koe_log(KOE_LOG_ERROR, "voice %s: %s", u->voice ? u->voice : "", err->message);
     koe_speaking_close(j->speaking);
@@ -205,24 +203,12 @@ static koe_status open_encoder(speech_job *j, int rate_hz, koe_error *err)
     return koe_encoder_open(&j->encoder, &o, err);
 }
 
-/* The samples at the volume asked for; the encoder clips. */
-static const float *at_volume(speech_job *j, const koe_audio *audio)
-{
-    const float volume = (float)j->utterance->volume;
-    if (volume == 1) return audio->samples;
-    float *scaled = realloc(j->scaled, (audio->n_samples + 1) * sizeof *scaled);
-    if (!scaled) return NULL;
-    j->scaled = scaled;
-    for (size_t i = 0; i < audio->n_samples; i++) scaled[i] = audio->samples[i] * volume;
-    return scaled;
-}
-
 static koe_status encode(speech_job *j, const koe_audio *audio, koe_error *err)
 {
     const double start_ms = koe_clock_ms();
     koe_status st = j->encoder ? KOE_OK : open_encoder(j, audio->rate_hz, err);
     if (st != KOE_OK) return st;
-    const float *samples = at_volume(j, audio);
+    const float *samples = koe_wrap_samples(&j->wrap, audio);
     if (!samples && audio->n_samples) return koe_fail(err, KOE_E_NOMEM, "%zu samples", audio->n_samples);
     koe_buf_clear(&j->encoded);
     st = koe_encoder_write(j->encoder, samples, audio->n_samples, &j->encoded, err);
@@ -380,7 +366,7 @@ static speech_job *job_create(koe_server *s, koe_utterance *u, const char *key)
 static bool speak_cheaper(speech_job *j)
 {
     koe_utterance *u = j->utterance;
-    const char *voice = NULL, *warning = NULL;
+    const char *voice = NULL, *warning = u->warning;
     if (!koe_choose_instead(&voice, &warning, j->server, u->edition, u->voice, u->lang, KOE_LACK_TIME, &u->arena)) return false;
     u->voice = voice;
     u->warning = warning;

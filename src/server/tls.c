@@ -5,6 +5,7 @@
 #include <gnutls/gnutls.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "base/file.h"
 
@@ -129,4 +130,28 @@ void *koe_tls_callback(void)
     _Static_assert(sizeof p == sizeof f, "a function's address");
     __builtin_memcpy(&p, &f, sizeof p); /* ISO C has no cast for it */
     return p;
+}
+
+/* ---- a connection's bytes ----------------------------------------------------------------------------------------------------- */
+
+/* Called by libmicrohttpd's thread, so that nobody else is at the session: a request that is too late is told so while it is read. */
+static ssize_t pull(gnutls_transport_ptr_t conn, void *out, size_t n)
+{
+    koe_conn *c = conn;
+    const ssize_t got = recv(koe_conn_fd(c), out, n, 0);
+    if (got == 0 && koe_conn_is_late(c)) {
+        const koe_str page = koe_watch_late_page();
+        (void)!gnutls_record_send(koe_conn_tls(c), page.p, page.n);
+    }
+    return got;
+}
+
+static ssize_t push(gnutls_transport_ptr_t conn, const void *bytes, size_t n) { return send(koe_conn_fd(conn), bytes, n, MSG_NOSIGNAL); }
+
+void koe_tls_carry(void *session, koe_conn *c)
+{
+    koe_conn_set_tls(c, session);
+    gnutls_transport_set_ptr(session, c);
+    gnutls_transport_set_pull_function(session, pull);
+    gnutls_transport_set_push_function(session, push);
 }

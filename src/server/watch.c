@@ -18,6 +18,8 @@ struct koe_conn {
     int64_t since_ns; /* of the phase */
     koe_conn_phase phase;
     bool half_closed, gone, dropped;
+    void *tls; /* NULL: plain */
+    atomic_bool late;
     koe_reader *reader; /* borrowed; NULL: none */
     koe_conn *prev, *next;
 };
@@ -31,7 +33,7 @@ struct koe_watch {
     int64_t request_ns, idle_ns;
     int epoll, stop;
     pthread_t thread;
-    bool started, is_plain;
+    bool started;
 };
 
 /* The event's data: the serial tells a new connection from an old one with the same descriptor. */
@@ -59,15 +61,26 @@ static void on_event(koe_watch *w, const struct epoll_event *e)
     koe_answer_unref(look);
 }
 
-/* The body does not come. No reply has begun in this phase; in TLS only libmicrohttpd could write one. */
-static void say_timeout(int fd)
+koe_str koe_watch_late_page(void)
 {
     static const char body[] = "{\"error\":{\"message\":\"the body of the request did not arrive in time\",\"type\":\"invalid_request_error\","
                                "\"param\":null,\"code\":\"request_timeout\"}}";
-    char text[400];
+    static _Thread_local char text[400];
     const int n = snprintf(text, sizeof text, "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
                            sizeof body - 1, body);
-    (void)!send(fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return (koe_str){ text, (size_t)n };
+}
+
+/* The body does not come. No reply has begun in this phase. In TLS libmicrohttpd's thread says it, when it sees that there is no more to read. */
+static void end_late_body(koe_conn *c)
+{
+    const koe_str page = koe_watch_late_page();
+    if (c->tls && !atomic_exchange(&c->late, true)) {
+        shutdown(c->fd, SHUT_RD);
+        return;
+    }
+    if (!c->tls) (void)!send(c->fd, page.p, page.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    shutdown(c->fd, SHUT_RDWR);
 }
 
 /* Too slow: libmicrohttpd sees the end of the connection and closes it. */
@@ -78,8 +91,8 @@ static void end_dawdlers(koe_watch *w)
     for (koe_conn *c = w->list; c; c = c->next) {
         const int64_t limit = c->phase == KOE_CONN_IDLE ? w->idle_ns + w->request_ns : w->request_ns;
         if (c->phase == KOE_CONN_ANSWER || now - c->since_ns <= limit) continue;
-        if (c->phase == KOE_CONN_BODY && w->is_plain) say_timeout(c->fd);
-        shutdown(c->fd, SHUT_RDWR);
+        if (c->phase == KOE_CONN_BODY) end_late_body(c);
+        else shutdown(c->fd, SHUT_RDWR);
     }
     pthread_mutex_unlock(&w->lock);
 }
@@ -101,12 +114,11 @@ static void *watch(void *arg)
     }
 }
 
-koe_status koe_watch_create(koe_watch **out, int64_t request_s, int64_t idle_s, bool is_plain, koe_error *err)
+koe_status koe_watch_create(koe_watch **out, int64_t request_s, int64_t idle_s, koe_error *err)
 {
     koe_watch *w = calloc(1, sizeof *w);
     if (!w) return koe_fail(err, KOE_E_NOMEM, "connections");
     pthread_mutex_init(&w->lock, NULL);
-    w->is_plain = is_plain;
     w->request_ns = request_s * 1000000000;
     w->idle_ns = idle_s * 1000000000;
     w->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -174,6 +186,11 @@ koe_conn *koe_watch_add(koe_watch *w, int fd)
     pthread_mutex_unlock(&w->lock);
     return c;
 }
+
+int koe_conn_fd(const koe_conn *c) { return c->fd; }
+bool koe_conn_is_late(const koe_conn *c) { return atomic_load(&c->late); }
+void *koe_conn_tls(const koe_conn *c) { return c->tls; }
+void koe_conn_set_tls(koe_conn *c, void *session) { c->tls = session; }
 
 void koe_watch_remove(koe_watch *w, koe_conn *c)
 {

@@ -14,13 +14,19 @@ typedef enum koe_conn_phase {
     KOE_CONN_ANSWER, /* ours to do: no limit here */
 } koe_conn_phase;
 
-/* is_plain: connections have no TLS, and may be told why they end. */
-koe_status koe_watch_create(koe_watch **out, int64_t request_s, int64_t idle_s, bool is_plain, koe_error *err);
+koe_status koe_watch_create(koe_watch **out, int64_t request_s, int64_t idle_s, koe_error *err);
 /* After the last connection has been removed. NULL is fine. */
 void koe_watch_destroy(koe_watch *w);
 
 /* NULL when out of memory. */
 koe_conn *koe_watch_add(koe_watch *w, int fd);
+int koe_conn_fd(const koe_conn *c);
+/* The session of a connection with TLS (tls.c), before its first request; NULL: plain. */
+void koe_conn_set_tls(koe_conn *c, void *session);
+void *koe_conn_tls(const koe_conn *c);
+/* Whether a body has not come in time, and who reads from the session must say so: koe_watch_late_page(), until this thread's next call. */
+bool koe_conn_is_late(const koe_conn *c);
+koe_str koe_watch_late_page(void);
 /* Before fd is closed. NULL is fine. */
 void koe_watch_remove(koe_watch *w, koe_conn *c);
 void koe_watch_phase(koe_watch *w, koe_conn *c, koe_conn_phase phase);

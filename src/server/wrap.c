@@ -30,8 +30,20 @@ void koe_wrap_init(koe_wrap *w, const koe_utterance *u)
 void koe_wrap_deinit(koe_wrap *w)
 {
     koe_buf_free(&w->sound);
+    free(w->scaled);
     json_decref(w->words);
     json_decref(w->marks);
+}
+
+const float *koe_wrap_samples(koe_wrap *w, const koe_audio *audio)
+{
+    const float volume = (float)w->u->volume;
+    if (volume == 1) return audio->samples;
+    float *scaled = realloc(w->scaled, (audio->n_samples + 1) * sizeof *scaled);
+    if (!scaled) return NULL;
+    w->scaled = scaled;
+    for (size_t i = 0; i < audio->n_samples; i++) scaled[i] = audio->samples[i] * volume;
+    return scaled;
 }
 
 const char *koe_wrap_type(const koe_wrap *w)

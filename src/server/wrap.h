@@ -14,11 +14,14 @@ typedef struct koe_wrap {
     json_t *words, *marks; /* of KOE_SHAPE_JSON */
     size_t at_bytes, at_chars; /* a place in the input as bytes and as characters, to count on from */
     const char *warning; /* what the client should know about the sound, borrowed; "": nothing */
+    float *scaled; /* samples at the utterance's volume */
     bool failed; /* out of memory */
 } koe_wrap;
 
 void koe_wrap_init(koe_wrap *w, const koe_utterance *u);
 void koe_wrap_deinit(koe_wrap *w);
+/* The samples at the volume asked for, until the next call; the encoder clips. NULL when out of memory. */
+const float *koe_wrap_samples(koe_wrap *w, const koe_audio *audio);
 /* Content-Type of the answer; static. */
 const char *koe_wrap_type(const koe_wrap *w);
 /* What may stand between two pieces of the answer and says nothing; static. NULL: there is nothing. */

@@ -108,6 +108,7 @@ static void on_text(session *s, const json_t *j)
     const size_t n_chars = koe_utf8_count(t);
     s->n_chars += n_chars;
     bool ok = json_is_string(text) || koe_problem_set(&p, 400, "invalid_type", "text", "text must be a string");
+    if (ok && t.n && memchr(t.p, 0, t.n)) ok = koe_problem_set(&p, 400, "invalid_value", "text", "text has a NUL in it");
     if (ok && s->n_chars > (size_t)s->server->config->max_text)
         ok = koe_problem_set(&p, 413, "text_too_long", "text", "the text has more than %lld characters", (long long)s->server->config->max_text);
     if (ok) ok = koe_keys_take(s->server->keys, &s->who, s->address, 0, (double)n_chars, &p);
@@ -144,7 +145,7 @@ static void on_message(wslay_event_context_ptr ws, const struct wslay_event_on_m
         say_problem(s, &p);
         return;
     }
-    json_t *j = json_loadb(m->msg_length ? (const char *)m->msg : "", m->msg_length, 0, &why);
+    json_t *j = json_loadb(m->msg_length ? (const char *)m->msg : "", m->msg_length, KOE_JSON_FLAGS, &why);
     if (j) {
         on_json(s, j);
     } else {

@@ -635,3 +635,4 @@ koe_status koe_phonemes(koe_engine *e, const koe_request *q, char **out, koe_err
 }
 
 void koe_engine_lexicon_key(koe_engine *e, char out[65]) { koe_text_user_key(e->text, out); }
+bool koe_engine_has_lexicon(koe_engine *e, const char *name) { return koe_text_user_has(e->text, koe_str_of(name)); }

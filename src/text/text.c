@@ -60,6 +60,14 @@ void koe_text_user_key(koe_text *t, char out[65])
     koe_user_files_give_back(t->user_files, s);
 }
 
+bool koe_text_user_has(koe_text *t, koe_str name)
+{
+    koe_user_set *s = koe_user_files_take(t->user_files);
+    const bool has = koe_user_set_find(s, name) != NULL;
+    koe_user_files_give_back(t->user_files, s);
+    return has;
+}
+
 koe_espeak *koe_text_espeak(koe_text *t) { return t->espeak; }
 
 void koe_block_add(koe_block *b, size_t at, size_t n, koe_str phonemes, bool voiced, bool space)

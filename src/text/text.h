@@ -131,6 +131,8 @@ void koe_passage_close(koe_passage *r);
 
 /* A digest of the writer's words that are installed now, for the keys of caches; "" when there are none. */
 void koe_text_user_key(koe_text *t, char out[65]);
+/* Whether one of them has this name, for koe_text_options.lexicon. */
+bool koe_text_user_has(koe_text *t, koe_str name);
 
 /* Canonical tag ("en-us") for a tag, a Kokoro letter or a loose spelling ("EN", "en_US", "english"); n == 0 when unknown. Static memory. */
 koe_str koe_lang_canonical(koe_str lang);

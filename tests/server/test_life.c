@@ -64,12 +64,48 @@ static void test_notify(void **state)
     stop_supervising(&v);
 }
 
-/* A socket that somebody else has opened, before the server is there: who connects early is served. */
+/* The server with a socket that somebody else has opened; the settings name another port. Its announcement. */
+static void activate(server *s, int fd, const char *const *options, char *announced, size_t cap)
+{
+    int out[2];
+    assert_int_equal(pipe(out), 0);
+    s->pid = fork();
+    if (s->pid == 0) {
+        char pid[20];
+        const char *args[16] = { "koe", "serve", "--port", "1", "--home", s->home, "--preload", "off" };
+        for (size_t i = 0; options && options[i]; i++) args[8 + i] = options[i];
+        dup2(out[1], 1);
+        if (fd != 3) dup2(fd, 3);
+        snprintf(pid, sizeof pid, "%d", (int)getpid());
+        setenv("LISTEN_PID", pid, 1);
+        setenv("LISTEN_FDS", "1", 1);
+        execv(getenv("KOE_BIN"), (char **)(void *)args);
+        _exit(127);
+    }
+    close(fd);
+    close(out[1]);
+    size_t n = 0;
+    while (n + 1 < cap && read(out[0], announced + n, 1) == 1 && announced[n] != '\n') n++;
+    announced[n] = 0;
+    close(out[0]);
+}
+
+static void deactivate(const server *s)
+{
+    int status = 1;
+    kill(s->pid, SIGTERM);
+    assert_int_equal(waitpid(s->pid, &status, 0), s->pid);
+    assert_int_equal(status, 0);
+    remove_folder(s->home);
+}
+
+/* Who connects before the server is there is served. */
 static void test_activation(void **state)
 {
     (void)state;
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t n = sizeof a;
+    char announced[200], wanted[200];
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
     assert_int_equal(listen(fd, 10), 0);
@@ -77,29 +113,47 @@ static void test_activation(void **state)
     server s = { .port = ntohs(a.sin_port), .home = new_folder() };
     const int early = dial(&s);
     send_request(early, "GET", "/health", NULL, NULL);
-    s.pid = fork();
-    if (s.pid == 0) {
-        char pid[20];
-        if (fd != 3) dup2(fd, 3);
-        snprintf(pid, sizeof pid, "%d", (int)getpid());
-        setenv("LISTEN_PID", pid, 1);
-        setenv("LISTEN_FDS", "1", 1);
-        const int quiet = open("/dev/null", O_WRONLY);
-        dup2(quiet, 1);
-        execl(getenv("KOE_BIN"), "koe", "serve", "--port", "1", "--home", s.home, "--preload", "off", (char *)NULL); /* port 1 is not ours */
-        _exit(127);
-    }
-    close(fd);
+    activate(&s, fd, NULL, announced, sizeof announced);
+    snprintf(wanted, sizeof wanted, "koe: listening on http://127.0.0.1:%d", s.port);
+    assert_string_equal(announced, wanted);
     reply r;
     read_reply(early, &r, false);
     expect_reply(r, 200, "healthy");
     close(early);
     expect_reply(speak(&s, "{\"input\": \"Hello.\"}"), 200, NULL);
-    kill(s.pid, SIGTERM);
-    int status = 1;
-    assert_int_equal(waitpid(s.pid, &status, 0), s.pid);
-    assert_int_equal(status, 0);
-    remove_folder(s.home);
+    deactivate(&s);
+}
+
+/* The same with a Unix socket: a proxy that comes over it may be believed. */
+static void test_local_socket(void **state)
+{
+    (void)state;
+    char announced[200], wanted[200];
+    const char *const options[] = { "--rate-requests", "1", "--trusted-proxies", "unix:", NULL };
+    static const char *const from[] = { "X-Forwarded-For: 192.0.2.1\r\n", "X-Forwarded-For: 192.0.2.2\r\n", "X-Forwarded-For: 192.0.2.1\r\n", "" };
+    static const int status[] = { 200, 200, 429, 200 };
+    server s = { .home = new_folder() };
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    char *path = koe_path_join(s.home, "koe.sock");
+    snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
+    const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    assert_int_equal(listen(fd, 10), 0);
+    activate(&s, fd, options, announced, sizeof announced);
+    snprintf(wanted, sizeof wanted, "koe: listening on unix:%s", path);
+    assert_string_equal(announced, wanted);
+    for (int i = 0; i < 4; i++) {
+        reply r;
+        const int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(client, (struct sockaddr *)&a, sizeof a), 0);
+        send_request(client, "POST", "/v1/audio/speech", from[i], "{\"input\": \"Hello.\", \"response_format\": \"pcm\"}");
+        read_reply(client, &r, false);
+        if (r.status != status[i]) fail_msg("%s%d, want %d", from[i], r.status, status[i]);
+        reply_free(&r);
+        close(client);
+    }
+    free(path);
+    deactivate(&s);
 }
 
 /* ---- SIGHUP -------------------------------------------------------------------------------------------------------------------- */
@@ -201,6 +255,29 @@ static void test_certificates(void **state)
     stop_supervising(&v);
 }
 
+/* A body that does not come is said to be late, in TLS too. */
+static void test_late_in_tls(void **state)
+{
+    (void)state;
+    server s;
+    char *home = new_folder(), *cert = koe_path_join(home, "cert.pem"), *key = koe_path_join(home, "key.pem");
+    if (!make_certificate(cert, key, "late", "rsa:2048")) {
+        remove_folder(home);
+        skip(); /* no openssl program */
+    }
+    start_server_at(&s, home, "--tls-cert", cert, "--tls-key", key, "--request-timeout", "1", NULL);
+    char command[1000], got[2000] = "";
+    snprintf(command, sizeof command, "(printf 'POST /v1/audio/speech HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 100\\r\\n\\r\\n{'; sleep 5) "
+             "| timeout 20 openssl s_client -quiet -connect 127.0.0.1:%d 2>/dev/null", s.port);
+    FILE *f = popen(command, "r");
+    (void)!fread(got, 1, sizeof got - 1, f);
+    pclose(f);
+    if (strncmp(got, "HTTP/1.1 408 ", 13) != 0 || !strstr(got, "\"code\":\"request_timeout\"}}")) fail_msg("'%s'", got);
+    free(cert);
+    free(key);
+    stop_server(&s);
+}
+
 /* ---- the end ------------------------------------------------------------------------------------------------------------------- */
 
 /* A stream whose reader is slow is given the time that is allowed, and not more. */
@@ -285,7 +362,7 @@ static void test_drain_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_notify),       cmocka_unit_test(test_activation),    cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_notify),       cmocka_unit_test(test_activation),    cmocka_unit_test(test_reload), cmocka_unit_test(test_local_socket), cmocka_unit_test(test_late_in_tls),
         cmocka_unit_test(test_certificates), cmocka_unit_test(test_drain_in_time), cmocka_unit_test(test_drain_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,12 +65,13 @@ void koe_head_add_framing(koe_head_framing *f, const char *name, const char *val
     const size_t n = strspn(name, token);
     if (!n || name[n]) f->odd = true;
     if (strcasecmp(name, "Content-Length") == 0) f->n_lengths++;
+    if (strcasecmp(name, "Host") == 0) f->n_hosts++;
     if (strcasecmp(name, "Transfer-Encoding") != 0) return;
     f->n_encodings++;
     if (!value || strcasecmp(value, "chunked") != 0) f->coded = true;
 }
 
-bool koe_head_is_clear(const koe_head_framing *f) { return !f->odd && !f->coded && f->n_lengths + f->n_encodings <= 1; }
+bool koe_head_is_clear(const koe_head_framing *f) { return !f->odd && !f->coded && f->n_lengths + f->n_encodings <= 1 && f->n_hosts <= 1; }
 
 bool koe_head_is_id(const char *s)
 {

@@ -12,7 +12,7 @@ void koe_head_make_plain(char *text);
 void koe_head_path(const char *url, char *out, size_t cap);
 /* How a request says where its body ends. Zero-initialise; add every line of the head. */
 typedef struct koe_head_framing {
-    int n_lengths, n_encodings; /* Content-Length, Transfer-Encoding */
+    int n_lengths, n_encodings, n_hosts; /* Content-Length, Transfer-Encoding, Host */
     bool coded, odd; /* a Transfer-Encoding other than chunked; a name that is none */
 } koe_head_framing;
 void koe_head_add_framing(koe_head_framing *f, const char *name, const char *value);

@@ -430,7 +430,7 @@ static bool look_at_head(koe_call *c, enum MHD_Result *result)
     c->is_last = true;
     if (!koe_head_is_clear(&framing))
         *result = koe_reply_error(c, 400, "bad_request", NULL,
-                                  "the request's end is not clear: send one Content-Length, or Transfer-Encoding: chunked, and names without spaces");
+                                  "the request is not clear: send one Content-Length, or Transfer-Encoding: chunked, one Host, and names without spaces");
     else if (!*c->path) *result = koe_reply_error(c, 414, "uri_too_long", NULL, "the path is longer than %zu bytes", sizeof c->path - 1);
     else if (refuse_early(c)) *result = reply_too_large(c);
     else if (!c->welcome && koe_call_header(c, "Expect")) *result = reply_unwelcome(c);

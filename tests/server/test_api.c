@@ -143,6 +143,12 @@ static void test_wrong_requests(void **state)
         { "{\"input\": \"Hi\", \"timestamps\": \"word\"}", 400, "invalid_type", "timestamps" },
         { "{\"input\": \"Hi\", \"voice\": {\"id\": 5}}", 400, "invalid_type", "voice" },
         { "{\"input\": \"Hi\", \"pitch\": 30}", 400, "invalid_value", "pitch" },
+        { "{\"input\": \"Hi\", \"seed\": 18446744073709551615}", 400, "invalid_value", "seed" },
+        { "{\"input\": \"Hi\", \"seed\": 1e400}", 400, "invalid_json", NULL },
+        { "{\"input\": \"Hi\\u0000\"}", 400, "invalid_value", "input" },
+        { "{\"input\": \"Hi\", \"voice\": \"af\\u0000\"}", 400, "invalid_value", "voice" },
+        { "{\"input\": \"Hi\", \"lexicon\": \"../user\"}", 400, "invalid_value", "lexicon" },
+        { "{\"input\": \"Hi\", \"lexicon\": \"a\\u0000\"}", 400, "invalid_value", "lexicon" },
         { "{\"input\": \"Hi\", \"lexicon\": 5}", 400, "invalid_type", "lexicon" },
         { "{\"input\": \"Hi\", \"lexicon\": {\"a\": 5}}", 400, "invalid_value", "lexicon" },
         { "{\"input\": \"Hi\", \"normalization_options\": {\"unit_normalization\": 1}}", 400, "invalid_type", "unit_normalization" },
@@ -371,7 +377,7 @@ static void test_reading_options(void **state)
         const long long difference = llabs((long long)sound_of(plain) - (long long)sound_of(with));
         if (difference < 4000) fail_msg("%s: %lld bytes are no difference", with, difference);
     }
-    expect_problem(speak(&s, "{\"input\": \"Hi.\", \"lexicon\": \"nobody\"}"), 400, "invalid_value", NULL);
+    expect_problem(speak(&s, "{\"input\": \"Hi.\", \"lexicon\": \"nobody\"}"), 400, "invalid_value", "lexicon");
 }
 
 /* A lexicon that changes while the server runs is heard in the next answer, cached or not. */

@@ -18,6 +18,7 @@ static const broken cases[] = {
     { "GET /health HTTP/9.9\r\nHost: x\r\n\r\n", 505, "http_version_not_supported" },
     { "GET /health HTTP/1.1\r\nHost: x\r\nNoColon\r\n\r\n", 400, "bad_request" },
     { "GET /health HTTP/1.1\r\nHost: x\r\nName : value\r\n\r\n", 400, "bad_request" },
+    { "GET /health HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400, "bad_request" },
     { "GET /@ HTTP/1.1\r\nHost: x\r\n\r\n", 414, "uri_too_long" },
     { "GET /health HTTP/1.1\r\nHost: x\r\nX: @\r\n\r\n", 431, "headers_too_large" },
     { "GET /health?# HTTP/1.1\r\nHost: x\r\n\r\n", 431, "headers_too_large" },

@@ -120,7 +120,7 @@ static void test_malformed(void **state)
     memset(body, '[', sizeof body - 1);
     body[sizeof body - 1] = 0;
     expect_problem(speak(&s, body), 400, "invalid_json", NULL);
-    static const char *const bad[] = { "{\"input\":\"\\ud800\"}", "{\"input\":\"\\u0000\"}", "{'input':'x'}", "{\"input\":NaN}", "{\"input\":\"a\"}}", "nul", "\x01" };
+    static const char *const bad[] = { "{\"input\":\"\\ud800\"}", "{'input':'x'}", "{\"input\":NaN}", "{\"input\":\"a\"}}", "nul", "\x01" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) expect_problem(speak(&s, bad[i]), 400, "invalid_json", NULL);
     unsigned seed = 7;
     for (int i = 0; i < 50; i++) {

@@ -234,6 +234,40 @@ static void test_no_farewell(void **state)
     remove_folder(s.home);
 }
 
+static size_t loudest(const koe_buf *pcm)
+{
+    size_t most = 0;
+    for (size_t i = 0; i + 1 < pcm->n; i += 2) {
+        int16_t x;
+        memcpy(&x, pcm->data + i, 2);
+        if ((size_t)abs(x) > most) most = (size_t)abs(x);
+    }
+    return most;
+}
+
+/* What is asked for at the start holds for the sound. */
+static void test_volume(void **state)
+{
+    (void)state;
+    server s;
+    koe_buf b = { 0 };
+    size_t peak[2];
+    start_server(&s, NULL);
+    const int fd = open_socket(&s);
+    for (int i = 0; i < 2; i++) {
+        say_json(fd, i ? "{\"type\":\"start\",\"response_format\":\"pcm\",\"volume\":0.25}" : "{\"type\":\"start\",\"response_format\":\"pcm\"}");
+        say_json(fd, "{\"type\":\"text\",\"text\":\"How loud is this?\"}");
+        say_json(fd, "{\"type\":\"end\"}");
+        while (read_frame(fd, &b) != 2) {}
+        peak[i] = loudest(&b);
+        while (read_frame(fd, &b) > 0 && (!b.data || !strstr(b.data, "\"done\""))) {}
+    }
+    if (peak[1] > peak[0] / 3 || peak[1] < peak[0] / 5) fail_msg("%zu and, at a quarter, %zu", peak[0], peak[1]);
+    close(fd);
+    koe_buf_free(&b);
+    stop_server(&s);
+}
+
 /* The limit of a text counts characters, here as everywhere. */
 static void test_limit(void **state)
 {
@@ -257,7 +291,7 @@ static void test_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_farewell), cmocka_unit_test(test_limit), cmocka_unit_test(test_text_in_audio_out),
+        cmocka_unit_test(test_no_farewell), cmocka_unit_test(test_limit), cmocka_unit_test(test_volume), cmocka_unit_test(test_text_in_audio_out),
         cmocka_unit_test(test_long_text_and_cancel),
         cmocka_unit_test(test_wrong_messages), cmocka_unit_test(test_no_handshake),
         cmocka_unit_test(test_drain),

@@ -34,18 +34,41 @@ static const char *env_name(const koe_option *o, char *name, size_t cap)
     return name;
 }
 
+/* The words of `text` in lines that end before column WIDTH; those after the first are indented. */
+static void print_wrapped(const char *text, int indent)
+{
+    enum { WIDTH = 110 };
+    int column = indent;
+    while (*text) {
+        const int n = (int)strcspn(text, " ");
+        if (column > indent && column + n >= WIDTH) {
+            printf("\n%*s", indent, "");
+            column = indent;
+        } else if (column > indent) {
+            putchar(' ');
+            column++;
+        }
+        printf("%.*s", n, text);
+        column += n;
+        text += n + (text[n] == ' ');
+    }
+    putchar('\n');
+}
+
 static void print_help(const koe_command_line *c)
 {
     printf("usage: %s %s\n\n%s\n", c->name, c->usage, c->about);
     if (c->n_option == 0) return;
     printf("\noptions:\n");
     for (size_t i = 0; i < c->n_option; i++) {
+        enum { HELP_AT = 29 };
         const koe_option *o = &c->option[i];
         char head[64];
         const char letter[] = { '-', o->letter, ',', ' ', 0 };
         snprintf(head, sizeof head, "%s--%s%s%s", o->letter ? letter : "    ", o->name, o->value ? " " : "",
                  o->value ? o->value : "");
-        printf("  %-26s %s\n", head, o->help);
+        printf("  %-*s ", HELP_AT - 3, head);
+        print_wrapped(o->help, HELP_AT);
     }
     printf("\nThe environment can set them too, as $KOE_ and the name in capitals.\n");
 }

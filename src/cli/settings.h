@@ -9,7 +9,7 @@ enum { KOE_SETTINGS_MAX = 128 };
 typedef struct koe_settings_options {
     koe_option option[KOE_SETTINGS_MAX + 3];
     const char *given[KOE_SETTINGS_MAX]; /* by row of the table, for koe_config_load() */
-    char help[KOE_SETTINGS_MAX][160];
+    char help[KOE_SETTINGS_MAX][320];
     size_t n;
 } koe_settings_options;
 

@@ -5,40 +5,24 @@
 #include "server/speech.h"
 #include "text/lang.h"
 
-enum MHD_Result koe_route_captioned(koe_call *c)
+static void with_times(koe_utterance *u, const json_t *body)
 {
-    enum MHD_Result result = MHD_YES;
-    koe_problem p = { 0 };
-    koe_utterance u = { 0 };
-    json_t *body = koe_call_json(c, &result);
-    if (!body) return result;
-    const bool ok = koe_utterance_read(&u, c->server, body, "input", &p), whole = json_is_false(json_object_get(body, "stream"));
-    json_decref(body);
-    u.shape = whole ? KOE_SHAPE_JSON : KOE_SHAPE_LINES;
-    u.whole = whole;
-    if (whole) u.first_piece_s = 0;
-    u.timestamps = true;
-    if (ok) return koe_speech_reply(c, &u);
-    koe_utterance_deinit(&u);
-    return koe_reply_problem(c, &p);
+    u->whole = json_is_false(json_object_get(body, "stream"));
+    u->shape = u->whole ? KOE_SHAPE_JSON : KOE_SHAPE_LINES;
+    if (u->whole) u->first_piece_s = 0;
+    u->timestamps = true;
 }
 
-enum MHD_Result koe_route_from_phonemes(koe_call *c)
+enum MHD_Result koe_route_captioned(koe_call *c) { return koe_speech_route(c, "input", with_times); }
+
+static void whole_wav(koe_utterance *u, const json_t *body)
 {
-    enum MHD_Result result = MHD_YES;
-    koe_problem p = { 0 };
-    koe_utterance u = { 0 };
-    json_t *body = koe_call_json(c, &result);
-    if (!body) return result;
-    const bool ok = koe_utterance_read(&u, c->server, body, "phonemes", &p);
-    if (ok && !json_is_string(json_object_get(body, "response_format"))) u.format = "wav";
-    json_decref(body);
-    u.whole = true;
-    u.first_piece_s = 0;
-    if (ok) return koe_speech_reply(c, &u);
-    koe_utterance_deinit(&u);
-    return koe_reply_problem(c, &p);
+    if (!json_is_string(json_object_get(body, "response_format"))) u->format = "wav";
+    u->whole = true;
+    u->first_piece_s = 0;
 }
+
+enum MHD_Result koe_route_from_phonemes(koe_call *c) { return koe_speech_route(c, "phonemes", whole_wav); }
 
 /* Phonemes are made at once, on the connection's thread: reading a text is quick, and the text is short. */
 enum { MAX_PHONEMIZE_BYTES = 20000 };

@@ -470,7 +470,8 @@ static enum MHD_Result reply_not_modified(koe_call *c, const char *key)
     return koe_reply(c, 304, NULL, r);
 }
 
-enum MHD_Result koe_speech_reply(koe_call *c, koe_utterance *u)
+/* Finds or starts the answer to a request, which it takes in every case, and replies with it. */
+static enum MHD_Result reply(koe_call *c, koe_utterance *u)
 {
     koe_server *s = c->server;
     koe_problem p = { 0 };
@@ -494,16 +495,19 @@ enum MHD_Result koe_speech_reply(koe_call *c, koe_utterance *u)
     return result;
 }
 
-enum MHD_Result koe_route_speech(koe_call *c)
+enum MHD_Result koe_speech_route(koe_call *c, const char *field, void (*adjust)(koe_utterance *u, const json_t *body))
 {
     enum MHD_Result result = MHD_YES;
     koe_problem p = { 0 };
     koe_utterance u = { 0 };
     json_t *body = koe_call_json(c, &result);
     if (!body) return result;
-    const bool ok = koe_utterance_read(&u, c->server, body, "input", &p);
+    const bool ok = koe_utterance_read(&u, c->server, body, field, &p);
+    if (ok && adjust) adjust(&u, body);
     json_decref(body);
-    if (ok) return koe_speech_reply(c, &u);
+    if (ok) return reply(c, &u);
     koe_utterance_deinit(&u);
     return koe_reply_problem(c, &p);
 }
+
+enum MHD_Result koe_route_speech(koe_call *c) { return koe_speech_route(c, "input", NULL); }

@@ -11,6 +11,6 @@ void koe_inflight_destroy(koe_inflight *f);
 
 /* Makes an answer for the cache, for nobody: takes *u in every case. KOE_E_FULL: later. */
 koe_status koe_speech_warm(koe_server *s, koe_utterance *u, koe_error *err);
-/* Finds or starts the answer to a request, which it takes in every case, and replies with it. */
-enum MHD_Result koe_speech_reply(koe_call *c, koe_utterance *u);
+/* A request whose body holds its text in `field`: finds or starts the answer, and replies with it. adjust: changes what was read; NULL: nothing. */
+enum MHD_Result koe_speech_route(koe_call *c, const char *field, void (*adjust)(koe_utterance *u, const json_t *body));
 #endif

@@ -11,6 +11,22 @@ enum { MAX_SUBGRAPH_DEPTH = 32, MAX_TYPE_DEPTH = 8 };
 #define FOR_EACH_FIELD(f, w, st, err)                                                                                            \
     for (koe_wire_field f; (st) == KOE_OK && ((st) = koe_wire_next(&(w), &f, err)) == KOE_OK && f.number != 0;)
 
+/* The next occurrence of a field that holds a message; message->p is NULL when there is none. */
+static koe_status next_message(koe_reader *r, koe_wire *w, uint32_t number, koe_wire *message)
+{
+    koe_status st = KOE_OK;
+    *message = (koe_wire){ 0 };
+    FOR_EACH_FIELD(f, *w, st, r->err)
+    {
+        if (f.number == number) return koe_wire_as_message(&f, message, r->err);
+    }
+    return st;
+}
+
+/* Runs `body` for every `message` of a repeated field of w; ends with st. */
+#define FOR_EACH_MESSAGE(message, number, w, st, r)                                                                              \
+    for (koe_wire message; (st) == KOE_OK && ((st) = next_message(r, &(w), number, &message)) == KOE_OK && message.p;)
+
 static koe_status read_graph(koe_reader *r, koe_wire w, koe_onnx_graph *g);
 
 /* An array for `n` items; `out` is any pointer's address. */
@@ -247,12 +263,9 @@ static koe_status read_attrs(koe_reader *r, koe_wire w, uint32_t field, size_t n
     size_t i = 0;
     if (n > MAX_ATTR) return koe_fail(r->err, KOE_E_LIMIT, "%zu attributes, at most %d are supported", n, MAX_ATTR);
     koe_status st = NEW_ARRAY(r, attr, n);
-    FOR_EACH_FIELD(f, w, st, r->err)
+    FOR_EACH_MESSAGE(message, field, w, st, r)
     {
-        koe_wire message = { 0 };
-        if (f.number != field) continue;
-        st = koe_wire_as_message(&f, &message, r->err);
-        if (st == KOE_OK) st = read_attr(r, message, &attr[i]);
+        st = read_attr(r, message, &attr[i]);
         if (st == KOE_OK && has_attr(attr, i, attr[i].name))
             st = koe_fail(r->err, KOE_E_FORMAT, "two attributes '%.*s'", KOE_NAME_ARG(attr[i].name));
         i++;
@@ -293,12 +306,9 @@ static koe_status read_nodes(koe_reader *r, koe_wire w, uint32_t field, size_t n
     koe_onnx_node *node = NULL;
     size_t i = 0;
     koe_status st = NEW_ARRAY(r, node, n);
-    FOR_EACH_FIELD(f, w, st, r->err)
+    FOR_EACH_MESSAGE(message, field, w, st, r)
     {
-        koe_wire message = { 0 };
-        if (f.number != field) continue;
-        st = koe_wire_as_message(&f, &message, r->err);
-        if (st == KOE_OK) st = read_node(r, message, &node[i]);
+        st = read_node(r, message, &node[i]);
         if (st != KOE_OK)
             st = koe_error_wrap(r->err, st, "node %zu '%.*s' (%.*s)", i, KOE_NAME_ARG(node[i].name),
                                 KOE_NAME_ARG(node[i].op_type));
@@ -328,13 +338,10 @@ static koe_status read_shape(koe_reader *r, koe_wire w, koe_onnx_value *v)
 {
     koe_status st = KOE_OK;
     v->n_dim = 0;
-    FOR_EACH_FIELD(f, w, st, r->err)
+    FOR_EACH_MESSAGE(dim, 1, w, st, r)
     {
-        koe_wire dim = { 0 };
-        if (f.number != 1) continue;
         if (v->n_dim == KOE_MAX_DIM) return koe_fail(r->err, KOE_E_LIMIT, "more than the supported %d dimensions", KOE_MAX_DIM);
-        st = koe_wire_as_message(&f, &dim, r->err);
-        if (st == KOE_OK) st = read_dim(r, dim, &v->dim[v->n_dim], &v->dim_param[v->n_dim]);
+        st = read_dim(r, dim, &v->dim[v->n_dim], &v->dim_param[v->n_dim]);
         v->n_dim++;
     }
     return st;
@@ -368,7 +375,7 @@ static koe_status read_type(koe_reader *r, koe_wire w, koe_onnx_value *v, int de
     if (depth == MAX_TYPE_DEPTH) return koe_fail(r->err, KOE_E_LIMIT, "a type nested more than %d deep", MAX_TYPE_DEPTH);
     FOR_EACH_FIELD(f, w, st, r->err)
     {
-        koe_wire inner = { 0 }, element = { 0 };
+        koe_wire inner = { 0 };
         if (f.number != TENSOR && f.number != SEQUENCE && f.number != OPTIONAL) continue;
         if (depth == 0)
             v->kind = f.number == TENSOR ? KOE_ONNX_TENSOR : f.number == SEQUENCE ? KOE_ONNX_SEQUENCE : KOE_ONNX_OPTIONAL;
@@ -377,12 +384,7 @@ static koe_status read_type(koe_reader *r, koe_wire w, koe_onnx_value *v, int de
             st = read_tensor_type(r, inner, v);
             continue;
         }
-        FOR_EACH_FIELD(e, inner, st, r->err)
-        {
-            if (e.number != ELEMENT) continue;
-            st = koe_wire_as_message(&e, &element, r->err);
-            if (st == KOE_OK) st = read_type(r, element, v, depth + 1);
-        }
+        FOR_EACH_MESSAGE(element, ELEMENT, inner, st, r) st = read_type(r, element, v, depth + 1);
     }
     return st;
 }
@@ -409,12 +411,9 @@ static koe_status read_values(koe_reader *r, koe_wire w, uint32_t field, size_t 
     koe_onnx_value *v = NULL;
     size_t i = 0;
     koe_status st = NEW_ARRAY(r, v, n);
-    FOR_EACH_FIELD(f, w, st, r->err)
+    FOR_EACH_MESSAGE(message, field, w, st, r)
     {
-        koe_wire message = { 0 };
-        if (f.number != field) continue;
-        st = koe_wire_as_message(&f, &message, r->err);
-        if (st == KOE_OK) st = read_value(r, message, &v[i]);
+        st = read_value(r, message, &v[i]);
         if (st != KOE_OK) st = koe_error_wrap(r->err, st, "the graph's input or output '%.*s'", KOE_NAME_ARG(v[i].name));
         i++;
     }
@@ -432,12 +431,9 @@ static koe_status read_initializers(koe_reader *r, koe_wire w, size_t n, const k
     koe_onnx_initializer *init = NULL;
     size_t i = 0;
     koe_status st = NEW_ARRAY(r, init, n);
-    FOR_EACH_FIELD(f, w, st, r->err)
+    FOR_EACH_MESSAGE(message, GRAPH_INITIALIZER, w, st, r)
     {
-        koe_wire message = { 0 };
-        if (f.number != GRAPH_INITIALIZER) continue;
-        st = koe_wire_as_message(&f, &message, r->err);
-        if (st == KOE_OK) st = koe_read_tensor(r, message, &init[i].t, &init[i].name);
+        st = koe_read_tensor(r, message, &init[i].t, &init[i].name);
         if (st == KOE_OK && !init[i].name.n) st = koe_fail(r->err, KOE_E_FORMAT, "initializer %zu has no name", i);
         i++;
     }
@@ -529,11 +525,8 @@ static koe_status read_opsets(koe_reader *r, koe_wire w, uint32_t field, size_t 
     koe_onnx_opset *opset = NULL;
     size_t i = 0;
     koe_status st = NEW_ARRAY(r, opset, n);
-    FOR_EACH_FIELD(f, w, st, r->err)
+    FOR_EACH_MESSAGE(message, field, w, st, r)
     {
-        koe_wire message = { 0 };
-        if (f.number != field) continue;
-        st = koe_wire_as_message(&f, &message, r->err);
         FOR_EACH_FIELD(o, message, st, r->err)
         {
             if (o.number == 1) st = read_domain(r, &o, &opset[i].domain);
@@ -568,11 +561,8 @@ static koe_status read_metadata(koe_reader *r, koe_wire w, uint32_t field, size_
     koe_onnx_metadata *metadata = NULL;
     size_t i = 0;
     koe_status st = NEW_ARRAY(r, metadata, n);
-    FOR_EACH_FIELD(f, w, st, r->err)
+    FOR_EACH_MESSAGE(message, field, w, st, r)
     {
-        koe_wire message = { 0 };
-        if (f.number != field) continue;
-        st = koe_wire_as_message(&f, &message, r->err);
         FOR_EACH_FIELD(m, message, st, r->err)
         {
             if (m.number == 1) st = koe_wire_as_str(&m, &metadata[i].key, r->err);
@@ -619,12 +609,9 @@ static koe_status read_functions(koe_reader *r, koe_wire w, uint32_t field, size
     koe_onnx_function *fn = NULL;
     size_t i = 0;
     koe_status st = NEW_ARRAY(r, fn, n);
-    FOR_EACH_FIELD(f, w, st, r->err)
+    FOR_EACH_MESSAGE(message, field, w, st, r)
     {
-        koe_wire message = { 0 };
-        if (f.number != field) continue;
-        st = koe_wire_as_message(&f, &message, r->err);
-        if (st == KOE_OK) st = read_function(r, message, &fn[i]);
+        st = read_function(r, message, &fn[i]);
         if (st != KOE_OK) st = koe_error_wrap(r->err, st, "function '%.*s'", KOE_NAME_ARG(fn[i].name));
         i++;
     }
@@ -747,13 +734,10 @@ static koe_status read_sequence(koe_reader *r, koe_wire w, koe_tensor **out, siz
     if (st == KOE_OK && (count[SPARSE] || count[SEQUENCES] || count[MAPS] || count[OPTIONALS]))
         st = koe_fail(r->err, KOE_E_UNSUPPORTED, "a sequence of other things than tensors");
     if (st == KOE_OK) st = NEW_ARRAY(r, t, count[TENSORS]);
-    FOR_EACH_FIELD(f, w, st, r->err)
+    FOR_EACH_MESSAGE(message, TENSORS, w, st, r)
     {
-        koe_wire message = { 0 };
         koe_str name;
-        if (f.number != TENSORS) continue;
-        st = koe_wire_as_message(&f, &message, r->err);
-        if (st == KOE_OK) st = koe_read_tensor(r, message, &t[i++], &name);
+        st = koe_read_tensor(r, message, &t[i++], &name);
     }
     *out = t;
     *n_out = i;

@@ -1,6 +1,7 @@
 /* Products and convolutions by weights of 8 bits or fewer, in the forms in which quantised files spell them out, with their pass and without.
  * With it they must be no farther from the float model - the same weights dequantised, no activation rounded - than the file has it, and
  * have the same bits on one thread and on two. One instruction set, named by the first argument. */
+#include "compare.h"
 #include "text_model.h"
 
 #include <math.h>
@@ -80,7 +81,7 @@ static result compute(const form *f, const char *model, const char *passes, int 
     koe_session *s = NULL;
     koe_run *r = NULL;
     float *data = NULL;
-    result res = { .count = -2 };
+    result res;
     koe_status st = koe_pool_create(&pool, n_threads, &err);
     const koe_session_options opt = { .pool = pool, .passes = passes, .precision = precision };
     if (st == KOE_OK) st = koe_session_create(&s, text_model(model), &opt, &err);
@@ -97,9 +98,7 @@ static result compute(const form *f, const char *model, const char *passes, int 
     }
     for (int again = 0; again < 2 && st == KOE_OK; again++) st = koe_run_execute(r, NULL, &err); /* the second in used memory */
     if (st != KOE_OK) fail_msg("%s: %s", f->what, err.message);
-    const koe_pass_report *report;
-    for (size_t i = koe_session_passes(s, &report); i-- > 0;)
-        if (strcmp(report[i].name, f->pass) == 0) res.count = report[i].n;
+    res.count = pass_count(s, f->pass);
     const koe_tensor *y = &koe_run_out(r, 0)->t;
     res.n = koe_tensor_count(y);
     res.y = malloc(koe_tensor_bytes(y));
@@ -111,15 +110,10 @@ static result compute(const form *f, const char *model, const char *passes, int 
     return res;
 }
 
-static double distance(const result *got, const result *want)
+static double between(const result *got, const result *want)
 {
-    double error = 0, all = 0;
     assert_int_equal(got->n, want->n);
-    for (size_t i = 0; i < want->n; i++) {
-        error += pow((double)got->y[i] - (double)want->y[i], 2);
-        all += pow((double)want->y[i], 2);
-    }
-    return sqrt(error / all);
+    return distance(got->y, want->y, want->n);
 }
 
 static void is_nearer(void **state)
@@ -138,7 +132,7 @@ static void is_nearer(void **state)
         if (!(fabsf(on.y[i] - as_is.y[i]) <= 4e-6f * peak)) fail_msg("%s: %g with the pass, %g without", f->what, (double)on.y[i], (double)as_is.y[i]);
     if (f->plain) {
         result want = compute(f, f->plain, off, KOE_PRECISION_F32, 1);
-        const double d = distance(&on, &want), d_as_is = distance(&as_is, &want), d_low = distance(&low, &want);
+        const double d = between(&on, &want), d_as_is = between(&as_is, &want), d_low = between(&low, &want);
         if (!(d <= d_as_is + 1e-6)) fail_msg("%s: %.3g from the float model, %.3g as the file has it", f->what, d, d_as_is);
         if (!(d_low <= (d_as_is > 0.02 ? d_as_is : 0.02))) fail_msg("%s, int8: %.3g from the float model", f->what, d_low);
         free(want.y);

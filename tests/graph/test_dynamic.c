@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "compare.h"
 #include "graph/graph.h"
 #include "isa.h"
 
@@ -125,24 +126,11 @@ static int compute(const form *f, const char *passes, int precision, int threads
     if (koe_run_create(&r, s, &err) != KOE_OK || koe_run_set_in(r, 0, &x, &err) != KOE_OK || koe_run_execute(r, NULL, &err) != KOE_OK)
         fail_msg("%s", err.message);
     memcpy(y, koe_run_out(r, 0)->t.data, sizeof input);
-    const koe_pass_report *report;
-    int n = -1;
-    for (size_t i = 0, count = koe_session_passes(s, &report); i < count; i++)
-        if (strcmp(report[i].name, "dynamic") == 0) n = report[i].n;
+    const int n = pass_count(s, "dynamic");
     koe_run_destroy(r);
     koe_session_destroy(s);
     koe_pool_destroy(pool);
     return n;
-}
-
-static double distance(const float *got, const float *want)
-{
-    double error = 0, all = 0;
-    for (size_t i = 0; i < N; i++) {
-        error += pow((double)got[i] - (double)want[i], 2);
-        all += pow((double)want[i], 2);
-    }
-    return sqrt(error / all);
 }
 
 static void check(form f)
@@ -158,13 +146,13 @@ static void check(form f)
         assert_memory_equal(got, as_is, sizeof got);
         return;
     }
-    const double before = distance(as_is, want), after = distance(got, want);
+    const double before = distance(as_is, want, N), after = distance(got, want, N);
     /* Both round the input to steps of about a 255th of its range; weights whose magnitude passes 127 steps are rounded too. */
     if (!(before < 0.01 && after < 1.2 * before)) fail_msg("distance %g, by the file's own steps %g", after, before);
     compute(&f, NULL, KOE_PRECISION_F32, 3, other);
     assert_memory_equal(got, other, sizeof got);
     compute(&f, NULL, KOE_PRECISION_INT8, 1, other); /* with vpmaddubsw: 7 bits */
-    if (!(distance(other, want) < 3 * before)) fail_msg("distance %g, by the file's own steps %g", distance(other, want), before);
+    if (!(distance(other, want, N) < 3 * before)) fail_msg("distance %g, by the file's own steps %g", distance(other, want, N), before);
 }
 
 static void test_per_tensor(void **state) { (void)state, check((form){ .bias = true, .fused = 1 }); }

@@ -1,5 +1,6 @@
 /* Every pass on a small model of its pattern: it finds it as often as it should, and the results are the same with and without it, on one
  * thread and on two. One instruction set, named by the first argument. */
+#include "compare.h"
 #include "text_model.h"
 
 #include <math.h>
@@ -38,7 +39,7 @@ static void run_pattern(const pattern *p, const char *passes, int n_threads, res
     const koe_session_options opt = { .pool = pool, .passes = passes };
     if (st == KOE_OK) st = koe_session_create(&s, text_model(p->model), &opt, &err);
     if (st == KOE_OK) st = koe_run_create(&r, s, &err);
-    *res = (result){ .count = -2 };
+    *res = (result){ 0 };
     for (size_t i = 0; st == KOE_OK && i < koe_session_n_in(s); i++) {
         const koe_onnx_value *v = koe_session_in(s, i);
         koe_tensor t = { .dtype = v->dtype, .n_dim = v->n_dim };
@@ -50,9 +51,7 @@ static void run_pattern(const pattern *p, const char *passes, int n_threads, res
     }
     for (int again = 0; again < 2 && st == KOE_OK; again++) st = koe_run_execute(r, NULL, &err); /* the second in used memory */
     if (st != KOE_OK) fail_msg("%s: %s", p->what, err.message);
-    const koe_pass_report *report;
-    for (size_t i = koe_session_passes(s, &report); i-- > 0;)
-        if (strcmp(report[i].name, p->pass) == 0) res->count = report[i].n;
+    res->count = pass_count(s, p->pass);
     for (; res->n_out < koe_session_n_out(s); res->n_out++) {
         const koe_tensor *t = &koe_run_out(r, res->n_out)->t;
         res->out[res->n_out] = *t;

@@ -19,6 +19,7 @@
 
 #include "base/base.h"
 #include "server/head.h"
+#include "server/json.h"
 #include "server/refuse.h"
 #include "server/systemd.h"
 #include "server/tls.h"
@@ -146,28 +147,22 @@ enum MHD_Result koe_reply_text(koe_call *c, int status, const char *type, koe_bu
     return koe_reply(c, status, type, r);
 }
 
-static koe_buf json_text(json_t *j)
-{
-    koe_buf b = { 0 };
-    char *text = j ? json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
-    if (text) koe_buf_adds(&b, text);
-    else b.failed = true;
-    free(text);
-    json_decref(j);
-    return b;
-}
-
 enum MHD_Result koe_reply_json(koe_call *c, int status, json_t *j)
 {
-    koe_buf text = json_text(j);
+    koe_buf text = { 0 };
+    koe_json_add(&text, j);
     return koe_reply_text(c, status, "application/json", &text);
 }
 
 /* With a header of its own for this status, or NULL. */
 static enum MHD_Result reply_problem_with(koe_call *c, const koe_problem *p, const char *name, const char *value)
 {
-    koe_buf text = json_text(koe_problem_json(p));
-    if (text.failed) return MHD_NO;
+    koe_buf text = { 0 };
+    koe_json_add(&text, koe_problem_json(p));
+    if (text.failed) {
+        koe_buf_free(&text);
+        return MHD_NO;
+    }
     c->n_sent = text.n;
     struct MHD_Response *r = MHD_create_response_from_buffer(text.n, text.data, MHD_RESPMEM_MUST_FREE);
     if (!r) {

@@ -10,6 +10,7 @@
 #include "audio/encode.h"
 #include "base/base.h"
 #include "server/choose.h"
+#include "server/json.h"
 #include "server/recall.h"
 #include "server/wrap.h"
 
@@ -81,11 +82,7 @@ static void put_bytes(koe_outbox *o, bool binary, koe_buf *bytes)
 void koe_outbox_put_json(koe_outbox *o, json_t *j)
 {
     koe_buf b = { 0 };
-    char *text = j ? json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
-    if (text) koe_buf_adds(&b, text);
-    else b.failed = true;
-    free(text);
-    json_decref(j);
+    koe_json_add(&b, j);
     put_bytes(o, false, &b);
 }
 

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/str.h"
+#include "server/json.h"
 #include "server/problem.h"
 
 typedef enum MHD_Result queue_fn(struct MHD_Connection *conn, unsigned status, struct MHD_Response *r);
@@ -46,13 +47,12 @@ static void write_page(koe_buf *out, unsigned status)
     koe_problem p = { 0 };
     while (words[i].status && words[i].status != status) i++;
     koe_problem_set(&p, (int)status, words[i].code, NULL, "%s", words[i].message);
-    json_t *j = koe_problem_json(&p);
-    char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
-    json_decref(j);
+    koe_buf page = { 0 };
+    koe_json_add(&page, koe_problem_json(&p));
     strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&(time_t){ time(NULL) }, &t));
     koe_buf_printf(out, "HTTP/1.1 %u %s\r\nDate: %s\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", status,
-                   MHD_get_reason_phrase_for(status), date, text ? strlen(text) : 0, text ? text : "");
-    free(text);
+                   MHD_get_reason_phrase_for(status), date, page.n, page.n ? page.data : "");
+    koe_buf_free(&page);
 }
 
 /* What has come is read away: a connection that is closed with bytes unread is reset, and the client may not see the page. */

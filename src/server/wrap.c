@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "audio/encode.h"
+#include "server/json.h"
 
 void koe_base64(koe_buf *out, koe_str bytes)
 {
@@ -105,11 +106,8 @@ json_t *koe_wrap_marks(koe_wrap *w, const koe_audio *audio, double after_s, size
 
 static void add_json(koe_wrap *w, koe_buf *out, json_t *j)
 {
-    char *text = j ? json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
-    if (text) koe_buf_adds(out, text);
-    else w->failed = true;
-    free(text);
-    json_decref(j);
+    koe_json_add(out, j);
+    w->failed |= out->failed;
 }
 
 static void add_event(koe_wrap *w, koe_buf *out, json_t *j)

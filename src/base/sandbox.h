@@ -7,7 +7,7 @@
 
 #include "base/status.h"
 
-enum { KOE_SANDBOX_PATHS = 32 };
+enum { KOE_SANDBOX_PATHS = 256 };
 
 /* Zero-initialise. Paths that are not there are left out; "" and NULL too. */
 typedef struct koe_sandbox {

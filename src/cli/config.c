@@ -7,6 +7,9 @@
 #include "cli/cli.h"
 #include "cli/settings.h"
 #include "server/keys.h"
+#include "server/models.h"
+#include "server/redis.h"
+#include "server/tls.h"
 
 /* What koe finds in its folder, and how to get it. */
 static const struct {
@@ -37,6 +40,25 @@ static koe_status check_home(const char *home, koe_error *err)
     return KOE_OK;
 }
 
+/* What koe serve would not start with: keys, certificate, addresses, models and dictionaries as the settings name them. */
+static koe_status check_files(const koe_config *c, koe_error *err)
+{
+    koe_keys *keys = NULL;
+    koe_redis *redis = NULL;
+    koe_models *models = NULL;
+    const koe_redis_setup setup = { .url = c->redis, .ca = c->redis_ca, .prefix = c->redis_prefix, .timeout_ms = c->redis_timeout_ms };
+    koe_status st = koe_keys_open(&keys, c, err);
+    if (st == KOE_OK && *c->tls_cert) st = koe_tls_load(c->tls_cert, c->tls_key, err);
+    if (st == KOE_OK && *c->redis) st = koe_redis_open(&redis, &setup, err);
+    if (st == KOE_OK && *c->warm && !koe_file_exists(c->warm)) st = koe_fail(err, KOE_E_NOT_FOUND, "warm: there is no file %s", c->warm);
+    if (st == KOE_OK) st = koe_models_open(&models, c, NULL, NULL, err);
+    koe_models_close(models);
+    koe_redis_close(redis);
+    koe_tls_unload();
+    koe_keys_close(keys);
+    return st;
+}
+
 static koe_status check(const koe_config *config, koe_error *err)
 {
     koe_buf shown = { 0 };
@@ -47,7 +69,7 @@ static koe_status check(const koe_config *config, koe_error *err)
     koe_config_show(&shown, config);
     printf("\n%s", shown.data ? shown.data : "");
     koe_buf_free(&shown);
-    return KOE_OK;
+    return check_files(config, err);
 }
 
 static void print_document(void)

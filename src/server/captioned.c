@@ -69,7 +69,9 @@ enum MHD_Result koe_route_phonemize(koe_call *c)
     const json_t *text = json_object_get(body, "text"), *language = json_object_get(body, "language");
     const char *lang = json_is_string(language) && *json_string_value(language) ? json_string_value(language) : NULL;
     const koe_str s = { json_string_value(text), json_string_length(text) };
-    if (koe_str_trim(s).n == 0 || memchr(s.p, 0, s.n)) koe_problem_set(&p, 400, "invalid_value", "text", "text must be a string with something to say");
+    if (!text || json_is_null(text)) koe_problem_set(&p, 400, "missing_field", "text", "text is missing: what to read");
+    else if (language && !json_is_null(language) && !json_is_string(language)) koe_problem_set(&p, 400, "invalid_type", "language", "language must be a string");
+    else if (koe_str_trim(s).n == 0 || memchr(s.p, 0, s.n)) koe_problem_set(&p, 400, "invalid_value", "text", "text must be a string with something to say");
     else if (s.n > MAX_PHONEMIZE_BYTES) koe_problem_set(&p, 413, "text_too_long", "text", "text has %zu bytes, the limit is %d", s.n, MAX_PHONEMIZE_BYTES);
     else if (lang && !koe_lang_find(koe_str_of(lang))) koe_problem_set(&p, 400, "invalid_value", "language", "'%.40s' is no language koe reads", lang);
     else if (koe_keys_take(c->server->keys, &c->who, c->address, 1, (double)s.n, &p)) result = reply_phonemes(c, s.p, lang);

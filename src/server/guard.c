@@ -24,7 +24,9 @@ static void add(const char **list, size_t *n, const char *path)
 {
     for (size_t i = 0; path && i < *n; i++)
         if (strcmp(list[i], path) == 0) return;
-    if (path && *path && *n < KOE_SANDBOX_PATHS) list[(*n)++] = path;
+    if (!path || !*path) return;
+    if (*n < KOE_SANDBOX_PATHS) list[(*n)++] = path;
+    else koe_log(KOE_LOG_WARN, "sandbox: %s cannot be reached: the models' folders link to too many others", path);
 }
 
 /* The folder of a file, so that another one may be renamed into its place; the file alone where the folder has more than what is ours. */

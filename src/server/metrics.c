@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "server/head.h"
+
 enum { N_BUCKETS = 18, MAX_VALUES = 100, VALUE_BYTES = 64 };
 
 typedef struct histogram {
@@ -69,6 +71,7 @@ void koe_metrics_count(koe_metrics *m, koe_counter c, const char *value)
 {
     char cut[VALUE_BYTES];
     snprintf(cut, sizeof cut, "%s", value);
+    koe_head_make_plain(cut); /* it may end within a character */
     pthread_mutex_lock(&m->lock);
     size_t i = 0;
     while (i < m->n_values[c] && strcmp(m->counter[c][i].value, cut) != 0) i++;

@@ -197,7 +197,7 @@ static bool check_blend(const koe_edition *e, const char *blend, koe_problem *p)
             st = koe_fail(&err, KOE_E_ARGUMENT, "voice '%s' is %s's; only Kokoro's voices can be blended", v[parsed.part[i].voice].name,
                           v[parsed.part[i].voice].engine);
     free(names);
-    return st == KOE_OK || koe_problem_set(p, 400, "voice_not_found", "voice", "%s", err.message);
+    return st == KOE_OK || koe_problem_set(p, 400, st == KOE_E_NOT_FOUND ? "voice_not_found" : "invalid_value", "voices", "%s", err.message);
 }
 
 enum MHD_Result koe_route_combine(koe_call *c)

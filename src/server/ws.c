@@ -224,6 +224,14 @@ static void leave_when_draining(session *s)
     wslay_event_queue_close(s->ws, WSLAY_CODE_GOING_AWAY, NULL, 0);
 }
 
+/* Reads; false: the client broke the protocol, or is lost. wslay has queued a close frame then, which has no code for frames that cannot even be read. */
+static bool hear(session *s)
+{
+    if (wslay_event_recv(s->ws) == 0) return true;
+    if (!s->lost) (void)!wslay_event_send(s->ws);
+    return false;
+}
+
 static void talk(session *s)
 {
     while (!s->lost) {
@@ -234,7 +242,7 @@ static void talk(session *s)
         const bool reads = wslay_event_want_read(s->ws), writes = wslay_event_want_write(s->ws);
         if (!reads && !writes) return; /* the closing handshake is over */
         if (s->early_at < s->early.n) {
-            if (wslay_event_recv(s->ws) != 0) return;
+            if (!hear(s)) return;
             continue;
         }
         const short events = (short)((reads ? POLLIN : 0) | (writes ? POLLOUT : 0));
@@ -242,7 +250,7 @@ static void talk(session *s)
         const bool full = wslay_event_get_queued_msg_length(s->ws) >= QUEUED_BYTES;
         struct pollfd p[2] = { { s->fd, events, 0 }, { full ? -1 : koe_outbox_fd(s->outbox), POLLIN, 0 } };
         poll(p, 2, POLL_MS);
-        if ((p[0].revents & (POLLIN | POLLHUP | POLLERR)) && reads && wslay_event_recv(s->ws) != 0) return;
+        if ((p[0].revents & (POLLIN | POLLHUP | POLLERR)) && reads && !hear(s)) return;
     }
 }
 

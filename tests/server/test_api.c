@@ -179,7 +179,7 @@ static void test_voices(void **state)
     assert_string_not_equal(tag[0], tag[1]);
     expect_problem(speak(&s, "{\"input\": \"Hi.\", \"voice_aliases\": {\"Ann\": 5}}"), 400, "invalid_type", "voice_aliases");
     expect_problem(post(&s, "/v1/audio/voices/combine", "{\"name\": 5, \"voices\": \"af_a\"}"), 400, "invalid_value", "name");
-    expect_problem(post(&s, "/v1/audio/voices/combine", "\"af_a+af_b\""), 400, "voice_not_found", "voice");
+    expect_problem(post(&s, "/v1/audio/voices/combine", "\"af_a+af_b\""), 400, "voice_not_found", "voices");
 }
 
 static void test_sse(void **state)
@@ -222,6 +222,9 @@ static void test_phonemes(void **state)
     (void)state;
     expect_reply(post(&s, "/dev/phonemize", "{\"text\": \"Hello\", \"language\": \"a\"}"), 200, "{\"phonemes\":\"h\xc9\x99l\xcb\x88O\",\"tokens\":["); /* the built-in voice reads text itself */
     expect_problem(post(&s, "/dev/phonemize", "{\"text\": \"\"}"), 400, "invalid_value", "text");
+    expect_problem(post(&s, "/dev/phonemize", "{\"language\": null}"), 400, "missing_field", "text");
+    expect_problem(post(&s, "/dev/phonemize", "{\"text\": \"Hello\", \"language\": 5}"), 400, "invalid_type", "language");
+    expect_problem(post(&s, "/v1/audio/voices/combine", "[\"nobody\", \"builtin\"]"), 400, "voice_not_found", "voices");
     expect_problem(post(&s, "/dev/generate_from_phonemes", "{\"phonemes\": 1}"), 400, "invalid_type", "phonemes");
 }
 

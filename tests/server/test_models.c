@@ -26,7 +26,7 @@ static void test_combine(void **state)
     expect_reply(get(&s, "/v1/audio/voices"), 200, "\"blend\":\"af_bella(3)+bm_george(1)\"");
     expect_problem(post(&s, "/v1/audio/voices/combine", "{\"name\": \"af_heart\", \"voices\": \"af_bella+bm_george\"}"), 409, "name_taken", "name");
     expect_problem(post(&s, "/v1/audio/voices/combine", "{\"name\": \"a b\", \"voices\": \"af_bella\"}"), 400, "invalid_value", "name");
-    expect_problem(post(&s, "/v1/audio/voices/combine", "{\"name\": \"x\", \"voices\": \"one+af_bella\"}"), 400, "voice_not_found", "voice");
+    expect_problem(post(&s, "/v1/audio/voices/combine", "{\"name\": \"x\", \"voices\": \"one+af_bella\"}"), 400, "invalid_value", "voices");
     expect_problem(post(&s, "/v1/audio/voices/combine", "{}"), 400, "invalid_value", "voices");
     end_server(&s); /* and it is there after a restart */
     start_server_at(&s, home, NULL);

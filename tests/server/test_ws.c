@@ -144,6 +144,17 @@ static void test_wrong_messages(void **state)
     send_frame(fd, 8, "\x03\xe8", 2);
     assert_int_equal(read_frame(fd, &b), 8);
     close(fd);
+    static const struct {
+        const char *name, *frame;
+        size_t n;
+    } broken[] = { { "a long ping", "\x89\xfe\0\x80\1\2\3\4", 8 }, { "a ping in pieces", "\x09\x80\1\2\3\4", 6 },
+                   { "an endless message", "\x81\xff\x80\0\0\0\0\0\0\0\1\2\3\4", 14 }, { "no mask", "\x81\x02{}", 4 } };
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        fd = open_socket(&s);
+        send_all(fd, broken[i].frame, broken[i].n);
+        if (read_frame(fd, &b) != 8) fail_msg("%s: no close frame", broken[i].name);
+        close(fd);
+    }
     for (int i = 0; i < 20; i++) { /* rubbish, and leaving in mid-stream */
         fd = open_socket(&s);
         if (i % 2) {

@@ -122,9 +122,15 @@ static void job_destroy(speech_job *j)
     free(j);
 }
 
-static koe_turn end_job(speech_job *j)
+/* Before its readers hear of the end: what they ask for next must not be refused for it, nor find it. */
+static void leave_work(speech_job *j)
 {
     inflight_remove(j->server->inflight, j);
+    koe_sched_last_turn(j->server->sched, &j->job);
+}
+
+static koe_turn end_job(speech_job *j)
+{
     job_destroy(j);
     return KOE_TURN_DONE;
 }
@@ -139,7 +145,7 @@ static koe_turn fail_job(speech_job *j, const koe_error *err)
     koe_problem_of(&p, &why);
     koe_buf_clear(&j->out);
     if (err->status != KOE_E_CANCELLED && j->n_handed_over) koe_wrap_problem(&j->wrap, &j->out, &p);
-    koe_sched_last_turn(j->server->sched, &j->job); /* who hears of the end must not be refused for it */
+    leave_work(j);
     if (j->out.n && koe_answer_add(j->answer, j->out.data, j->out.n, true, NULL) == KOE_OK) koe_answer_finish(j->answer);
     else koe_answer_fail(j->answer, &p);
     return end_job(j);
@@ -284,8 +290,10 @@ static bool find_far(speech_job *j)
     memcpy(about.cache, "hit", sizeof "hit");
     koe_answer_head(j->answer, &about);
     const bool found = koe_answer_add(j->answer, a->bytes.data, a->bytes.n, true, NULL) == KOE_OK;
-    if (found) koe_sched_last_turn(j->server->sched, &j->job); /* see fail_job() */
-    if (found) koe_answer_finish(j->answer);
+    if (found) {
+        leave_work(j);
+        koe_answer_finish(j->answer);
+    }
     koe_answer_unref(a);
     return found;
 }
@@ -314,7 +322,7 @@ static koe_turn run_turn(koe_job *job, double *audio_s)
     if (st != KOE_OK) return fail_job(j, &err);
     if (!last) return KOE_TURN_AGAIN;
     const bool kept = !atomic_load(&j->answer->passing) && koe_cache_keep(j->server->cache, j->answer); /* before its readers hear of the end and ask again */
-    koe_sched_last_turn(j->server->sched, &j->job); /* they must not be refused for it */
+    leave_work(j);
     if (kept) koe_cache_write(j->server->cache, j->answer); /* before, too: a purge that comes after the end forgets it */
     koe_answer_finish(j->answer);
     return end_job(j);

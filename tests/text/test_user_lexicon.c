@@ -1,9 +1,9 @@
 /* The writer's own words: every line of tests/data/text/lexicon_*.txt, then files that change, and lexicons that are meant to harm. */
 #include "lines.h"
 
+#include <time.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "text/user_lexicon.h"
 #include "text/utf8.h"
 
@@ -184,11 +184,11 @@ static void harm(void **state)
     for (int i = 0; i < 20000; i++) koe_buf_printf(&lexicon, "%s\"a a a a a %d a a\": \"a\"", i ? "," : "", i);
     koe_buf_adds(&lexicon, "}");
     while (text.n < 200000) koe_buf_adds(&text, "a ");
-    const double start = koe_clock_ms();
+    const clock_t start = clock(); /* of this process */
     if (koe_user_lexicon_read(&l, koe_buf_str(&lexicon), "long", &err) != KOE_OK) fail_msg("%s", err.message);
     koe_user_match m;
     for (size_t at = 0; at < text.n; at++) assert_false(koe_user_lexicon_match(l, koe_buf_str(&text), at, koe_lang_find(KOE_STR("en")), &m));
-    assert_true(koe_clock_ms() - start < 5000);
+    assert_true(clock() - start < 5 * CLOCKS_PER_SEC);
     koe_user_lexicon_unref(l);
     koe_buf_clear(&lexicon);
     koe_buf_adds(&lexicon, "{\"");

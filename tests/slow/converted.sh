@@ -18,15 +18,10 @@
 #   predicted durations: 1 frame for float16, 3 for int8.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-shared=${KOE_SHARED:-../shared}
-cache=${1:-build/models}
+# shellcheck source-path=SCRIPTDIR source=networks.sh
+. "$here/networks.sh"
 peer=$here/../../bench/peer
 status=0
-[ -f "$shared/models/fill.py" ] || { echo "skipped: there is no $shared/models/fill.py"; exit 77; }
-/usr/bin/python3 -c 'import onnx, numpy' 2>/dev/null || { echo "skipped: needs python3-onnx"; exit 77; }
-mkdir -p "$cache"
-cache=$(cd "$cache" && pwd)
-shared=$(cd "$shared" && pwd)
 work=$(mktemp -d "$cache/converted.XXXXXX") || exit 1 # about 1.2 GB for Kokoro
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
@@ -34,15 +29,12 @@ trap 'exit 1' INT TERM
 
 sets= # the instruction sets of this machine
 for cpu in avx512 avx2; do
-  "$KOE_BIN" model check --cpu $cpu none >/dev/null 2>&1 # wrong usage, 2, when the machine has not got it
-  if [ $? = 2 ]; then echo "== $cpu: not on this machine"; else sets="$sets $cpu"; fi
+  if has $cpu; then sets="$sets $cpu"; fi
 done
 
 # model NAME FORM [RANGES]: its file in $file; the filled one is made once, this one for each network.
 model() {
-  if [ ! -f "$cache/$1.onnx" ]; then
-    /usr/bin/python3 "$shared/models/fill.py" "$shared/models/$1.graph.onnx" "$cache/$1.part" && mv "$cache/$1.part" "$cache/$1.onnx" || exit 1
-  fi
+  fill "$1" || exit 1
   file=$work/$2.onnx
   [ -f "$file" ] || /usr/bin/python3 "$here/convert.py" "$2" "$cache/$1.onnx" "$file" ${3:+"$3"} || exit 1
 }

@@ -3,20 +3,9 @@
 # instruction set of this machine, with one and two threads, and bit-identical between the two. Skips (77) where they are not at hand.
 #     KOE_BIN=build/koe KOE_SHARED=../shared tests/slow/models.sh [FOLDER for the filled models, about 900 MB; default build/models]
 set -u
-shared=${KOE_SHARED:-../shared}/models
-cache=${1:-build/models}
+# shellcheck source-path=SCRIPTDIR source=networks.sh
+. "$(dirname "$0")/networks.sh"
 status=0
-[ -f "$shared/fill.py" ] || { echo "skipped: there is no $shared/fill.py"; exit 77; }
-/usr/bin/python3 -c 'import onnx, numpy' 2>/dev/null || { echo "skipped: needs python3-onnx"; exit 77; }
-mkdir -p "$cache"
-cache=$(cd "$cache" && pwd)
-shared=$(cd "$shared" && pwd)
-
-# fill MODEL: its weights, once.
-fill() {
-  [ -f "$cache/$1.onnx" ] && return
-  /usr/bin/python3 "$shared/fill.py" "$shared/$1.graph.onnx" "$cache/$1.part" && mv "$cache/$1.part" "$cache/$1.onnx"
-}
 
 # A folder for `koe model check`: suite NAME MODEL, then add NAME CASE FOLDER OUTPUT=FILE...
 suite() { rm -rf "${cache:?}/$1" && mkdir -p "$cache/$1" && ln -s "$cache/$2.onnx" "$cache/$1/model.onnx"; }
@@ -63,26 +52,25 @@ for model in kokoro-har kokoro piper-medium piper-x_low piper-medium-multi; do
 done
 
 suite har-short kokoro-har
-add har-short short "$shared/kokoro-cases/short" waveform=har_waveform duration=duration
+add har-short short "$shared/models/kokoro-cases/short" waveform=har_waveform duration=duration
 suite har-medium kokoro-har
-add har-medium medium "$shared/kokoro-cases/medium" waveform=har_waveform duration=duration
+add har-medium medium "$shared/models/kokoro-cases/medium" waveform=har_waveform duration=duration
 suite kokoro kokoro
-for case in short medium; do add kokoro $case "$shared/kokoro-cases/$case" duration=duration; done
+for case in short medium; do add kokoro $case "$shared/models/kokoro-cases/$case" duration=duration; done
 rm -f "$cache"/kokoro/*/input_har.npy
 suite kokoro-long kokoro
-add kokoro-long long "$shared/kokoro-cases/long" duration=duration
+add kokoro-long long "$shared/models/kokoro-cases/long" duration=duration
 for voice in medium x_low medium-multi; do
   suite piper-$voice piper-$voice
   suite piper-$voice-quick piper-$voice
-  for case in "$shared/piper-cases/$voice"/*/; do
+  for case in "$shared/models/piper-cases/$voice"/*/; do
     add piper-$voice "$(basename "$case")" "${case%/}" output=output
     case $case in */tiny/|*/short*/) add piper-$voice-quick "$(basename "$case")" "${case%/}" output=output ;; esac
   done
 done
 
 for cpu in avx2 avx512; do
-  "$KOE_BIN" model check --cpu $cpu none >/dev/null 2>&1 # wrong usage, 2, when the machine has not got it
-  [ $? = 2 ] && { echo "== $cpu: not on this machine"; continue; }
+  has $cpu || continue
   check $cpu har-short har-medium kokoro kokoro-long piper-medium piper-x_low piper-medium-multi
   same $cpu har-medium case_medium
   same $cpu kokoro case_short

@@ -3,17 +3,14 @@
 # of the text has a time, and the times fit the audio to the sample. Skips (77) where the models are not at hand.
 #     KOE_BIN=build/koe KOE_SHARED=../shared tests/slow/speech.sh [FOLDER for the filled models; default build/models]
 set -u
-shared=${KOE_SHARED:-../shared}
-cache=${1:-build/models}
-[ -f "$shared/models/fill.py" ] && [ -d "$shared/texts" ] || { echo "skipped: there is no $shared/models/fill.py"; exit 77; }
-/usr/bin/python3 -c 'import onnx, numpy' 2>/dev/null || { echo "skipped: needs python3-onnx"; exit 77; }
-mkdir -p "$cache" && cache=$(cd "$cache" && pwd) && shared=$(cd "$shared" && pwd) || exit 1
+# shellcheck source-path=SCRIPTDIR source=networks.sh
+. "$(dirname "$0")/networks.sh"
+[ -d "$shared/texts" ] || { echo "skipped: there is no $shared/texts"; exit 77; }
 home=$(mktemp -d) || exit 1
 trap 'rm -rf "$home"' EXIT
 mkdir "$home/kokoro" "$home/piper"
 for model in kokoro piper-medium; do
-  [ -f "$cache/$model.onnx" ] ||
-    { /usr/bin/python3 "$shared/models/fill.py" "$shared/models/$model.graph.onnx" "$cache/$model.part" && mv "$cache/$model.part" "$cache/$model.onnx"; } || exit 1
+  fill $model || exit 1
 done
 ln -s "$cache/kokoro.onnx" "$home/kokoro/model.onnx"
 ln -s "$shared/kokoro/config.json" "$shared/kokoro/voices" "$home/kokoro"

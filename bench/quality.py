@@ -12,7 +12,7 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from run import ROOT, SHARED, feeds, fill
 
-CASES = [("kokoro-har", "kokoro-cases/short"), ("kokoro-har", "kokoro-cases/medium"), ("kokoro", "kokoro-cases/medium"),
+CASES = [("kokoro-har", "kokoro-cases/short"), ("kokoro-har", "kokoro-cases/medium"), ("kokoro", "kokoro-cases/medium"), ("kokoro", "kokoro-cases/long"),
          ("piper-medium", "piper-cases/medium/short"), ("piper-medium", "piper-cases/medium/medium"),
          ("piper-medium", "piper-cases/medium/long"), ("piper-x_low", "piper-cases/x_low/medium"),
          ("piper-medium-multi", "piper-cases/medium-multi/*")]

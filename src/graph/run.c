@@ -466,6 +466,14 @@ koe_status koe_out(koe_op_ctx *c, int i, koe_dtype dtype, int n_dim, const int64
     return KOE_OK;
 }
 
+bool koe_in_is_ours(const koe_op_ctx *c, int i)
+{
+    const koe_value *v = i >= 0 && i < c->n_in ? c->in[i] : NULL;
+    const bool dies = v && v->kind == KOE_VALUE_TENSOR && c->node->in_dies && c->node->in_dies[i];
+    /* A widened copy (run_widened) is this node's alone, but c->in then points at it and not at the slot: refs decide alike. */
+    return dies && v->buffer && v->buffer->refs == 1 && v->t.data == v->buffer->p;
+}
+
 koe_status koe_out_inplace(koe_op_ctx *c, int i, int from, koe_dtype dtype, int n_dim, const int64_t *dim, koe_tensor **out,
                            koe_error *err)
 {
@@ -474,9 +482,7 @@ koe_status koe_out_inplace(koe_op_ctx *c, int i, int from, koe_dtype dtype, int 
     if (st != KOE_OK) return st;
     koe_value *v = i < c->n_out ? c->out[i] : NULL;
     const koe_value *f = from < c->n_in ? c->in[from] : NULL;
-    bool dies = v && f && f->kind == KOE_VALUE_TENSOR && c->node->in_dies && c->node->in_dies[from];
-    /* A widened copy (run_widened) is this node's alone, but c->in then points at it and not at the slot: refs decide alike. */
-    if (!dies || f->narrow || !f->buffer || f->buffer->refs != 1 || f->t.data != f->buffer->p || koe_tensor_bytes(&f->t) != n_bytes)
+    if (!v || !koe_in_is_ours(c, from) || f->narrow || koe_tensor_bytes(&f->t) != n_bytes)
         return koe_out(c, i, dtype, n_dim, dim, out, err);
     koe_value_clear(v);
     v->kind = KOE_VALUE_TENSOR;
@@ -500,10 +506,9 @@ koe_status koe_out_narrow(koe_op_ctx *c, int from, int n_dim, const int64_t *dim
     if (st != KOE_OK) return st;
     koe_value *v = c->out[0];
     const koe_value *f = from >= 0 && from < c->n_in ? c->in[from] : NULL;
-    const bool dies = f && f->narrow && c->node->in_dies && c->node->in_dies[from] && f->buffer && f->buffer->refs == 1 &&
-                      f->t.data == f->buffer->p && f->buffer->n_bytes == n_bytes;
+    const bool ours = koe_in_is_ours(c, from) && f->narrow && f->buffer->n_bytes == n_bytes;
     koe_value_clear(v);
-    if (dies) v->buffer = koe_buffer_ref(f->buffer);
+    if (ours) v->buffer = koe_buffer_ref(f->buffer);
     else st = koe_memory_alloc(c->run->memory, n_bytes, &v->buffer, err);
     if (st != KOE_OK) return st;
     v->kind = KOE_VALUE_TENSOR;

@@ -92,12 +92,12 @@ typedef struct piece {
     float slope;
 } piece;
 
-/* No copy is needed when the rows are evenly spaced and nothing is done to them but LeakyRelu, which keeps the order of values. */
+/* No copy is needed when the rows are float32, evenly spaced, and nothing is done to them but LeakyRelu, which keeps the order of values. */
 static bool is_in_place(piece *p)
 {
     const koe_f32_conv *v = p->v;
     const koe_f32_prologue *pre = p->pre;
-    if (v->gathered || v->stride != 1 || (pre && (pre->kind == KOE_PRE_SNAKE || pre->scale || pre->shift))) return false;
+    if (v->gathered || v->stride != 1 || v->x_half || (pre && (pre->kind == KOE_PRE_SNAKE || pre->scale || pre->shift))) return false;
     p->slope = pre && pre->kind == KOE_PRE_LEAKY ? pre->slope : 1;
     const float *first = p->row(p->arg, 0);
     p->pitch = v->rows > 1 && first && p->row(p->arg, 1) ? p->row(p->arg, 1) - first : 0;

@@ -9,6 +9,7 @@
 #include "ops/conv_state.h"
 #include "ops/ops.h"
 #include "ops/quant.h"
+#include "ops/rest.h"
 #include "ops/tasks.h"
 
 enum { MAX_SPATIAL = KOE_CONV_SPATIAL_MAX, PHASES_MAX = 1 << 16 };
@@ -714,6 +715,25 @@ static koe_status widen(koe_op_ctx *c, const koe_tensor **t, koe_tensor *wide, k
     return KOE_OK;
 }
 
+/* The second addend is at rest (rest.c). It joins the first, in the memory of that if it may, else it is woken in scratch memory. */
+static koe_status join_resting(koe_op_ctx *c, const koe_tensor *sum[2], bool half[2], koe_tensor *awake, koe_error *err)
+{
+    const koe_tensor *r = sum[1];
+    *awake = koe_rest_shape(r);
+    if (half[0] && koe_in_is_ours(c, ADDEND) && is_like(sum[0], awake->n_dim, awake->dim)) {
+        koe_rest_wake(c->pool, sum[0]->data, r, true);
+        sum[1] = NULL;
+        half[1] = false;
+        return KOE_OK;
+    }
+    awake->data = koe_scratch(c, koe_tensor_count(awake) * sizeof(uint16_t));
+    if (!awake->data) return koe_fail(err, KOE_E_NOMEM, "an addend");
+    koe_rest_wake(c->pool, awake->data, r, false);
+    sum[1] = awake;
+    half[1] = true;
+    return KOE_OK;
+}
+
 /* Where the product is not one of bytes, the input of a node that rounds it (attributes x_scale, x_zero) is rounded here. */
 static koe_status round_input(koe_op_ctx *c, call *k, size_t n, koe_error *err)
 {
@@ -735,11 +755,12 @@ static koe_status run(koe_op_ctx *c, bool transposed, koe_error *err)
     geometry g;
     bool fused = false;
     bool sum_half[2] = { koe_in_narrow(c, ADDEND), koe_in_narrow(c, ADDEND_2) };
-    koe_tensor wide[2];
-    if (!sum[0]) sum[0] = sum[1], sum_half[0] = sum_half[1], sum[1] = NULL;
+    koe_tensor wide[2], awake;
     koe_f32_epilogue ep = { .scale = koe_node_float(c->node, "scale", 1) };
     koe_f32_prologue pre = { 0 };
-    koe_status st = koe_need(c, 0, &x, err);
+    koe_status st = koe_in_rests(c, ADDEND_2) ? join_resting(c, sum, sum_half, &awake, err) : KOE_OK;
+    if (!sum[0]) sum[0] = sum[1], sum_half[0] = sum_half[1], sum[1] = NULL;
+    if (st == KOE_OK) st = koe_need(c, 0, &x, err);
     if (st == KOE_OK) st = koe_need(c, 1, &w, err);
     if (st == KOE_OK) st = read_kernel(&g, c->node, w, transposed, err);
     if (st == KOE_OK) st = read_input(&g, c->node, x, err);

@@ -28,6 +28,7 @@ struct koe_value {
     koe_value *item; /* sequences */
     size_t n_item;
     bool narrow; /* a float32 tensor whose elements are stored as float16 (graph/narrow.c); only operators that know of it see one */
+    bool rests; /* a narrow tensor that is in 8 bits for now (ops/rest.h); only operators that know of it see one */
     koe_dtype stands_for; /* the half-precision type that the graph gives this float32 tensor, else KOE_DTYPE_NONE */
 };
 
@@ -136,6 +137,8 @@ koe_status koe_out(koe_op_ctx *c, int i, koe_dtype dtype, int n_dim, const int64
  * input's. Only for operators that read element k of `from` before they write element k and never after. */
 koe_status koe_out_inplace(koe_op_ctx *c, int i, int from, koe_dtype dtype, int n_dim, const int64_t *dim, koe_tensor **out,
                            koe_error *err);
+/* Whether the memory of input i may be written to: this node is its last reader and nothing else shares it. */
+bool koe_in_is_ours(const koe_op_ctx *c, int i);
 /* Whether output 0, of this shape, should be narrow: the node may, and it is large. */
 bool koe_is_narrow(const koe_op_ctx *c, int n_dim, const int64_t *dim);
 /* Makes output 0 a narrow float32 tensor, in the memory of input `from` (-1: none) when that is narrow, as large, and read here for the last

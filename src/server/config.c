@@ -59,7 +59,7 @@ static const koe_setting table[] = {
     NUMBER("rate-requests", "requests a minute from one address or key; 0: no limit", rate_requests, "0", 0, 1000000),
     NUMBER("rate-characters", "characters a minute from one address or key; 0: no limit", rate_characters, "0", 0, 1000000000),
     TEXT("trusted-proxies", "LIST", "addresses and networks (10.0.0.0/8) whose X-Forwarded-For is believed, with commas; unix: for who comes over a Unix socket", trusted_proxies, ""),
-    TEXT("cors", "ORIGIN", "the web origin that may call; * for any, empty for none", cors, "*"),
+    TEXT("cors", "ORIGIN", "the web origin that may call and open WebSockets; * for any, empty for none but our own", cors, "*"),
     TEXT("user", "NAME", "whom to become when the socket is open, if started as root", user, ""),
     ONE_OF("sandbox", "no files and system calls but those that are needed; auto: as far as the kernel has it", sandbox, "off", "off|on|auto"),
     TEXT("tls-cert", "FILE", "certificate chain, PEM; with tls-key: HTTPS", tls_cert, ""),

@@ -292,19 +292,25 @@ enum MHD_Result koe_reply_answer(koe_call *c)
     return koe_reply(c, 200, about.type, r);
 }
 
-json_t *koe_call_json(koe_call *c, enum MHD_Result *result)
+bool koe_call_takes_json(koe_call *c, enum MHD_Result *result)
 {
-    json_error_t why = { 0 };
     const char *type = koe_call_header(c, "Content-Type");
     if (!koe_head_is_json(type)) {
         *result = koe_reply_error(c, 415, "unsupported_media_type", NULL, "the body is %.100s; send JSON with Content-Type: application/json", type);
-        return NULL;
+        return false;
     }
     const char *coding = koe_call_header(c, "Content-Encoding");
     if (coding && strcasecmp(coding, "identity") != 0) {
         *result = koe_reply_error(c, 415, "unsupported_encoding", NULL, "the body's Content-Encoding is %.40s; send it as it is", coding);
-        return NULL;
+        return false;
     }
+    return true;
+}
+
+json_t *koe_call_json(koe_call *c, enum MHD_Result *result)
+{
+    json_error_t why = { 0 };
+    if (!koe_call_takes_json(c, result)) return NULL;
     const size_t mark = c->body.n >= 3 && memcmp(c->body.data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; /* some clients begin with a byte order mark */
     json_t *j = json_loadb(c->body.data ? c->body.data + mark : "", c->body.n - mark, KOE_JSON_FLAGS, &why);
     if (!j) *result = koe_reply_error(c, 400, "invalid_json", NULL, "the body is not JSON: line %d, column %d: %.200s", why.line, why.column, why.text);

@@ -94,6 +94,8 @@ enum MHD_Result koe_reply_answer(koe_call *c);
 enum { KOE_JSON_FLAGS = JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL };
 /* The request's body as a JSON object, NULL after replying (to *result) that it is none. The caller decrefs. */
 json_t *koe_call_json(koe_call *c, enum MHD_Result *result);
+/* Whether the body says that it is JSON, as it is; false after replying. */
+bool koe_call_takes_json(koe_call *c, enum MHD_Result *result);
 
 /* The table of all routes, ended by a row without a path (routes.c). */
 extern const koe_route koe_routes[];

@@ -220,7 +220,8 @@ bool koe_keys_check(koe_keys *k, const char *token, koe_scope scope, koe_identit
     size_t found = 0;
     unsigned scopes = 0;
     if (!scope) scope = KOE_SCOPE_SPEECH;
-    digest_of(token ? token : "", token ? strlen(token) : 0, digest);
+    const koe_str given = koe_str_trim(koe_str_of(token ? token : "")); /* space around a header's value is not part of it */
+    digest_of(given.p, given.n, digest);
     pthread_mutex_lock(&k->lock);
     const size_t n = k->n;
     for (size_t i = 0; i < n; i++)

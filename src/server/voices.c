@@ -206,6 +206,8 @@ enum MHD_Result koe_route_combine(koe_call *c)
     koe_error err = { 0 };
     koe_buf blend = { 0 };
     char name[MAX_NAME];
+    enum MHD_Result refused = MHD_YES;
+    if (!koe_call_takes_json(c, &refused)) return refused; /* pages of other origins can send anything else without asking */
     koe_edition *e = koe_models_take(c->server->models);
     json_t *body = json_loadb(c->body.data ? c->body.data : "", c->body.n, JSON_DECODE_ANY, NULL);
     const json_t *voices = json_is_object(body) ? json_object_get(body, "voices") : body;

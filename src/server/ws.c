@@ -322,12 +322,22 @@ void koe_socket_drop(struct koe_socket *s) { session_destroy(s); }
 
 static enum MHD_Result reply_no_socket(koe_call *c) { return koe_reply_error(c, 426, "upgrade_required", NULL, "this is a WebSocket, version 13, of HTTP/1.1"); }
 
+/* Browsers do not ask before they open a WebSocket: what --cors does not let a page do is refused here. No Origin: no page. */
+static bool may_come(koe_call *c)
+{
+    const char *origin = koe_call_header(c, "Origin"), *host = koe_call_header(c, "Host"), *cors = c->server->config->cors;
+    if (!origin || strcmp(cors, "*") == 0 || strcmp(cors, origin) == 0) return true;
+    const char *of = strstr(origin, "://");
+    return of && host && strcasecmp(of + 3, host) == 0;
+}
+
 enum MHD_Result koe_route_socket(koe_call *c)
 {
     const char *key = koe_call_header(c, "Sec-WebSocket-Key"), *version = koe_call_header(c, "Sec-WebSocket-Version");
     if (!koe_head_lists(koe_call_header(c, "Upgrade"), "websocket") || !koe_head_lists(koe_call_header(c, "Connection"), "upgrade") || !key ||
         strlen(key) != 24 || !version || strcmp(version, "13") != 0 || strcmp(c->method, "GET") != 0)
         return reply_no_socket(c);
+    if (!may_come(c)) return koe_reply_error(c, 403, "forbidden", NULL, "pages of this origin may not call this server");
     if (!take_place(c->server)) return koe_reply_error(c, 503, "overloaded", NULL, "as many WebSockets as there may be are open already");
     session *s = calloc(1, sizeof *s);
     koe_buf accept = { 0 };

@@ -225,6 +225,7 @@ static void test_phonemes(void **state)
     expect_problem(post(&s, "/dev/phonemize", "{\"language\": null}"), 400, "missing_field", "text");
     expect_problem(post(&s, "/dev/phonemize", "{\"text\": \"Hello\", \"language\": 5}"), 400, "invalid_type", "language");
     expect_problem(post(&s, "/v1/audio/voices/combine", "[\"nobody\", \"builtin\"]"), 400, "voice_not_found", "voices");
+    expect_problem(ask(&s, "POST", "/v1/audio/voices/combine", "Content-Type: text/plain\r\n", "\"af_bella+af_heart\""), 415, "unsupported_media_type", NULL);
     expect_problem(post(&s, "/dev/generate_from_phonemes", "{\"phonemes\": 1}"), 400, "invalid_type", "phonemes");
 }
 

@@ -220,7 +220,7 @@ static void test_redis(void **state)
     redis_folder = new_folder();
     start_redis();
     start_server(&a, "--redis", redis_url, "--redis-timeout", "2000", NULL);
-    start_server(&b, "--redis", redis_url, "--redis-timeout", "10000", NULL);
+    start_server(&b, "--redis", redis_url, "--redis-timeout", "10000", "--sandbox", "auto", NULL);
     say_one(&a, "Known to both of them.", "miss");
     wait_for(&a, "writes", 2); /* the answer and its piece */
     say_one(&b, "Known to both of them.", "hit"); /* another process */

@@ -61,7 +61,7 @@ static void test_key_file(void **state)
     reply r = speak_as(&s, "Authorization: Bearer alpha\r\n");
     assert_in_range(atoi(header(&r, "Retry-After")), fmax(29 - (koe_clock_ms() - start_ms) / 1000, 1), 30);
     expect_problem(r, 429, "rate_limit_exceeded", NULL);
-    expect_reply(speak_as(&s, "Authorization: Bearer beta\r\n"), 200, NULL);
+    expect_reply(speak_as(&s, "Authorization: Bearer beta \r\n"), 200, NULL);
     expect_problem(ask(&s, "DELETE", "/cache", "Authorization: Bearer alpha\r\n", NULL), 403, "forbidden", NULL);
     expect_reply(ask(&s, "DELETE", "/cache", "Authorization: Bearer beta\r\n", NULL), 200, NULL);
     write_keys(home, key_line("web", "gamma", ""), key_line("boss", "beta", "")); /* read again at SIGHUP */

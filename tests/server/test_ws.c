@@ -207,6 +207,30 @@ static void test_no_handshake(void **state)
     stop_server(&s);
 }
 
+/* --cors holds for pages that open a WebSocket; who sends no Origin is no page. */
+static void test_origins(void **state)
+{
+    (void)state;
+    server s;
+    static const char asks[] = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    static const struct {
+        const char *origin;
+        int status;
+    } from[] = { { "", 101 }, { "Origin: https://ours.example\r\n", 101 }, { "Origin: http://localhost\r\n", 101 }, { "Origin: https://theirs.example\r\n", 403 },
+                 { "Origin: null\r\n", 403 } };
+    start_server(&s, "--cors", "https://ours.example", NULL);
+    for (size_t i = 0; i < sizeof from / sizeof *from; i++) {
+        char headers[400], line[13] = "";
+        const int fd = dial(&s);
+        snprintf(headers, sizeof headers, "%s%s", asks, from[i].origin);
+        send_request(fd, "GET", "/v1/audio/speech/ws", headers, NULL);
+        assert_int_equal(recv(fd, line, 12, MSG_WAITALL), 12);
+        if (atoi(line + 9) != from[i].status) fail_msg("%s: %s, want %d", from[i].origin, line, from[i].status);
+        close(fd);
+    }
+    stop_server(&s);
+}
+
 /* An idle socket does not hold up the end of the server; it is told. */
 static void test_drain(void **state)
 {
@@ -302,7 +326,7 @@ static void test_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_farewell), cmocka_unit_test(test_limit), cmocka_unit_test(test_volume), cmocka_unit_test(test_text_in_audio_out),
+        cmocka_unit_test(test_no_farewell), cmocka_unit_test(test_limit), cmocka_unit_test(test_origins), cmocka_unit_test(test_volume), cmocka_unit_test(test_text_in_audio_out),
         cmocka_unit_test(test_long_text_and_cancel),
         cmocka_unit_test(test_wrong_messages), cmocka_unit_test(test_no_handshake),
         cmocka_unit_test(test_drain),

@@ -11,7 +11,7 @@ streams  N streams of about half a minute each begin together: how many were adm
 idle     memory that 2,000 idle connections cost
 
 Needs the model graph and voices of $KOE_SHARED (default: shared/ beside the project). Run it on a quiet machine."""
-import argparse, asyncio, json, os, pathlib, shutil, socket, statistics, subprocess, sys, tempfile, time
+import argparse, asyncio, json, os, pathlib, random, shutil, socket, statistics, subprocess, sys, tempfile, time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from run import ROOT, SHARED, fill
@@ -23,7 +23,7 @@ birds circle above green hills and farmers talk about rain that should come befo
 
 def sentence(n, seed):
     """n words that no other seed gives."""
-    words = [WORDS[(seed * 7 + i * (seed % 5 + 1)) % len(WORDS)] for i in range(n)]
+    words = random.Random(seed).sample(WORDS, n)
     return ' '.join(words).capitalize() + '.'
 
 

@@ -314,7 +314,7 @@ static koe_status encode(koe_live *l, const koe_audio *audio, koe_buf *out, koe_
     return st;
 }
 
-static koe_status speak_segment(koe_live *l, double *audio_s, koe_error *err)
+static koe_status speak_segment(koe_live *l, double *made_s, koe_error *err)
 {
     koe_audio audio;
     koe_buf sound = { 0 };
@@ -325,16 +325,17 @@ static koe_status speak_segment(koe_live *l, double *audio_s, koe_error *err)
     if (st == KOE_OK) st = encode(l, &audio, &sound, err);
     if (st == KOE_OK) {
         put_audio(l, &sound);
-        *audio_s = (double)audio.n_samples / audio.rate_hz;
-        l->audio_s += *audio_s;
+        const double sound_s = (double)audio.n_samples / audio.rate_hz;
+        *made_s = audio.recalled ? 0 : sound_s;
+        l->audio_s += sound_s;
         note_warning(l, audio.warnings);
         koe_metrics_observe(m, KOE_HISTOGRAM_SYNTHESIS, took_s);
-        if (*audio_s > 0) koe_metrics_observe(m, KOE_HISTOGRAM_REALTIME, took_s / *audio_s);
-        if (l->audio_s == *audio_s) {
+        if (sound_s > 0) koe_metrics_observe(m, KOE_HISTOGRAM_REALTIME, took_s / sound_s);
+        if (l->audio_s == sound_s) {
             koe_metrics_count(m, KOE_COUNTER_VOICES, audio.voice);
             koe_metrics_count(m, KOE_COUNTER_FORMATS, l->utterance.format);
         }
-        koe_metrics_spoke(m, *audio_s);
+        koe_metrics_spoke(m, sound_s);
         koe_outbox_put_json(l->outbox, json_pack("{s:s, s:o}", "type", "timestamps", "timestamps",
                                                  koe_wrap_words(&l->wrap, &audio, l->piece_at_s, l->piece_at_chars)));
         if (audio.n_marks) {
@@ -361,10 +362,11 @@ static bool park_if_full(koe_live *l)
     return full;
 }
 
-static koe_turn run_turn(koe_job *job, double *audio_s)
+static koe_turn run_turn(koe_job *job, double *made_s)
 {
     koe_live *l = (koe_live *)(void *)job;
     koe_error err = { 0 };
+    const double before_s = l->audio_s;
     if (atomic_load(&l->cancel)) return end_live(l, KOE_E_CANCELLED, &err);
     if (park_if_full(l)) return KOE_TURN_PARKED;
     koe_status st = KOE_OK;
@@ -374,14 +376,15 @@ static koe_turn run_turn(koe_job *job, double *audio_s)
         if (next == NOTHING_MORE) return end_live(l, KOE_OK, &err);
         st = open_piece(l, &err);
     }
-    if (st == KOE_OK) st = speak_segment(l, audio_s, &err);
+    if (st == KOE_OK) st = speak_segment(l, made_s, &err);
     while (st != KOE_OK && fall_back(l, &err)) {
         err = (koe_error){ 0 };
         st = open_speech(l, &err);
-        if (st == KOE_OK) st = speak_segment(l, audio_s, &err);
+        if (st == KOE_OK) st = speak_segment(l, made_s, &err);
     }
     if (st != KOE_OK) return end_live(l, st, &err);
-    job->deadline_ms = fmax(job->deadline_ms, koe_clock_ms()) + *audio_s * 1000;
+    job->deadline_ms = fmax(job->deadline_ms, koe_clock_ms()) + (l->audio_s - before_s) * 1000;
+    job->begun |= l->audio_s > 0;
     return KOE_TURN_AGAIN;
 }
 

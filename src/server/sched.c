@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "server/slack.h"
 
 enum state { QUEUED, RUNNING, WOKEN /* while running */, PARKED };
 /* How much of the machine admission gives away: the rest is for everything that is not speech. */
@@ -13,6 +14,8 @@ static const double usable = 0.9;
 /* Weight of the newest turn in the measured cost: good news counts at once, as bad ones may come from loading a model. */
 static const double LONGEST_TURN_S = 5, /* one that loaded a model took longer */
                     LONG_SEGMENT_S = 6, /* of sound, made in one turn */
+              LONGER_TURN = 1.15, /* than the long ones of late: what listeners are promised on */
+              UNKNOWN_COST = 0.5,
                     TYPICAL_S = 6, /* of sound, where a job does not say how much it is */
                     LEAST_SOUND_S = 1; /* that cost is measured by: a first piece is dear, and the turn after it cheap */
 static const double newest_better = 0.3, newest_worse = 0.1;
@@ -27,6 +30,15 @@ typedef struct koe_sched_owner {
     double seen_ms, refused_ms; /* 0: never */
 } owner;
 
+/* What a worker is doing. */
+typedef struct worker {
+    koe_sched *sched;
+    pthread_t thread;
+    bool runs, begun; /* a turn; of a stream that is heard */
+    bool may_begin; /* this turn has been told that its stream may: it ends now, and needs the next in time */
+    double start_ms, deadline_ms;
+} worker;
+
 struct koe_sched {
     pthread_mutex_t lock; /* guards all below, and koe_job.state and .next */
     pthread_cond_t work, idle;
@@ -38,7 +50,8 @@ struct koe_sched {
     double turn_s; /* of long turns: at once up, slowly down */
     bool stop;
     int n_cores, n_workers;
-    pthread_t *worker;
+    worker *worker;
+    double *free_s, *due_s; /* [workers], [max_jobs + workers + 1]: for koe_slack_holds() */
 };
 
 /* due_ms: what has its deadline by then is due. */
@@ -59,12 +72,54 @@ static void put(koe_sched *s, koe_job *j)
     pthread_cond_signal(&s->work);
 }
 
+/* Seconds that a turn may take when all workers are busy: there may have been short ones only. */
+static double long_turn(const koe_sched *s)
+{
+    return LONGER_TURN * fmax(s->turn_s, (s->cost > 0 ? s->cost : UNKNOWN_COST) * LONG_SEGMENT_S);
+}
+
+/* Whether the streams that are heard go on being heard; with `other`, when one worker spends a long turn on something else first. Those whose
+ * turn runs are served: they need the next one after those that wait now. */
+static bool stay_in_time(koe_sched *s, bool other)
+{
+    const double now_ms = koe_clock_ms(), turn_s = long_turn(s);
+    size_t n = 0, free_now = 0;
+    for (int i = 0; i < s->n_workers; i++) {
+        const worker *w = &s->worker[i];
+        const bool busy = w->runs && !w->may_begin;
+        s->free_s[i] = busy ? fmax(turn_s - (now_ms - w->start_ms) / 1000, 0.1 * turn_s) : 0;
+        if (!busy) free_now = (size_t)i;
+        if (w->runs && w->may_begin) s->due_s[n++] = (w->deadline_ms - now_ms) / 1000;
+    }
+    if (other) s->free_s[free_now] += turn_s;
+    for (const koe_job *j = s->queue; j; j = j->next)
+        if (j->begun && !j->light) s->due_s[n++] = (j->deadline_ms - now_ms) / 1000;
+    return koe_slack_holds(s->free_s, (size_t)s->n_workers, s->due_s, n, turn_s);
+}
+
+/* A stream that runs alone has all cores, and its pieces are cut by that: when it has little in hand, nothing else starts beside it. */
+static bool holds_all(const koe_sched *s)
+{
+    const worker *only = NULL;
+    for (int i = 0; i < s->n_workers; i++)
+        if (s->worker[i].runs) only = &s->worker[i];
+    return s->n_running == 1 && only->begun && !only->may_begin && only->deadline_ms - koe_clock_ms() < 1000 * long_turn(s);
+}
+
+/* The next job; NULL: none may start now. Streams that are heard go by their deadlines, late ones fairly; whatever has not begun goes before
+ * them as long as none falls silent for it. */
 static koe_job *pick(koe_sched *s)
 {
-    koe_job **best = &s->queue;
-    const double due_ms = koe_clock_ms() + 1000 * s->turn_s;
-    for (koe_job **at = &s->queue; *at; at = &(*at)->next)
-        if (goes_before(*at, *best, due_ms)) best = at;
+    koe_job **heard = NULL, **fresh = NULL;
+    const double now_ms = koe_clock_ms();
+    for (koe_job **at = &s->queue; *at; at = &(*at)->next) {
+        koe_job ***best = (*at)->begun ? &heard : &fresh;
+        if (!*best || goes_before(*at, **best, (*at)->begun ? now_ms : now_ms + 1000 * s->turn_s)) *best = at;
+    }
+    if (!heard && fresh && !(*fresh)->light && holds_all(s)) return NULL;
+    koe_job **best = heard ? heard : fresh;
+    if (heard && fresh && !(*fresh)->batch && ((*fresh)->light || stay_in_time(s, true))) best = fresh;
+    if (!best) return NULL;
     koe_job *j = *best;
     *best = j->next;
     s->n_waiting--;
@@ -101,6 +156,7 @@ static void leave(koe_sched *s, owner *of, bool batch)
 
 static _Thread_local bool was_last; /* the turn that this thread runs has said so */
 static _Thread_local koe_sched_left turn_left; /* of that turn's job, which may be freed by it */
+static _Thread_local worker *self;
 
 void koe_sched_last_turn(koe_sched *s, const koe_job *j)
 {
@@ -113,12 +169,18 @@ void koe_sched_last_turn(koe_sched *s, const koe_job *j)
 
 static void run_turn(koe_sched *s, koe_job *j)
 {
+    worker *const w = self;
     const bool batch = j->batch;
     owner *of = j->of;
     const uint64_t id = of->id;
     const double start_ms = koe_clock_ms();
     double audio_s = 0;
     j->state = RUNNING;
+    w->runs = true;
+    w->begun = j->begun;
+    w->may_begin = false;
+    w->start_ms = start_ms;
+    w->deadline_ms = j->deadline_ms;
     was_last = false;
     double work_s = j->work_s, made_s = j->made_s;
     unlink_left(&j->left);
@@ -128,6 +190,8 @@ static void run_turn(koe_sched *s, koe_job *j)
     const koe_turn turn = j->turn(j, &audio_s); /* j may be gone now */
     pthread_mutex_lock(&s->lock);
     s->n_running--;
+    w->runs = false;
+    if (s->queue) pthread_cond_signal(&s->work); /* what may not have started beside it */
     unlink_left(&turn_left);
     const double wall_s = (koe_clock_ms() - start_ms) / 1000;
     const double share = (double)s->n_cores / (double)n;
@@ -157,12 +221,14 @@ static void run_turn(koe_sched *s, koe_job *j)
 
 static void *work(void *arg)
 {
-    koe_sched *s = arg;
+    self = arg;
+    koe_sched *s = self->sched;
     pthread_mutex_lock(&s->lock);
     for (;;) {
-        while (!s->queue && !s->stop) pthread_cond_wait(&s->work, &s->lock);
-        if (!s->queue) break;
-        run_turn(s, pick(s));
+        koe_job *j;
+        while (!(j = pick(s)) && !s->stop) pthread_cond_wait(&s->work, &s->lock);
+        if (!j) break;
+        run_turn(s, j);
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
@@ -179,11 +245,17 @@ koe_status koe_sched_create(koe_sched **out, int n_workers, int n_cores, size_t 
     s->max_jobs = max_jobs;
     s->worker = calloc((size_t)n_workers, sizeof *s->worker);
     s->owner = calloc(max_jobs + IDLE_OWNERS, sizeof *s->owner);
-    koe_status st = s->worker && s->owner ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "scheduler");
+    s->free_s = calloc((size_t)n_workers, sizeof *s->free_s);
+    s->due_s = calloc(max_jobs + (size_t)n_workers + 1, sizeof *s->due_s);
+    koe_status st = s->worker && s->owner && s->free_s && s->due_s ? KOE_OK : koe_fail(err, KOE_E_NOMEM, "scheduler");
+    pthread_mutex_lock(&s->lock); /* workers look at all of them */
     while (st == KOE_OK && s->n_workers < n_workers) {
-        if (pthread_create(&s->worker[s->n_workers], NULL, work, s) != 0) st = koe_fail(err, KOE_E_LIMIT, "cannot start %d workers", n_workers);
+        worker *w = &s->worker[s->n_workers];
+        w->sched = s;
+        if (pthread_create(&w->thread, NULL, work, w) != 0) st = koe_fail(err, KOE_E_LIMIT, "cannot start %d workers", n_workers);
         else s->n_workers++;
     }
+    pthread_mutex_unlock(&s->lock);
     if (st != KOE_OK) {
         koe_sched_destroy(s);
         return st;
@@ -200,11 +272,13 @@ void koe_sched_destroy(koe_sched *s)
     s->stop = true;
     pthread_cond_broadcast(&s->work);
     pthread_mutex_unlock(&s->lock);
-    for (int i = 0; i < s->n_workers; i++) pthread_join(s->worker[i], NULL);
+    for (int i = 0; i < s->n_workers; i++) pthread_join(s->worker[i].thread, NULL);
     pthread_cond_destroy(&s->work);
     pthread_cond_destroy(&s->idle);
     pthread_mutex_destroy(&s->lock);
     free(s->worker);
+    free(s->free_s);
+    free(s->due_s);
     free(s->owner);
     free(s);
 }
@@ -217,7 +291,7 @@ static int retry_after(const koe_sched *s)
     double least_s = INFINITY;
     for (const koe_sched_left *l = s->left; l; l = l->next) least_s = fmin(least_s, l->s);
     if (!s->left) least_s = TYPICAL_S;
-    const double seconds = ceil(least_s * (s->cost > 0 ? s->cost : 0.5) / s->n_cores * (double)(s->n_streams + s->n_batch));
+    const double seconds = ceil(least_s * (s->cost > 0 ? s->cost : UNKNOWN_COST) / s->n_cores * (double)(s->n_streams + s->n_batch));
     return (int)fmin(fmax(seconds, 1), LONGEST_RETRY_S);
 }
 
@@ -313,12 +387,14 @@ koe_sched_load koe_sched_get_load(koe_sched *s)
     return load;
 }
 
-double koe_sched_lead(koe_sched *s)
+bool koe_sched_may_begin(koe_sched *s, double in_hand_s)
 {
+    worker *const w = self;
     pthread_mutex_lock(&s->lock);
-    const size_t streams = s->n_streams - s->n_parked, others = (streams > 1 ? streams - 1 : 0) + (s->n_batch > 0);
-    const double turn_s = fmax(s->turn_s, s->cost * LONG_SEGMENT_S); /* there may have been short ones only */
-    const double lead = others ? turn_s * (1 + (double)others / s->n_workers) : 0;
+    const bool others = s->n_streams > s->n_parked + 1 || s->n_batch;
+    w->deadline_ms = koe_clock_ms() + 1000 * in_hand_s;
+    w->may_begin = true; /* as if it did */
+    const bool may = w->may_begin = !others || stay_in_time(s, false);
     pthread_mutex_unlock(&s->lock);
-    return lead;
+    return may;
 }

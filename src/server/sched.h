@@ -1,8 +1,9 @@
 /* sched.h - whose turn it is. A job is a stream being spoken; a turn makes one segment of it.
- * Jobs are ordered by playback deadline: the moment at which a listener will have heard all there is. A stream without audio has waited long
- * enough after one turn of another; so it goes before one with much in hand, but not before one that is about to fall silent. Batch jobs (answers that leave as a whole, warming) run
- * when no interactive one waits. A parked job is in no queue until it is woken.
- * Fairness: each job has an owner. Among jobs that are due now, and among batch jobs, the owner whose jobs have used the workers least goes
+ * Streams that are heard are ordered by playback deadline: the moment at which a listener will have heard all there is. One that has not begun
+ * goes before them, first come first served, whenever they can do without a turn (slack.h). It begins to be heard as soon as it can be kept so
+ * with what it has in hand: that alone decides when the first byte leaves, and nobody falls silent for somebody else's beginning. Batch jobs
+ * (answers that leave as a whole, warming) run when no interactive one waits. A parked job is in no queue until it is woken.
+ * Fairness: each job has an owner. Among streams that have not begun, among those that are late, and among batch jobs, the owner whose jobs have used the workers least goes
  * first, so that ten streams of one do not push out another's one.
  * Admission: a stream is refused at the door when it would not be kept in real time, or when too many wait. Who was refused and has nothing
  * in work has a claim on the next free place for a while: the refusal then hits the owner who holds more than its share.
@@ -31,9 +32,10 @@ typedef struct koe_sched_left {
 } koe_sched_left;
 
 struct koe_job {
-    koe_turn (*turn)(koe_job *j, double *audio_s); /* *audio_s: seconds of speech that this turn made */
+    koe_turn (*turn)(koe_job *j, double *made_s); /* *made_s: seconds of speech that this turn made; what was there before costs nothing */
     double deadline_ms; /* koe_clock_ms(); the turn moves it on */
     bool batch;
+    bool begun; /* its listener hears it, until deadline_ms; set by the turn */
     uint64_t owner; /* who asked: jobs of one owner share its part of the machine */
     double sound_s; /* how long its speech will be, about; 0: not known */
     bool light; /* costs next to nothing: is kept in real time beside any number of others */
@@ -63,7 +65,7 @@ void koe_sched_wake(koe_sched *s, koe_job *j);
 /* From inside a turn: it is the job's last, so the job is no longer in work for who comes now. */
 void koe_sched_last_turn(koe_sched *s, const koe_job *j);
 koe_sched_load koe_sched_get_load(koe_sched *s);
-/* Seconds of sound that a stream should have in hand before its listener starts, so that everybody else's turns may come before its next one;
- * 0 when it has the machine for itself. */
-double koe_sched_lead(koe_sched *s);
+/* From inside a turn that ends now: whether its listener may start with in_hand_s seconds of sound, so that neither it nor anybody else falls
+ * silent before the next turn. True when it has the machine for itself. */
+bool koe_sched_may_begin(koe_sched *s, double in_hand_s);
 #endif

@@ -235,7 +235,7 @@ static void note_cache(speech_job *j, bool recalled)
 }
 
 /* One segment, from text to bytes in j->out. */
-static koe_status speak_segment(speech_job *j, double *audio_s, koe_error *err)
+static koe_status speak_segment(speech_job *j, double *made_s, koe_error *err)
 {
     koe_audio audio;
     koe_metrics *m = j->server->metrics;
@@ -243,15 +243,16 @@ static koe_status speak_segment(speech_job *j, double *audio_s, koe_error *err)
     koe_status st = koe_speaking_next(j->speaking, &audio, err);
     if (st != KOE_OK) return st;
     const double took_ms = koe_clock_ms() - start_ms;
-    *audio_s = (double)audio.n_samples / audio.rate_hz;
-    j->audio_s += *audio_s;
+    const double sound_s = (double)audio.n_samples / audio.rate_hz;
+    *made_s = audio.recalled ? 0 : sound_s;
+    j->audio_s += sound_s;
     if (j->next == 0) note_cache(j, audio.recalled);
     j->next++;
     j->n_segments = audio.n_segments; /* of a long text more become known */
     j->about.synthesis_ms += took_ms;
     koe_metrics_observe(m, KOE_HISTOGRAM_SYNTHESIS, took_ms / 1000);
-    if (*audio_s > 0) koe_metrics_observe(m, KOE_HISTOGRAM_REALTIME, took_ms / 1000 / *audio_s);
-    koe_metrics_spoke(m, *audio_s);
+    if (sound_s > 0) koe_metrics_observe(m, KOE_HISTOGRAM_REALTIME, took_ms / 1000 / sound_s);
+    koe_metrics_spoke(m, sound_s);
     note_warnings(j, audio.warnings);
     koe_buf_clear(&j->out);
     if (j->next == j->n_segments && j->audio_s == 0) /* an empty answer would look like a broken one */
@@ -267,7 +268,7 @@ static koe_status speak_segment(speech_job *j, double *audio_s, koe_error *err)
  * put aside. */
 static bool may_leave(speech_job *j, bool last)
 {
-    if (j->n_handed_over || last || j->answer->whole || j->audio_s >= koe_sched_lead(j->server->sched)) {
+    if (j->n_handed_over || last || j->answer->whole || koe_sched_may_begin(j->server->sched, j->audio_s)) {
         if (!j->held.n) return true;
         koe_buf_add_str(&j->held, koe_buf_str(&j->out));
         const koe_buf all = j->held;
@@ -298,26 +299,28 @@ static bool find_far(speech_job *j)
     return found;
 }
 
-static koe_turn run_turn(koe_job *job, double *audio_s)
+static koe_turn run_turn(koe_job *job, double *made_s)
 {
     speech_job *j = (speech_job *)(void *)job;
     koe_error err = { 0 };
+    const double before_s = j->audio_s;
     koe_status st = atomic_load(&j->answer->cancel) ? koe_fail(&err, KOE_E_CANCELLED, "the client has left") : KOE_OK;
     if (st == KOE_OK && !j->speaking) {
         if (find_far(j)) return end_job(j);
         koe_cache_count_miss(j->server->cache);
         st = open_speech(j, &err);
     }
-    if (st == KOE_OK) st = speak_segment(j, audio_s, &err);
+    if (st == KOE_OK) st = speak_segment(j, made_s, &err);
     if (st != KOE_OK && fall_back(j, &err)) return KOE_TURN_AGAIN;
     if (st != KOE_OK) return fail_job(j, &err);
     const bool last = j->next == j->n_segments;
     if (!may_leave(j, last)) return j->held.failed ? fail_job(j, &(koe_error){ .status = KOE_E_NOMEM }) : KOE_TURN_AGAIN;
     if (j->out.failed) return fail_job(j, &(koe_error){ .status = KOE_E_NOMEM });
     if (!j->n_handed_over) koe_answer_head(j->answer, &j->about);
-    job->deadline_ms = j->n_handed_over ? fmax(job->deadline_ms, koe_clock_ms()) + *audio_s * 1000 : koe_clock_ms() + j->audio_s * 1000;
+    job->deadline_ms = j->n_handed_over ? fmax(job->deadline_ms, koe_clock_ms()) + (j->audio_s - before_s) * 1000 : koe_clock_ms() + j->audio_s * 1000;
     st = koe_answer_add(j->answer, j->out.data, j->out.n, last, &err);
     j->n_handed_over++;
+    job->begun = !job->batch;
     if (st == KOE_E_FULL) return KOE_TURN_PARKED;
     if (st != KOE_OK) return fail_job(j, &err);
     if (!last) return KOE_TURN_AGAIN;
@@ -356,7 +359,7 @@ static speech_job *job_create(koe_server *s, koe_utterance *u, const char *key)
     }
     *kept = *u;
     *u = (koe_utterance){ 0 };
-    j->job = (koe_job){ .turn = run_turn, .deadline_ms = koe_clock_ms() + 1000 * koe_sched_get_load(s->sched).turn_s, .batch = a->whole,
+    j->job = (koe_job){ .turn = run_turn, .deadline_ms = koe_clock_ms(), .batch = a->whole,
                         .sound_s = expected_s(kept) };
     j->server = s;
     j->recall = koe_recall_of(s->cache, kept->edition->digest);

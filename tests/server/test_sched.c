@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "server/sched.h"
+#include "server/slack.h"
 
 static void pause_ms(double ms) { nanosleep(&(struct timespec){ .tv_nsec = (long)(ms * 1e6) }, NULL); }
 
@@ -243,33 +244,112 @@ static void test_admission(void **state)
     assert_int_equal(atomic_load(&n_order), 4);
 }
 
-/* Who speaks alone needs nothing in hand; beside others as much as their turns last, and its own. */
-static void test_lead(void **state)
+/* What a turn was told, and what it had in hand when it asked. */
+typedef struct beginning {
+    noted n;
+    koe_sched *sched;
+    double in_hand_s;
+    bool may;
+} beginning;
+
+static koe_turn ask(koe_job *j, double *audio_s)
+{
+    beginning *b = (beginning *)(void *)j;
+    b->may = koe_sched_may_begin(b->sched, b->in_hand_s);
+    return note(j, audio_s);
+}
+
+static bool may_begin(koe_sched *s, double in_hand_s)
+{
+    int retry_s;
+    beginning b = { .n = { .job = { .turn = ask }, .name = '?', .left = 1 }, .sched = s, .in_hand_s = in_hand_s };
+    const size_t before = koe_sched_get_load(s).n_streams;
+    assert_int_equal(add(s, &b.n, &retry_s), KOE_OK);
+    while (koe_sched_get_load(s).n_streams > before) pause_ms(1);
+    return b.may;
+}
+
+/* Who speaks alone may begin with next to nothing in hand; beside others with what lasts until their turns and its next one are done. */
+static void test_may_begin(void **state)
 {
     (void)state;
     int retry_s;
-    koe_sched *s = new_sched(1, 100);
-    assert_true(koe_sched_lead(s) == 0);
+    koe_sched *s = new_sched(2, 100);
     noted first = { .job = { .turn = note }, .name = 'a', .left = 1, .work_ms = 50, .audio_s = 60 }; /* cheap on any machine: the next are let in */
     assert_int_equal(add(s, &first, &retry_s), KOE_OK);
     while (koe_sched_get_load(s).n_streams) pause_ms(1);
     const double turn_s = koe_sched_get_load(s).turn_s;
     assert_true(turn_s >= 0.05);
-    atomic_bool gate = false;
-    noted hold[3];
-    for (int i = 0; i < 3; i++) {
-        hold[i] = (noted){ .job = { .turn = note }, .name = (char)('b' + i), .left = 1, .gate = &gate };
-        assert_int_equal(add(s, &hold[i], &retry_s), KOE_OK);
-        if (i == 0) assert_true(koe_sched_lead(s) == 0);
+    assert_true(may_begin(s, 0.01));
+    atomic_bool park = true;
+    noted batch = { .job = { .turn = note, .batch = true }, .name = 'b', .left = 1, .park = &park };
+    assert_int_equal(add(s, &batch, &retry_s), KOE_OK);
+    assert_false(may_begin(s, 0.01));
+    assert_false(may_begin(s, turn_s));
+    assert_true(may_begin(s, 2 * turn_s));
+    while (koe_sched_get_load(s).n_parked < 1) pause_ms(1);
+    atomic_store(&park, false);
+    koe_sched_wake(s, &batch.job);
+    koe_sched_destroy(s);
+}
+
+/* A stream that has not begun goes before one that is heard, unless that one would fall silent. */
+static void test_slack(void **state)
+{
+    (void)state;
+    for (int tight = 0; tight < 2; tight++) {
+        int retry_s;
+        koe_sched *s = new_sched(1, 100);
+        noted known = { .job = { .turn = note }, .name = 'k', .left = 1, .work_ms = 20, .audio_s = 60 };
+        assert_int_equal(add(s, &known, &retry_s), KOE_OK);
+        while (koe_sched_get_load(s).n_streams) pause_ms(1);
+        const double turn_ms = 1000 * koe_sched_get_load(s).turn_s, now_ms = koe_clock_ms();
+        atomic_bool gate = false;
+        noted hold = { .job = { .turn = note }, .name = '-', .left = 1, .gate = &gate };
+        noted heard = { .job = { .turn = note, .begun = true, .deadline_ms = now_ms + (tight ? 2 : 1000) * turn_ms }, .name = 'h', .left = 1 };
+        noted fresh = { .job = { .turn = note, .deadline_ms = now_ms }, .name = 'f', .left = 1 };
+        assert_int_equal(add(s, &hold, &retry_s), KOE_OK);
+        while (atomic_load(&n_order) < 2) pause_ms(1);
+        assert_int_equal(add(s, &heard, &retry_s), KOE_OK);
+        assert_int_equal(add(s, &fresh, &retry_s), KOE_OK);
+        atomic_store(&gate, true);
+        koe_sched_destroy(s);
+        assert_string_equal(order, tight ? "k-hf" : "k-fh");
     }
-    assert_true(koe_sched_lead(s) >= 3 * turn_s); /* two others, and its own */
+}
+
+/* A stream alone has all cores: nothing starts beside it while it has little in hand. */
+static void test_nothing_beside(void **state)
+{
+    (void)state;
+    int retry_s;
+    atomic_bool gate = false;
+    koe_sched *s = new_sched(2, 100);
+    noted heard = { .job = { .turn = note, .begun = true, .deadline_ms = koe_clock_ms() + 100 }, .name = 'h', .left = 2, .gate = &gate, .step_ms = 60e3 };
+    noted fresh = { .job = { .turn = note }, .name = 'f', .left = 1 };
+    assert_int_equal(add(s, &heard, &retry_s), KOE_OK);
+    while (atomic_load(&n_order) == 0) pause_ms(1);
+    assert_int_equal(add(s, &fresh, &retry_s), KOE_OK);
+    pause_ms(20);
+    assert_string_equal(order, "h");
     atomic_store(&gate, true);
     koe_sched_destroy(s);
+    assert_int_equal(strlen(order), 3);
+}
+
+static void test_rounds(void **state)
+{
+    (void)state;
+    assert_true(koe_slack_holds((double[]){ 0 }, 1, NULL, 0, 1));
+    assert_true(koe_slack_holds((double[]){ 0, 0.5 }, 2, (double[]){ 2.5, 1.5, 1, 2 }, 4, 1)); /* 1, 1.5, 2, 2.5 */
+    assert_false(koe_slack_holds((double[]){ 0, 0.5 }, 2, (double[]){ 2.4, 1.5, 1, 2 }, 4, 1));
+    assert_false(koe_slack_holds((double[]){ 0.1 }, 1, (double[]){ 1 }, 1, 1));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_order), cmocka_unit_test(test_owners_take_turns), cmocka_unit_test(test_due_before_fair), cmocka_unit_test(test_retry), cmocka_unit_test(test_claims),
-                                        cmocka_unit_test(test_park_and_wake), cmocka_unit_test(test_admission), cmocka_unit_test(test_lead) };
+                                        cmocka_unit_test(test_park_and_wake), cmocka_unit_test(test_admission), cmocka_unit_test(test_may_begin),
+                                        cmocka_unit_test(test_slack), cmocka_unit_test(test_nothing_beside), cmocka_unit_test(test_rounds) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

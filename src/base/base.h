@@ -4,6 +4,7 @@
  *     file.h    mapped files, atomic writes, folders   clock.h  monotonic time
  *     pool.h    the worker pool                        cpu.h    what this processor can do
  *     process.h the memory of this process
+ * and, for the few who include them by name: half.h half floats, digest.h checksums, sandbox.h what the process may still do.
  * Dependencies: libc and pthreads. */
 #ifndef KOE_BASE_BASE_H
 #define KOE_BASE_BASE_H

@@ -30,6 +30,7 @@ typedef struct speech_job {
     char warning[600]; /* of the answer, for its end */
     koe_buf encoded, out;
     double start_ms, audio_s;
+    double counted_s; /* of audio_s, in the deadline */
     size_t next, n_segments, n_handed_over;
     koe_buf held; /* made, but not let go yet: the stream would fall silent again */
     struct speech_job *link; /* of inflight */
@@ -234,6 +235,57 @@ static void note_cache(speech_job *j, bool recalled)
     snprintf(j->about.cache, sizeof j->about.cache, "%s", recalled || ahead.recalled ? "partial" : "miss");
 }
 
+/* Whether what there is may leave: the listener starts with the first byte, and must not fall silent before the next turn. Until then it is
+ * put aside. */
+static bool may_leave(speech_job *j, bool last)
+{
+    if (j->n_handed_over || last || j->answer->whole || koe_sched_may_begin(j->server->sched, j->audio_s)) {
+        if (!j->held.n) return true;
+        koe_buf_add_str(&j->held, koe_buf_str(&j->out));
+        const koe_buf all = j->held;
+        j->held = j->out;
+        j->out = all;
+        koe_buf_clear(&j->held);
+        return true;
+    }
+    koe_buf_add_str(&j->held, koe_buf_str(&j->out));
+    return false;
+}
+
+/* Lets j->out go, if it may; KOE_E_FULL as koe_answer_add(). */
+static koe_status hand_over(speech_job *j, bool last, koe_error *err)
+{
+    koe_job *job = &j->job;
+    const bool leaves = may_leave(j, last);
+    if (j->out.failed || j->held.failed) return koe_fail(err, KOE_E_NOMEM, "answer");
+    if (!leaves) return KOE_OK;
+    if (!j->n_handed_over) koe_answer_head(j->answer, &j->about);
+    job->deadline_ms = (j->n_handed_over ? fmax(job->deadline_ms, koe_clock_ms()) : koe_clock_ms()) + (j->audio_s - j->counted_s) * 1000;
+    j->counted_s = j->audio_s;
+    j->n_handed_over++;
+    job->begun = !job->batch;
+    return koe_answer_add(j->answer, j->out.data, j->out.n, last, err);
+}
+
+/* The first sound leaves before all of its piece is encoded: Opus and AAC take milliseconds for that. What is left of the piece in *audio. */
+static koe_status hand_over_beginning(speech_job *j, koe_audio *audio, koe_error *err)
+{
+    const double beginning_s = 0.08; /* MP3 has its first bytes after 75 ms */
+    const size_t n = (size_t)(beginning_s * audio->rate_hz);
+    if (j->next != 1 || j->answer->whole || j->utterance->shape != KOE_SHAPE_AUDIO || audio->n_samples <= n) return KOE_OK;
+    koe_audio beginning = *audio;
+    beginning.n_samples = n;
+    beginning.n_segments++; /* there is more to come */
+    audio->samples += n;
+    audio->n_samples -= n;
+    koe_status st = encode(j, &beginning, err);
+    if (st != KOE_OK || !j->encoded.n) return st;
+    koe_wrap_add(&j->wrap, &j->out, koe_buf_str(&j->encoded), &beginning);
+    st = hand_over(j, false, err);
+    koe_buf_clear(&j->out);
+    return st == KOE_E_FULL ? KOE_OK : st; /* the rest of the piece is said to be too much again */
+}
+
 /* One segment, from text to bytes in j->out. */
 static koe_status speak_segment(speech_job *j, double *made_s, koe_error *err)
 {
@@ -257,28 +309,12 @@ static koe_status speak_segment(speech_job *j, double *made_s, koe_error *err)
     koe_buf_clear(&j->out);
     if (j->next == j->n_segments && j->audio_s == 0) /* an empty answer would look like a broken one */
         return koe_fail(err, KOE_E_ARGUMENT, "there is nothing in it that has a sound%s%s", audio.warnings[0] ? ": " : "", audio.warnings);
-    st = encode(j, &audio, err);
+    st = hand_over_beginning(j, &audio, err);
+    if (st == KOE_OK) st = encode(j, &audio, err);
     if (st == KOE_OK) koe_wrap_add(&j->wrap, &j->out, koe_buf_str(&j->encoded), &audio);
     if (st == KOE_OK && j->next == j->n_segments) koe_wrap_end(&j->wrap, &j->out, j->audio_s);
     if (st == KOE_OK && (j->out.failed || j->wrap.failed)) st = koe_fail(err, KOE_E_NOMEM, "answer");
     return st;
-}
-
-/* Whether what there is may leave: the listener starts with the first byte, and must not fall silent before the next turn. Until then it is
- * put aside. */
-static bool may_leave(speech_job *j, bool last)
-{
-    if (j->n_handed_over || last || j->answer->whole || koe_sched_may_begin(j->server->sched, j->audio_s)) {
-        if (!j->held.n) return true;
-        koe_buf_add_str(&j->held, koe_buf_str(&j->out));
-        const koe_buf all = j->held;
-        j->held = j->out;
-        j->out = all;
-        koe_buf_clear(&j->held);
-        return true;
-    }
-    koe_buf_add_str(&j->held, koe_buf_str(&j->out));
-    return false;
 }
 
 /* The whole answer from Redis, which connections do not ask because they must not wait. */
@@ -303,7 +339,6 @@ static koe_turn run_turn(koe_job *job, double *made_s)
 {
     speech_job *j = (speech_job *)(void *)job;
     koe_error err = { 0 };
-    const double before_s = j->audio_s;
     koe_status st = atomic_load(&j->answer->cancel) ? koe_fail(&err, KOE_E_CANCELLED, "the client has left") : KOE_OK;
     if (st == KOE_OK && !j->speaking) {
         if (find_far(j)) return end_job(j);
@@ -314,13 +349,7 @@ static koe_turn run_turn(koe_job *job, double *made_s)
     if (st != KOE_OK && fall_back(j, &err)) return KOE_TURN_AGAIN;
     if (st != KOE_OK) return fail_job(j, &err);
     const bool last = j->next == j->n_segments;
-    if (!may_leave(j, last)) return j->held.failed ? fail_job(j, &(koe_error){ .status = KOE_E_NOMEM }) : KOE_TURN_AGAIN;
-    if (j->out.failed) return fail_job(j, &(koe_error){ .status = KOE_E_NOMEM });
-    if (!j->n_handed_over) koe_answer_head(j->answer, &j->about);
-    job->deadline_ms = j->n_handed_over ? fmax(job->deadline_ms, koe_clock_ms()) + (j->audio_s - before_s) * 1000 : koe_clock_ms() + j->audio_s * 1000;
-    st = koe_answer_add(j->answer, j->out.data, j->out.n, last, &err);
-    j->n_handed_over++;
-    job->begun = !job->batch;
+    st = hand_over(j, last, &err);
     if (st == KOE_E_FULL) return KOE_TURN_PARKED;
     if (st != KOE_OK) return fail_job(j, &err);
     if (!last) return KOE_TURN_AGAIN;

@@ -10,7 +10,7 @@
 
 #include "voice/acoustic.h"
 
-enum { MARGIN_FRAMES = 4 };
+enum { MARGIN_FRAMES = 2 };
 /* A piece may take longer to make than they did lately, and has to reach the listener. */
 static const double unknown_pace = 0.12, spare_share = 0.3, spare_s = 0.03;
 

@@ -15,14 +15,14 @@ static void with_times(koe_utterance *u, const json_t *body)
 
 enum MHD_Result koe_route_captioned(koe_call *c) { return koe_speech_route(c, "input", with_times); }
 
-static void whole_wav(koe_utterance *u, const json_t *body)
+static void at_once(koe_utterance *u, const json_t *body)
 {
-    if (!json_is_string(json_object_get(body, "response_format"))) u->format = "wav";
+    (void)body;
     u->whole = true;
     u->first_piece_s = 0;
 }
 
-enum MHD_Result koe_route_from_phonemes(koe_call *c) { return koe_speech_route(c, "phonemes", whole_wav); }
+enum MHD_Result koe_route_from_phonemes(koe_call *c) { return koe_speech_route(c, "phonemes", at_once); }
 
 /* Phonemes are made at once, on the connection's thread: reading a text is quick, and the text is short. */
 enum { MAX_PHONEMIZE_BYTES = 20000 };

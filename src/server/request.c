@@ -167,9 +167,8 @@ static bool check_rates(const koe_utterance *r, koe_problem *p)
 
 static bool read_format(koe_utterance *r, const json_t *body, koe_problem *p)
 {
-    /* the first one is the default */
     static const char *const formats[] = { "mp3", "opus", "aac", "flac", "wav", "pcm", "ogg", "ulaw", "alaw" };
-    const char *name = formats[0];
+    const char *name = r->phonemes ? "wav" : formats[0]; /* Kokoro-FastAPI's defaults */
     if (!read_text(&name, body, "response_format", &r->arena, p)) return false;
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
         if (strcmp(name, formats[i]) == 0) r->format = formats[i];

@@ -144,6 +144,7 @@ static koe_turn fail_job(speech_job *j, const koe_error *err)
     koe_error why = *err;
     if (j->speaking && why.status == KOE_E_NOT_FOUND) why.status = KOE_E_IO; /* not the voice: a file of ours */
     koe_problem_of(&p, &why);
+    if (j->utterance->phonemes && p.param && strcmp(p.param, "input") == 0) p.param = "phonemes";
     koe_buf_clear(&j->out);
     if (err->status != KOE_E_CANCELLED && j->n_handed_over) koe_wrap_problem(&j->wrap, &j->out, &p);
     leave_work(j);

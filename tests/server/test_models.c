@@ -41,7 +41,8 @@ static void test_phonemes(void **state)
     assert_memory_equal(r.body.data, "RIFF", 4);
     assert_string_equal(header(&r, "Content-Type"), "audio/wav");
     reply_free(&r);
-    expect_problem(post(&s, "/dev/generate_from_phonemes", "{\"phonemes\": \"\xe6\xbc\xa2\", \"voice\": \"af_heart\"}"), 400, "invalid_value", "input"); /* no sound */
+    expect_problem(post(&s, "/dev/generate_from_phonemes", "{\"phonemes\": \"\xe6\xbc\xa2\", \"voice\": \"af_heart\"}"), 400, "invalid_value", "phonemes"); /* no sound */
+    expect_problem(post(&s, "/dev/generate_from_phonemes", "{\"phonemes\": \"o\", \"voice\": \"af_heart\", \"bitrate\": 64000}"), 400, "invalid_value", "bitrate"); /* of WAV */
     expect_reply(post(&s, "/dev/phonemize", "{\"text\": \"Hello\"}"), 200, "{\"phonemes\":\"h\xc9\x99l\xcb\x88O\",\"tokens\":[\"h\",\"\xc9\x99\"");
 }
 

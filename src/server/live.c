@@ -99,6 +99,14 @@ koe_message *koe_outbox_take(koe_outbox *o)
     return m;
 }
 
+bool koe_outbox_is_empty(koe_outbox *o)
+{
+    pthread_mutex_lock(&o->lock);
+    const bool empty = !o->first;
+    pthread_mutex_unlock(&o->lock);
+    return empty;
+}
+
 bool koe_outbox_failed(koe_outbox *o)
 {
     pthread_mutex_lock(&o->lock);
@@ -112,7 +120,7 @@ bool koe_outbox_failed(koe_outbox *o)
 struct koe_live {
     koe_job job; /* first: the scheduler hands it back */
     atomic_int refs;
-    atomic_bool cancel;
+    atomic_bool cancel, told;
     koe_server *server;
     koe_outbox *outbox;
     /* the worker's */
@@ -236,6 +244,7 @@ static koe_turn end_live(koe_live *l, koe_status st, const koe_error *err)
     pthread_mutex_unlock(&l->lock);
     koe_sched_last_turn(l->server->sched, &l->job); /* nor must that be refused for it */
     koe_outbox_put_json(l->outbox, j);
+    atomic_store(&l->told, true);
     (void)!write(l->outbox->event_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
     live_unref(l);
     return KOE_TURN_DONE;
@@ -484,6 +493,8 @@ bool koe_live_is_over(koe_live *l)
     pthread_mutex_unlock(&l->lock);
     return over;
 }
+
+bool koe_live_is_told(koe_live *l) { return atomic_load(&l->told); }
 
 void koe_live_close(koe_live *l)
 {

@@ -24,6 +24,7 @@ void koe_outbox_put_json(koe_outbox *o, json_t *j);
 /* The oldest message, NULL when there is none; the caller frees it. */
 koe_message *koe_outbox_take(koe_outbox *o);
 void koe_message_free(koe_message *m);
+bool koe_outbox_is_empty(koe_outbox *o);
 bool koe_outbox_failed(koe_outbox *o);
 
 typedef struct koe_live koe_live;
@@ -40,8 +41,10 @@ void koe_live_end(koe_live *l);
 void koe_live_cancel(koe_live *l);
 /* The outbox has room again. */
 void koe_live_drained(koe_live *l);
-/* "done" or "error" is in the outbox. */
+/* It has come to its end, and another one may start; "done" or "error" is on its way to the outbox, */
 bool koe_live_is_over(koe_live *l);
+/* and has been put there. */
+bool koe_live_is_told(koe_live *l);
 /* Cancels what is not over and lets go. NULL is fine. */
 void koe_live_close(koe_live *l);
 #endif

@@ -216,10 +216,11 @@ static void keep_alive(session *s)
     wslay_event_queue_msg(s->ws, &(struct wslay_event_msg){ .opcode = WSLAY_PING });
 }
 
-/* The server ends: a socket without a running stream is told so. */
+/* The server ends: a socket without a running stream is told so, when it has heard the end of the last one. */
 static void leave_when_draining(session *s)
 {
-    if (s->closing || !atomic_load(&s->server->draining) || (s->live && !koe_live_is_over(s->live))) return;
+    if (s->closing || !atomic_load(&s->server->draining) || (s->live && !koe_live_is_told(s->live))) return;
+    if (!koe_outbox_is_empty(s->outbox) || wslay_event_get_queued_msg_count(s->ws) > 0) return; /* a close frame would overtake them */
     s->closing = true;
     wslay_event_queue_close(s->ws, WSLAY_CODE_GOING_AWAY, NULL, 0);
 }

@@ -25,9 +25,10 @@ static void add_words(heard *h, const json_t *list)
     }
 }
 
-static heard listen_all(int fd)
+/* As listen_all(), when this many messages of sound were heard before. */
+static heard listen_after(int fd, size_t n_audio)
 {
-    heard h = { 0 };
+    heard h = { .n_audio = n_audio };
     koe_buf b = { 0 };
     for (;;) {
         const int opcode = read_frame(fd, &b);
@@ -50,6 +51,8 @@ static heard listen_all(int fd)
     koe_buf_free(&b);
     return h;
 }
+
+static heard listen_all(int fd) { return listen_after(fd, 0); }
 
 /* The first sentence is spoken before the text has ended. */
 static void test_text_in_audio_out(void **state)
@@ -253,6 +256,32 @@ static void test_drain(void **state)
     koe_buf_free(&b);
 }
 
+/* The server ends while a text is being written: its sound, and "done", come before the close frame. */
+static void test_last_words(void **state)
+{
+    (void)state;
+    server s;
+    koe_buf b = { 0 };
+    for (int i = 0; i < 5; i++) {
+        start_server(&s, "--drain-timeout", "60", NULL);
+        const int fd = open_socket(&s);
+        say_json(fd, "{\"type\":\"start\",\"response_format\":\"pcm\"}");
+        say_json(fd, "{\"type\":\"text\",\"text\":\"Before the signal. \"}");
+        while (read_frame(fd, &b) != 2) {}
+        kill(s.pid, SIGTERM);
+        pause_ms(i * 20);
+        say_json(fd, "{\"type\":\"text\",\"text\":\"And after it. \"}");
+        say_json(fd, "{\"type\":\"end\"}");
+        heard h = listen_after(fd, 1);
+        if (!strstr(h.last, "\"done\"") || h.n_words != 6) fail_msg("%zu words, at last %s", h.n_words, h.last);
+        assert_int_equal(read_frame(fd, &b), 8);
+        close(fd);
+        assert_int_equal(wait_server(&s), 0);
+        remove_folder(s.home);
+    }
+    koe_buf_free(&b);
+}
+
 /* The server ends: a client that does not answer the close frame is not waited for. */
 static void test_no_farewell(void **state)
 {
@@ -332,7 +361,7 @@ static void test_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_farewell), cmocka_unit_test(test_limit), cmocka_unit_test(test_origins), cmocka_unit_test(test_volume), cmocka_unit_test(test_text_in_audio_out),
+        cmocka_unit_test(test_no_farewell), cmocka_unit_test(test_limit), cmocka_unit_test(test_origins), cmocka_unit_test(test_last_words), cmocka_unit_test(test_volume), cmocka_unit_test(test_text_in_audio_out),
         cmocka_unit_test(test_long_text_and_cancel),
         cmocka_unit_test(test_wrong_messages), cmocka_unit_test(test_no_handshake),
         cmocka_unit_test(test_drain),

@@ -48,6 +48,8 @@ static void on_event(koe_watch *w, const struct epoll_event *e)
     if (c && data_of(c) == e->data.u64) {
         if (e->events & (EPOLLHUP | EPOLLERR)) c->gone = true;
         if (e->events & EPOLLRDHUP) c->half_closed = true;
+        /* libmicrohttpd takes a part of a request and the end behind it for one event, and does not look again: this is another one. */
+        if (e->events & EPOLLRDHUP && c->phase != KOE_CONN_ANSWER) shutdown(c->fd, SHUT_RD);
         koe_reader *r = c->reader;
         if (r && r->answer) {
             if (c->gone || (c->half_closed && r->fd < 0)) atomic_store(&r->gone, true);

@@ -114,9 +114,25 @@ static void test_half_closed(void **state)
     stop_server(&s);
 }
 
+/* Who goes away in the middle of a request is let go of, long before the request is late. */
+static void test_half_a_request(void **state)
+{
+    (void)state;
+    server s;
+    start_server(&s, "--request-timeout", "600", NULL);
+    for (int i = 0; i < 40; i++) {
+        const int fd = dial(&s);
+        if (i % 2) send_request(fd, "POST", "/v1/audio/speech", "Content-Length: 100\r\n", NULL), send_all(fd, "{", 1);
+        else send_all(fd, "POST /v1/audio/speech HTTP/1.1\r\nHost:", 38);
+        close(fd);
+    }
+    assert_true(comes_to(&s, "", "connections", 1)); /* who asks */
+    stop_server(&s);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_noticed_at_once), cmocka_unit_test(test_half_closed) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_noticed_at_once), cmocka_unit_test(test_half_closed), cmocka_unit_test(test_half_a_request) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

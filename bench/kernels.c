@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "kernels/conv.h"
+#include "kernels/lp_conv.h"
 
 #if defined(__x86_64__)
 float bench_peak_avx2(long n);
@@ -65,7 +65,7 @@ typedef struct conv_case {
 static const conv_case convs[] = {
     { "kokoro 256x256 k3 T=1600", 256, 256, 3, 1, 1600 },   { "kokoro 256x256 k7 d3 T=1600", 256, 256, 7, 3, 1600 },
     { "kokoro 256x256 k11 d5 T=1600", 256, 256, 11, 5, 1600 }, { "kokoro 128x128 k3 T=9601", 128, 128, 3, 1, 9601 },
-    { "kokoro 128x128 k7 d3 T=9601", 128, 128, 7, 3, 9601 }, { "kokoro 128x128 k11 d5 T=9601", 128, 128, 11, 5, 9601 },
+    { "kokoro 128x128 k7 d3 T=9601", 128, 128, 7, 3, 9601 },  { "kokoro 128x128 k11 d1 T=9601", 128, 128, 11, 1, 9601 }, { "kokoro 128x128 k11 d5 T=9601", 128, 128, 11, 5, 9601 },
     { "kokoro 1024x1090 k3 T=160", 1024, 1090, 3, 1, 160 }, { "kokoro 512x512 k3 T=80", 512, 512, 3, 1, 80 },
     { "kokoro 512x512 k5 T=30", 512, 512, 5, 1, 30 },
     { "kokoro 22x128 k7 T=9601", 22, 128, 7, 1, 9601 },     { "piper 384x192 k5 T=172", 384, 192, 5, 1, 172 },
@@ -153,12 +153,50 @@ static void bench_map(const char *name, koe_f32_map_fn *fn)
     free(x), free(y);
 }
 
+/* The same in 8 bits, with Snake in front and a residual behind; `pairs`: with fewer products. */
+static void bench_bytes(const conv_case *c, bool pairs)
+{
+    const koe_lp_set *set = koe_lp_kernels(KOE_LP_INT8);
+    if (!set || c->ci < 32 || c->co < 32 || (pairs && !koe_lp_pairs_suit(set, c->co, c->ci, c->k, 1, c->dilation))) return;
+    const koe_toom none = { 0 };
+    const size_t n_sum = c->co * KOE_LP_PAIR_PARTS;
+    float *w = noise(c->co * c->ci * c->k), *x = noise(c->ci * c->t), *y = noise(c->co * c->t), *residual = noise(c->co * c->t), *scale = noise(n_sum);
+    uint32_t *words = (uint32_t *)(void *)noise(koe_lp_pairs_words(c->co, c->ci, c->k) + c->co * c->ci * c->k);
+    int32_t *sum = (int32_t *)(void *)noise(n_sum);
+    size_t tap[16], pos[16], off[16];
+    for (size_t i = 0; i < c->k; i++) tap[i] = i, pos[i] = i * c->dilation;
+    const koe_conv_weights from = { .w = w, .s_co = c->ci * c->k, .s_outer = c->k, .s_tap = 1, .n_inner = 1 };
+    if (pairs) koe_lp_pairs_pack(set, words, sum, scale, &from, c->co, c->ci, c->k);
+    else koe_lp_conv_pack(set, words, sum, scale, &from, c->co, c->ci, tap, c->k);
+    koe_f32_conv v = { .co = c->co, .rows = c->ci, .taps = c->k, .toom = &none, .in_pairs = pairs, .stride = 1, .dilation = c->dilation,
+        .pad = (int64_t)((c->k - 1) * c->dilation / 2), .pos = pos, .n_in = c->t, .n_out = c->t, .y_step = 1 };
+    koe_f32_conv_plan(&v, off, 1);
+    if (!koe_lp_conv_plan(set, &v)) return;
+    float *scratch = noise(v.scratch);
+    const source s = { x, c->t };
+    const koe_f32_epilogue ep = { .bias_row = w, .scale = 1, .residual = residual, .ld_residual = c->t };
+    const koe_f32_prologue pre = { .kind = KOE_PRE_SNAKE, .scale = w, .shift = w, .alpha = w, .r = w };
+    double best = 0;
+    for (int run = 0; run < RUNS; run++) {
+        const int64_t t = now_ns();
+        for (size_t i = 0; i < v.n_tile * v.n_co; i++) koe_lp_conv_task(set, &v, i, y, c->t, words, sum, scale, row_of, &s, &pre, &ep, scratch);
+        const double g = (double)(c->co * c->ci * c->k) * (double)c->t / (double)(now_ns() - t);
+        if (g > best) best = g;
+    }
+    printf("  %-32s %7.1f GMAC/s  %s%s, tasks %zu x %zu, tile %zu\n", c->name, best, set->name, pairs ? " in pairs" : "", v.n_tile, v.n_co, v.tile);
+    free(w), free(x), free(y), free(residual), free(scale), free(words), free(sum), free(scratch);
+}
+
 static void bench_set(const koe_kernel_set *set)
 {
     const double top = peak(set);
     printf("%s: peak %.1f GMAC/s\n", set->name, top);
     for (size_t i = 0; i < sizeof convs / sizeof *convs; i++)
-        if (wanted(convs[i].name)) bench_conv(&convs[i], top);
+        if (wanted(convs[i].name)) {
+            bench_conv(&convs[i], top);
+            bench_bytes(&convs[i], false);
+            bench_bytes(&convs[i], true);
+        }
     bench_gemm(100, 768, 768, PACKED, false, top);
     bench_gemm(100, 2048, 768, PACKED, false, top);
     bench_gemm(400, 2048, 768, PACKED, false, top);

@@ -20,7 +20,7 @@ typedef koe_status koe_pass_fn(koe_pass *p, koe_error *err);
 koe_pass_fn koe_pass_dynamic, koe_pass_snake, koe_pass_adain, koe_pass_conv, koe_pass_chain, koe_pass_norm, koe_pass_activation, koe_pass_pad, koe_pass_attention, koe_pass_transpose, koe_pass_matmul, koe_pass_elementwise, koe_pass_upsample, koe_pass_istft, koe_pass_lstm;
 
 koe_pass_fn koe_pass_repeat;
-koe_pass_fn koe_pass_dequantise, koe_pass_qdq;
+koe_pass_fn koe_pass_dequantise, koe_pass_qdq, koe_pass_pairs;
 
 /* Passes over all plans of a graph, which look for no pattern; they count what they did into *n_done. */
 typedef koe_status koe_graph_fn(koe_session *s, int *n_done, koe_error *err);

@@ -218,6 +218,7 @@ static const struct pass {
     { "istft", "patterns replaced", NULL, koe_pass_istft },
     { "conv", "patterns replaced", NULL, koe_pass_conv },
     { "chain", "patterns replaced", NULL, koe_pass_chain },
+    { "pairs", "nodes marked", NULL, koe_pass_pairs },
     { "matmul", "patterns replaced", NULL, koe_pass_matmul },
     { "elementwise", "chains joined", NULL, koe_pass_elementwise },
 };

@@ -18,6 +18,7 @@ typedef struct koe_conv_weights {
     const float *step; /* [co] every weight of a channel is a whole multiple of this; NULL: not known */
     size_t s_co, s_outer, s_inner, s_tap;
     size_t n_inner;
+    size_t n_pair; /* 8-bit weights only: every tap before the last of this many is its sum with the next; 0: itself */
 } koe_conv_weights;
 
 /* How a filter is evaluated with fewer multiplications (f32_toom.c); n == 0: directly. */
@@ -44,7 +45,8 @@ static inline float *koe_conv_at(const float *p, size_t i, bool half)
 typedef struct koe_f32_conv {
     size_t co, rows, taps; /* output channels (of one group), reduction */
     const koe_toom *toom;
-    size_t stride, dilation; /* of x, for one output; of the taps (with toom->n != 0 only) */
+    bool in_pairs; /* lp_pairs.c */
+    size_t stride, dilation; /* of x, for one output; of the taps (with toom->n != 0 or in pairs only) */
     int64_t pad; /* input index of output 0 at pos 0, negated */
     const size_t *pos; /* [taps] input offset of each tap */
     size_t n_in, n_out;

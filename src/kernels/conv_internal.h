@@ -21,6 +21,15 @@ enum { KOE_CONV_BLOCK = 16 * 48 }; /* floats of the largest tile of any variant 
 /* Sets n_co and co_step from n_tile. */
 void koe_conv_share(koe_f32_conv *v, size_t n_batch);
 
+/* lp_pairs.c: the parts of koe_f32_conv_plan() and koe_lp_conv_task() for a convolution with v->in_pairs. */
+void koe_lp_pairs_plan(koe_f32_conv *v, size_t n_batch);
+
+enum { KOE_CONV_SLACK = 8 }; /* floats that the next two may read and write too far */
+/* split[q][c] = x[position q of column c]: column c stands for inputs c / d * m * d + c % d + q * d, q = 0 .. m - 1. n_columns is a multiple of d. */
+void koe_conv_split(const koe_kernel_set *set, float *split, size_t pitch, const float *x, size_t n_columns, size_t m, size_t d);
+/* The reverse, for outputs. */
+void koe_conv_join(const koe_kernel_set *set, float *y, const float *split, size_t pitch, size_t n_columns, size_t m, size_t d);
+
 /* f32_toom.c: the parts of koe_f32_conv_*() for a convolution with v->toom->n != 0. */
 bool koe_toom_choose(koe_toom *t, size_t co, size_t rows, size_t taps, size_t stride, size_t dilation);
 size_t koe_toom_count(const koe_toom *t, size_t co, size_t rows, size_t taps);

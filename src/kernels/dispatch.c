@@ -9,7 +9,8 @@
         .sigmoid = koe_f32_sigmoid_##isa, .sin = koe_f32_sin_##isa, .cos = koe_f32_cos_##isa, .erf = koe_f32_erf_##isa,         \
         .log = koe_f32_log_##isa, .gelu = koe_f32_gelu_##isa, .gelu_tanh = koe_f32_gelu_tanh_##isa, .silu = koe_f32_silu_##isa,                 \
         .mish = koe_f32_mish_##isa, .gate = koe_f32_gate_##isa, .step = koe_f32_step_##isa, .tile = koe_f32_tile_##isa, .tile_panel = koe_f32_tile_panel_##isa, .finish = koe_f32_finish_##isa,                                   \
-        .split = koe_f32_split_##isa, .join = koe_f32_join_##isa, .mean_var = koe_f32_mean_var_##isa, .softmax = koe_f32_softmax_##isa,         \
+        .split = koe_f32_split_##isa, .join = koe_f32_join_##isa, .join_pairs = koe_f32_join_pairs_##isa, .mean_var = koe_f32_mean_var_##isa,   \
+        .softmax = koe_f32_softmax_##isa,                                                                                       \
         .affine_leaky = koe_f32_affine_leaky_##isa, .affine_snake = koe_f32_affine_snake_##isa,                                 \
         .widen_bytes = koe_f32_widen_bytes_##isa, .widen_nibbles = koe_f32_widen_nibbles_##isa,                                 \
         .lstm_cell = koe_f32_lstm_cell_##isa, .f16_widen = koe_f16_widen_##isa, .f16_narrow = koe_f16_narrow_##isa,             \

@@ -53,8 +53,9 @@ bool koe_f32_conv_plan(koe_f32_conv *v, size_t *off, size_t n_batch)
     v->set = koe_kernels();
     v->off = off;
     if (v->rows_per_channel == 0) v->rows_per_channel = 1;
-    if (v->toom->n) {
-        koe_toom_plan(v, n_batch);
+    if (v->in_pairs || v->toom->n) {
+        if (v->in_pairs) koe_lp_pairs_plan(v, n_batch);
+        else koe_toom_plan(v, n_batch);
         return true;
     }
     size_t n_tile = (v->n_out + TILE - 1) / TILE, span = 0, shared, each;
@@ -253,6 +254,32 @@ void koe_conv_finish(const koe_f32_conv *v, float *y, size_t ldy, float *from, s
     v->set->finish(from, ld, from, ld, m, n, &part);
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++) put(v, y, i * ldy + j * v->y_step, from[i * ld + j]);
+}
+
+/* to[i * to_step ..] = from[i * from_step ..], runs of d floats, for i = 0, 1, ... n - 1. Copies whole vectors: each overwrites what the one
+ * before wrote too far, and the last writes up to KOE_CONV_SLACK floats past its run, and reads as far. */
+static inline void copy_runs(float *to, size_t to_step, const float *from, size_t from_step, size_t n, size_t d)
+{
+    if (d <= 4)
+        for (size_t i = 0; i < n; i++) memcpy(to + i * to_step, from + i * from_step, 4 * sizeof *to);
+    else if (d <= 8)
+        for (size_t i = 0; i < n; i++) memcpy(to + i * to_step, from + i * from_step, 8 * sizeof *to);
+    else
+        for (size_t i = 0; i < n; i++) memcpy(to + i * to_step, from + i * from_step, d * sizeof *to);
+}
+
+void koe_conv_split(const koe_kernel_set *set, float *split, size_t pitch, const float *x, size_t n_columns, size_t m, size_t d)
+{
+    if (d == 1) set->split(split, pitch, x, n_columns, m);
+    else
+        for (size_t q = 0; q < m; q++) copy_runs(split + q * pitch, d, x + q * d, m * d, n_columns / d, d);
+}
+
+void koe_conv_join(const koe_kernel_set *set, float *y, const float *split, size_t pitch, size_t n_columns, size_t m, size_t d)
+{
+    if (d == 1) set->join(y, split, pitch, n_columns, m);
+    else
+        for (size_t c = 0; c < n_columns; c += d, y += m * d) copy_runs(y, d, split + c, pitch, m, d);
 }
 
 void koe_f32_conv_task(const koe_f32_conv *v, size_t task, float *y, size_t ldy, const float *packed, koe_conv_row_fn *row,

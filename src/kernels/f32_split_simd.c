@@ -141,6 +141,7 @@ VF_INLINE size_t join_eight(float *to, const float *from, size_t pitch, size_t n
 void VARIANT(koe_f32_split)(float *to, size_t pitch, const float *from, size_t n, size_t m)
 {
     switch (m) {
+    case 2: SPLIT(2); break;
     case 4: SPLIT(4); break;
     case 5: SPLIT(5); break;
     case 6: SPLIT(6); break;
@@ -161,3 +162,39 @@ void VARIANT(koe_f32_join)(float *to, const float *from, size_t pitch, size_t n,
     default: join_rest(to, from, pitch, 0, n, m);
     }
 }
+
+#if defined(__AVX512F__)
+
+/* Sixteen outputs come from at most sixteen columns, from the first one's on, as d <= 16. */
+void VARIANT(koe_f32_join_pairs)(float *to, size_t ld_to, const float *p0, const float *p1, const float *p2, size_t pitch, size_t m, size_t n, size_t d)
+{
+    for (size_t o = 0; o < 2 * n; o += 16) {
+        const size_t block = o / (2 * d), rest = o % (2 * d), first = block * d + (rest < d ? 0 : rest - d);
+        int32_t at[16];
+        for (size_t k = 0, b = block, r = rest; k < 16; k++) {
+            at[k] = (int32_t)(r < d ? b * d + r - first : b * d + r - d - first + 16);
+            if (++r == 2 * d) r = 0, b++;
+        }
+        const __m512i lanes = _mm512_loadu_si512(at);
+        for (size_t i = 0; i < m; i++) {
+            const float *x = p1 + i * pitch + first;
+            const __m512 a = _mm512_loadu_ps(p0 + i * pitch + first), b = _mm512_loadu_ps(x), c = _mm512_loadu_ps(p2 + i * pitch + first);
+            const __m512 y = _mm512_permutex2var_ps(_mm512_add_ps(a, b), lanes, _mm512_sub_ps(b, c));
+            if (2 * n - o >= 16) _mm512_storeu_ps(to + i * ld_to + o, y);
+            else vf_store_n(to + i * ld_to + o, y, 2 * n - o);
+        }
+    }
+}
+
+#else
+
+void VARIANT(koe_f32_join_pairs)(float *to, size_t ld_to, const float *p0, const float *p1, const float *p2, size_t pitch, size_t m, size_t n, size_t d)
+{
+    for (size_t i = 0; i < m; i++, p0 += pitch, p1 += pitch, p2 += pitch)
+        for (size_t c = 0; c < n; c += d) {
+            float *y = to + i * ld_to + 2 * c;
+            for (size_t k = 0; k < d; k++) y[k] = p0[c + k] + p1[c + k], y[d + k] = p1[c + k] - p2[c + k];
+        }
+}
+
+#endif

@@ -79,3 +79,13 @@ void koe_f32_join_ref(float *to, const float *from, size_t pitch, size_t n, size
     for (size_t c = 0; c < n; c++)
         for (size_t q = 0; q < m; q++) to[c * m + q] = from[q * pitch + c];
 }
+
+void koe_f32_join_pairs_ref(float *to, size_t ld_to, const float *p0, const float *p1, const float *p2, size_t pitch, size_t m, size_t n, size_t d)
+{
+    for (size_t i = 0; i < m; i++)
+        for (size_t c = 0; c < n; c++) {
+            float *y = to + i * ld_to + c / d * 2 * d + c % d;
+            y[0] = p0[i * pitch + c] + p1[i * pitch + c];
+            y[d] = p1[i * pitch + c] - p2[i * pitch + c];
+        }
+}

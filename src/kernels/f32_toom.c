@@ -26,7 +26,6 @@ enum {
     SCRATCH = 17 * 1024 + 512, /* floats of transformed x in a task for each row of the tile kernel: with 8 rows half a 1 MiB second-level
                              cache; fewer rows read them more often, and so need them nearer */
     ROWS_MAX = 768, /* beyond, the transformed rows of even one tile leave the cache */
-    SLACK = 8, /* floats that copy_runs() may go too far */
     WEIGHTS_MAX = 1 << 20, /* the transformed weights are up to twice as large: not for the few largest layers, which do little work */
 };
 
@@ -127,7 +126,7 @@ void koe_toom_pack(const koe_toom *t, float *out, const koe_conv_weights *w, siz
 
 static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
-/* Regions of scratch, in floats, with room for SLACK where copy_runs() writes; every size is bounded by the limits above. Transformed inputs
+/* Regions of scratch, in floats, with room for KOE_CONV_SLACK where koe_conv_split() and _join() write; every size is bounded by the limits above. Transformed inputs
  * are laid out as the products read them, front to back: strips of nr columns, [strip][point][row][column]. Columns are whole vectors:
  * masks cost more than columns that nobody wants. */
 typedef struct layout {
@@ -150,10 +149,10 @@ static layout lay_out(const koe_f32_conv *v)
     l.split_pitch = round_up(l.split_columns, 16);
     l.split = l.v + l.n_strip * t->n * v->rows * l.pitch;
     l.run = l.split + t->m * l.split_pitch + 16;
-    l.products = l.run + round_up(l.split_columns * t->m + SLACK, 16);
+    l.products = l.run + round_up(l.split_columns * t->m + KOE_CONV_SLACK, 16);
     l.y = l.products + t->n * v->set->mr * l.tile;
-    l.joined = round_up(v->tile + SLACK, 16);
-    l.end = l.y + t->m * l.tile + SLACK + v->set->mr * l.joined;
+    l.joined = round_up(v->tile + KOE_CONV_SLACK, 16);
+    l.end = l.y + t->m * l.tile + KOE_CONV_SLACK + v->set->mr * l.joined;
     return l;
 }
 
@@ -171,35 +170,6 @@ void koe_toom_plan(koe_f32_conv *v, size_t n_batch)
     }
     koe_conv_share(v, n_batch);
     v->scratch = lay_out(v).end;
-}
-
-/* to[i * to_step ..] = from[i * from_step ..], runs of d floats, for i = 0, 1, ... n - 1. Copies whole vectors: each overwrites what the one
- * before wrote too far, and the last writes up to SLACK floats past its run, and reads as far. */
-static inline void copy_runs(float *to, size_t to_step, const float *from, size_t from_step, size_t n, size_t d)
-{
-    if (d <= 4)
-        for (size_t i = 0; i < n; i++) memcpy(to + i * to_step, from + i * from_step, 4 * sizeof *to);
-    else if (d <= 8)
-        for (size_t i = 0; i < n; i++) memcpy(to + i * to_step, from + i * from_step, 8 * sizeof *to);
-    else
-        for (size_t i = 0; i < n; i++) memcpy(to + i * to_step, from + i * from_step, d * sizeof *to);
-}
-
-/* split[q][c] = x[position q of column c]: column c stands for inputs c / d * m * d + c % d + q * d, q = 0 .. m - 1. Writes up to SLACK floats
- * past the last row. */
-static void split_run(const koe_kernel_set *set, float *split, size_t pitch, const float *x, size_t n_columns, size_t m, size_t d)
-{
-    if (d == 1) set->split(split, pitch, x, n_columns, m);
-    else
-        for (size_t q = 0; q < m; q++) copy_runs(split + q * pitch, d, x + q * d, m * d, n_columns / d, d);
-}
-
-/* The reverse, for outputs. */
-static void join_run(const koe_kernel_set *set, float *y, const float *split, size_t pitch, size_t n_columns, size_t m, size_t d)
-{
-    if (d == 1) set->join(y, split, pitch, n_columns, m);
-    else
-        for (size_t c = 0; c < n_columns; c += d, y += m * d) copy_runs(y, d, split + c, pitch, m, d);
 }
 
 /* c[rows of the matrix][n] = matrix * b, with row k of b at b + off[k]. */
@@ -222,7 +192,7 @@ static void transform_rows(const koe_f32_conv *v, const layout *l, size_t t0, ko
     for (size_t r = 0; r < v->rows; r++) {
         if (r + 1 < v->rows) koe_conv_prefetch(v, row(arg, r + 1), (int64_t)t0 - v->pad, l->split_columns * t->m);
         koe_conv_copy_run(v, pre, r / v->rows_per_channel, scratch + l->run, l->split_columns * t->m, row(arg, r), (int64_t)t0 - v->pad, 1);
-        split_run(v->set, scratch + l->split, l->split_pitch, scratch + l->run, l->split_columns, t->m, v->dilation);
+        koe_conv_split(v->set, scratch + l->split, l->split_pitch, scratch + l->run, l->split_columns, t->m, v->dilation);
         for (size_t s = 0; s < l->n_strip; s++)
             transform(v->set, scratch + l->v + (s * t->n * v->rows + r) * l->pitch, v->rows * l->pitch, t->in, t->n, t->n,
                       scratch + l->split + s * v->set->nr, off, l->pitch);
@@ -238,7 +208,7 @@ void koe_toom_task(const koe_f32_conv *v, size_t task, float *y, size_t ldy, con
     const size_t t0 = task % v->n_tile * v->tile, co0 = task / v->n_tile * v->co_step, n_piece = pieces(t, v->taps);
     const size_t co1 = v->co - co0 < v->co_step ? v->co : co0 + v->co_step, n = v->n_out - t0 < v->tile ? v->n_out - t0 : v->tile;
     const size_t columns = (n + t->m * v->dilation - 1) / (t->m * v->dilation) * v->dilation, whole = round_up(columns, set->width);
-    float *products = scratch + l.products, *out = scratch + l.y, *joined = out + t->m * l.tile + SLACK;
+    float *products = scratch + l.products, *out = scratch + l.y, *joined = out + t->m * l.tile + KOE_CONV_SLACK;
     size_t shift[PIECES_MAX], off[KOE_TOOM_MAX];
     for (size_t j = 0; j < n_piece; j++) shift[j] = j * v->dilation;
     for (size_t p = 0; p < t->n; p++) off[p] = p * set->mr * l.tile;
@@ -253,7 +223,7 @@ void koe_toom_task(const koe_f32_conv *v, size_t task, float *y, size_t ldy, con
                           whole - j < set->nr ? whole - j : set->nr, false);
         for (size_t i = 0; i < m; i++) {
             transform(set, out, l.tile, t->out, t->m, t->n, products + i * l.tile, off, whole);
-            join_run(set, joined + i * l.joined, out, l.tile, columns, t->m, v->dilation);
+            koe_conv_join(set, joined + i * l.joined, out, l.tile, columns, t->m, v->dilation);
         }
         koe_conv_finish(v, y, ldy, joined, l.joined, c, t0, m, n, ep);
     }

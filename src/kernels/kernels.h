@@ -175,6 +175,9 @@ typedef struct koe_kernel_set {
     /* to[q][c] = from[c * m + q] for c < n, q < m, and the reverse; `pitch` between the rows of the split side. */
     void (*split)(float *to, size_t pitch, const float *from, size_t n, size_t m);
     void (*join)(float *to, const float *from, size_t pitch, size_t n, size_t m);
+    /* For m rows, `pitch` apart, of n columns c, a multiple of d: to[c / d * 2d + c % d] = p0[c] + p1[c], and d later p1[c] - p2[c]. May read 16
+     * floats past a row. d <= 16. */
+    void (*join_pairs)(float *to, size_t ld_to, const float *p0, const float *p1, const float *p2, size_t pitch, size_t m, size_t n, size_t d);
     void (*mean_var)(const float *x, size_t n, float *mean, float *var);
     void (*affine_leaky)(float *y, const float *x, size_t n, float a, float b, float slope);
     void (*affine_snake)(float *y, const float *x, size_t n, float a, float b, float alpha, float r);

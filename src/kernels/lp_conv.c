@@ -14,7 +14,8 @@ enum {
 
 static float weight(const koe_conv_weights *w, size_t co, size_t row, size_t tap)
 {
-    return w->w[co * w->s_co + row / w->n_inner * w->s_outer + row % w->n_inner * w->s_inner + tap * w->s_tap];
+    const float *x = w->w + co * w->s_co + row / w->n_inner * w->s_outer + row % w->n_inner * w->s_inner + tap * w->s_tap;
+    return tap + 1 < w->n_pair ? x[0] + x[w->s_tap] : x[0];
 }
 
 /* One output channel's scale: the weights' own step when they then fit in 8 bits, which keeps them exact, else their largest magnitude
@@ -69,6 +70,7 @@ void koe_lp_conv_pack(const koe_lp_set *set, uint32_t *words, int32_t *sum, floa
 bool koe_lp_conv_plan(const koe_lp_set *set, koe_f32_conv *v)
 {
     const size_t group = koe_lp_group(set->kind), n_words = (v->rows + group - 1) / group;
+    if (v->in_pairs) return v->set->nr % set->nr == 0 && v->set->mr % set->mr == 0;
     /* In floats: all rows of x for int8, whose range must be known before the first is packed, else one group; then the words. */
     const size_t held = set->kind == KOE_LP_INT8 ? v->rows : group;
     size_t wide, words;
@@ -127,11 +129,11 @@ static void find_range(const koe_lp_set *set, const piece *p, float *scratch, fl
     for (size_t r = 0; r < v->rows; r++) {
         if (r + 1 < v->rows) koe_conv_prefetch(v, p->row(p->arg, r + 1), p->from, v->ldb);
         if (p->in_place) {
-            if (p->count) set->range(p->row(p->arg, r) + (p->from + (int64_t)p->skip), p->count, low, high);
+            if (p->count) set->range(p->row(p->arg, r) + (p->from + (int64_t)p->skip), NULL, p->count, low, high);
             continue;
         }
         koe_conv_copy_row(v, p->pre, r, scratch + r * v->ldb, p->row(p->arg, r), p->t0);
-        set->range(scratch + r * v->ldb, v->ldb, low, high);
+        set->range(scratch + r * v->ldb, NULL, v->ldb, low, high);
     }
     if (p->in_place) *low = leaky(*low, p->slope);
 }
@@ -158,14 +160,14 @@ static const uint32_t *pack_input(const koe_lp_set *set, piece *p, float *scratc
         const size_t m = v->rows - r < group ? v->rows - r : group;
         if (p->in_place) {
             const float *x = p->row(p->arg, r);
-            set->pack(to, NULL, 0, 0, p->skip, 1, inverse, *zero, x_max);
-            if (p->count) set->pack(to + p->skip, x + (p->from + (int64_t)p->skip), (size_t)p->pitch, m, p->count, p->slope, inverse, *zero, x_max);
-            set->pack(to + p->skip + p->count, NULL, 0, 0, n - p->skip - p->count, 1, inverse, *zero, x_max);
+            set->pack(to, NULL, NULL, 0, 0, p->skip, 1, inverse, *zero, x_max);
+            if (p->count) set->pack(to + p->skip, x + (p->from + (int64_t)p->skip), NULL, (size_t)p->pitch, m, p->count, p->slope, inverse, *zero, x_max);
+            set->pack(to + p->skip + p->count, NULL, NULL, 0, 0, n - p->skip - p->count, 1, inverse, *zero, x_max);
             continue;
         }
         float *from = scratch + (set->kind == KOE_LP_INT8 ? r * n : 0);
         for (size_t k = 0; k < m && set->kind != KOE_LP_INT8; k++) koe_conv_copy_row(v, p->pre, r + k, from + k * n, p->row(p->arg, r + k), p->t0);
-        set->pack(to, from, n, m, n, 1, inverse, *zero, x_max);
+        set->pack(to, from, NULL, n, m, n, 1, inverse, *zero, x_max);
     }
     return words;
 }
@@ -174,6 +176,10 @@ void koe_lp_conv_task(const koe_lp_set *set, const koe_f32_conv *v, size_t task,
                       const int32_t *sum, const float *scale, koe_conv_row_fn *row, const void *arg, const koe_f32_prologue *pre,
                       const koe_f32_epilogue *ep, float *scratch)
 {
+    if (v->in_pairs) {
+        koe_lp_pairs_task(set, v, task, y, ldy, words, sum, scale, row, arg, pre, ep, scratch);
+        return;
+    }
     const size_t t0 = task % v->n_tile * v->tile, co0 = task / v->n_tile * v->co_step;
     const size_t n = v->n_out - t0 < v->tile ? v->n_out - t0 : v->tile;
     const size_t co1 = v->co - co0 < v->co_step ? v->co : co0 + v->co_step;

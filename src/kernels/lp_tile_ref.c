@@ -38,31 +38,33 @@ void koe_i8_tile_ref(float *c, size_t ldc, const uint32_t *a, const uint32_t *b,
 
 static float leaky(float x, float slope) { return x < 0 ? x * slope : x; }
 
-void koe_bf16_pack_ref(uint32_t *out, const float *x, size_t pitch, size_t rows, size_t n, float slope, float inverse, float zero, float x_max)
+void koe_bf16_pack_ref(uint32_t *out, const float *x, const float *less, size_t pitch, size_t rows, size_t n, float slope, float inverse, float zero, float x_max)
 {
-    (void)inverse, (void)zero, (void)x_max;
+    (void)less, (void)inverse, (void)zero, (void)x_max;
     for (size_t j = 0; j < n; j++) {
         out[j] = 0;
         for (size_t k = 0; k < rows; k++) out[j] |= (uint32_t)koe_f32_to_bf16(leaky(x[k * pitch + j], slope)) << (16 * k);
     }
 }
 
-void koe_i8_pack_ref(uint32_t *out, const float *x, size_t pitch, size_t rows, size_t n, float slope, float inverse, float zero, float x_max)
+void koe_i8_pack_ref(uint32_t *out, const float *x, const float *less, size_t pitch, size_t rows, size_t n, float slope, float inverse, float zero, float x_max)
 {
     for (size_t j = 0; j < n; j++) {
         out[j] = 0;
         for (size_t k = 0; k < 4; k++) {
-            const float q = k < rows ? fminf(fmaxf(rintf(leaky(x[k * pitch + j], slope) * inverse) + zero, 0), x_max) : zero;
+            const float from = k < rows ? x[k * pitch + j] - (less ? less[k * pitch + j] : 0) : 0;
+            const float q = k < rows ? fminf(fmaxf(rintf(leaky(from, slope) * inverse) + zero, 0), x_max) : zero;
             out[j] |= (uint32_t)q << (8 * k);
         }
     }
 }
 
-void koe_f32_range_ref(const float *x, size_t n, float *low, float *high)
+void koe_f32_range_ref(const float *x, const float *less, size_t n, float *low, float *high)
 {
     for (size_t i = 0; i < n; i++) {
-        if (x[i] < *low) *low = x[i];
-        if (x[i] > *high) *high = x[i];
+        const float v = less ? x[i] - less[i] : x[i];
+        if (v < *low) *low = v;
+        if (v > *high) *high = v;
     }
 }
 

@@ -15,6 +15,8 @@
     koe_f32_finish_fn koe_f32_finish_##isa;                                                                            \
     void koe_f32_split_##isa(float *to, size_t pitch, const float *from, size_t n, size_t m);                          \
     void koe_f32_join_##isa(float *to, const float *from, size_t pitch, size_t n, size_t m);                           \
+    void koe_f32_join_pairs_##isa(float *to, size_t ld_to, const float *p0, const float *p1, const float *p2, size_t pitch, size_t m, size_t n, \
+                                  size_t d);                                                                           \
     void koe_f32_mean_var_##isa(const float *x, size_t n, float *mean, float *var);                                    \
     void koe_f32_affine_leaky_##isa(float *y, const float *x, size_t n, float a, float b, float slope);               \
     void koe_f32_affine_snake_##isa(float *y, const float *x, size_t n, float a, float b, float alpha, float r);      \

@@ -263,7 +263,10 @@ static bool pack_weights(const conv_state *s, const geometry *g, const float *w,
             const size_t channel = (i * s->n_phase + p) * s->channels;
             v.w = merged ? merged : w + i * s->group_count;
             v.step = step ? step + i * g->c_out : NULL; /* plain convolutions only */
-            if (s->lp)
+            if (s->in_pairs)
+                koe_lp_pairs_pack(s->lp, s->words + i * s->group_words, s->sum + channel * KOE_LP_PAIR_PARTS, s->scale + channel * KOE_LP_PAIR_PARTS, &v,
+                                  s->channels, rows, k);
+            else if (s->lp)
                 koe_lp_conv_pack(s->lp, s->words + i * s->group_words + lp_words(s, g, ph->first_tap), s->sum + channel, s->scale + channel, &v,
                                  s->channels, rows, s->tap + ph->first_tap, ph->n_tap);
             else
@@ -314,13 +317,13 @@ const koe_lp_set *koe_conv_choose_lp(const koe_node *node, const koe_conv_geomet
 
 static koe_status make_rooms(conv_state *s, const geometry *g, koe_node *preparing, int input, bool *ready, koe_error *err)
 {
-    const size_t k = g->kernel[g->n_spatial - 1], n_sum = g->group * s->n_phase * s->channels, n_tap = k / s->merged;
+    const size_t k = g->kernel[g->n_spatial - 1], n_sum = g->group * s->n_phase * s->channels * (s->in_pairs ? KOE_LP_PAIR_PARTS : 1), n_tap = k / s->merged;
     bool all[3] = { true, true, true };
     const unsigned part = (unsigned)(input - 1) / 2 * 3;
     koe_status st;
     s->owned = !preparing;
     if (s->lp) {
-        s->group_words = lp_words(s, g, n_tap);
+        s->group_words = s->in_pairs ? koe_lp_pairs_words(s->channels, g->c_in, k) : lp_words(s, g, n_tap);
         st = koe_weights_room(preparing, input, part, s->group_words * g->group, (void **)&s->words, &all[0], err);
         if (st == KOE_OK) st = koe_weights_room(preparing, input, part + 1, n_sum, (void **)&s->sum, &all[1], err);
         if (st == KOE_OK) st = koe_weights_room(preparing, input, part + 2, n_sum, (void **)&s->scale, &all[2], err);
@@ -381,6 +384,8 @@ koe_status koe_conv_make_state(koe_conv_state **out, const koe_conv_geometry *g,
     s->channels = g->c_out * merged;
     s->group_count = koe_tensor_count(of) / g->group;
     s->lp = lp;
+    s->in_pairs = preparing && lp && !g->transposed && g->n_spatial == 1 && koe_node_int(preparing, "pairs", 0) &&
+                  koe_lp_pairs_suit(lp, g->c_out, g->c_in, k, g->stride[0], g->dilation[0]);
     s->tap = calloc(k, sizeof *s->tap);
     s->pos = calloc(k, sizeof *s->pos);
     s->phase = calloc(n_phase, sizeof *s->phase);
@@ -489,7 +494,7 @@ static void run_task(void *arg, size_t task, void *scratch)
         if (pre.alpha) pre.alpha += group * g->c_in, pre.r += group * g->c_in;
         const koe_f32_prologue *before = pre.kind || pre.scale ? &pre : NULL;
         if (k->s->lp) {
-            const size_t channel = (group * k->s->n_phase + p) * k->s->channels;
+            const size_t channel = (group * k->s->n_phase + p) * k->s->channels * (k->s->in_pairs ? KOE_LP_PAIR_PARTS : 1);
             koe_lp_conv_task(k->s->lp, v, part, y, plane, k->s->words + group * k->s->group_words + lp_words(k->s, g, k->s->phase[p].first_tap),
                              k->s->sum + channel, k->s->scale + channel, find_row, &source, before, &ep, scratch);
             continue;
@@ -523,7 +528,7 @@ static size_t plan(call *k, size_t *off)
     for (size_t p = 0; p < k->s->n_phase; p++) {
         const phase *ph = &k->s->phase[p];
         koe_f32_conv *v = &k->conv[p];
-        *v = (koe_f32_conv){ .co = k->s->channels, .rows = g->c_in * g->outer_kernel, .taps = ph->n_tap, .toom = &k->s->toom,
+        *v = (koe_f32_conv){ .co = k->s->channels, .rows = g->c_in * g->outer_kernel, .taps = ph->n_tap, .toom = &k->s->toom, .in_pairs = k->s->in_pairs,
             .stride = g->stride[last], .dilation = g->dilation[last], .pad = pad,
             .pos = k->s->pos + ph->first_tap, .n_in = g->in[last], .n_out = g->out[last], .y_step = 1,
             .rows_per_channel = g->outer_kernel, .x_half = k->x_half, .y_half = k->y_half, .residual_half = k->residual_half,

@@ -41,6 +41,7 @@ typedef struct koe_conv_state {
     int32_t *sum; /* int8: [group][phase][channel] */
     float *scale;
     size_t group_words;
+    bool in_pairs; /* outputs are made in pairs (kernels/lp_pairs.c): words, sum and scale are those of three filters */
     bool owned; /* the weights are this state's, not the session's */
 } koe_conv_state;
 

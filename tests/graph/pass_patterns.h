@@ -33,6 +33,15 @@
   "Conv p b -> q pads=1,1 strides=[2]\nConv q c -> y pads=1,1\n" },
 { "chain", 0, "a dilation that ConvChain does not take",
   "in x 1 2 1900\nout y\nrandom a 2 2 2\nrandom b 2 2 3\nConv x a -> p pads=600,0 dilations=[600]\nConv p b -> y pads=1,1\n" },
+{ "pairs", 6, "three residual blocks whose mean is taken; not what comes before or behind",
+  "in x 1 100 37\nout y\nrandom a 100 100 3\nrandom b 100 100 5\nscalar third 0.33333333\nLeakyRelu x -> xl\nConv xl a -> m pads=1,1\nAdd m x -> h\nLeakyRelu h -> l alpha=0.1\n"
+  "Conv l a -> p0 pads=1,1\nLeakyRelu p0 -> p1\nConv p1 a -> p2 pads=1,1\nAdd p2 h -> p\n"
+  "Conv l b -> q0 pads=2,2\nLeakyRelu q0 -> q1\nConv q1 b -> q2 pads=2,2\nAdd q2 h -> q\nAdd p q -> pq\n"
+  "Conv l b -> r0 pads=4,4 dilations=[2]\nLeakyRelu r0 -> r1\nConv r1 a -> r2 pads=1,1\nAdd r2 h -> r\nAdd pq r -> s\nMul s third -> t\n"
+  "LeakyRelu t -> u\nConv u a -> v pads=1,1\nAdd v t -> y\n" },
+{ "pairs", 0, "a sum that is not scaled down",
+  "in x 1 100 37\nout y\nrandom a 100 100 3\nscalar most 0.9\nLeakyRelu x -> l\nConv l a -> p pads=1,1\nAdd p x -> q\nConv l a -> r pads=1,1\n"
+  "Add r x -> s\nAdd q s -> t\nMul t most -> y\n" },
 { "norm", 1, "layer norm written out",
   "in x 2 ? 8\nout y\nscalar two 2\nscalar eps 0.00001\nrandom g 8\nrandom b 8\nReduceMean x -> m axes=[-1]\nSub x m -> d\nPow d two -> q\n"
   "ReduceMean q -> v axes=[-1]\nAdd v eps -> ve\nSqrt ve -> s\nDiv d s -> n\nMul n g -> ng\nAdd ng b -> y\n" },

@@ -18,8 +18,15 @@ static float number(void)
     return (float)(state >> 8) / 8388608.0f - 1;
 }
 
+/* z as above; y the mean of two residual blocks with long filters. */
+static const char blocks[] = "in x 1 40 ?\nout y\nout z\nrandom w 40 40 5\nrandom v 40 40 24\nrandom b 40\nscalar half 0.5\nNeg x -> h\n"
+                             "LeakyRelu h -> l\nConv l v b -> p pads=11,12\nAdd p h -> q\nConv l v b -> r pads=24,22 dilations=[2]\nAdd r h -> s\nAdd q s -> t\n"
+                             "Mul t half -> y\nConv x w b -> exact pads=2,2\nRound exact -> z\n";
+static bool with_blocks;
+
 static koe_onnx_model *make_model(void)
 {
+    if (with_blocks) return text_model(blocks);
     koe_onnx_model *m = text_model("in x 1 40 ?\nout y\nout z\nrandom w 40 40 5\nrandom b 40\n"
                                    "Neg x -> h\nLeakyRelu h -> act1\nConv act1 w b -> conv1 pads=2,2\n"
                                    "LeakyRelu conv1 -> act2\nConv act2 w b -> conv2 pads=2,2\nAdd conv2 h -> y\n"
@@ -132,6 +139,24 @@ static void test_in_place(void **state)
     }
 }
 
+/* Outputs in pairs, in residual blocks whose mean is taken: other bits than without, as near to float32, the same with any number of threads. */
+static void test_pairs(void **state)
+{
+    (void)state;
+    with_blocks = true;
+    const koe_lp_set *set = koe_lp_kernels(KOE_LP_INT8);
+    static float off[CHANNELS * LEN];
+    compute(KOE_PRECISION_F32, "-chain", 1, y_f32, z_f32);
+    compute(KOE_PRECISION_INT8, "-chain,-pairs", 1, off, z);
+    compute(KOE_PRECISION_INT8, "-chain", 1, y, z);
+    const double d = distance(y, y_f32);
+    if (!(d < 0.04)) fail_msg("distance %g from float32", d);
+    assert_true((distance(y, off) > 0) == (set && set->x_max == UINT8_MAX));
+    compute(KOE_PRECISION_INT8, "-chain", 3, off, z);
+    assert_memory_equal(off, y, sizeof y);
+    with_blocks = false;
+}
+
 int main(int argc, char **argv)
 {
     if (!use_isa(argc, argv)) return SKIPPED;
@@ -139,6 +164,6 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < CHANNELS; i++) bias[i] = number();
     for (size_t i = 0; i < CHANNELS * LEN; i++) input[i] = number();
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_bf16), cmocka_unit_test(test_int8), cmocka_unit_test(test_passes_agree),
-                                        cmocka_unit_test(test_in_place), cmocka_unit_test(test_toom) };
+                                        cmocka_unit_test(test_in_place), cmocka_unit_test(test_toom), cmocka_unit_test(test_pairs) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,7 +56,7 @@ static void fill_words(uint32_t *w, size_t n, const koe_lp_set *set, bool weight
         w[i] = 0;
         if (set->kind == KOE_LP_BF16) {
             const float x[2] = { number(), number() };
-            set->pack(&w[i], x, 1, 2, 1, 1, 1, 0, 0);
+            set->pack(&w[i], x, NULL, 1, 2, 1, 1, 1, 0, 0);
         } else
             for (int k = 0; k < 32; k += 8)
                 w[i] |= (weights ? (next() % 255 - 127) & 0xff : next() % ((uint32_t)set->x_max + 1)) << k;
@@ -96,21 +96,21 @@ static void check_tile(const koe_lp_set *set, const koe_lp_set *ref)
 
 static void check_pack(const koe_lp_set *set, const koe_lp_set *ref)
 {
-    float x[4 * COLS];
+    float x[4 * COLS], y[4 * COLS];
     uint32_t out[COLS + 1], want[COLS + 1];
-    for (size_t i = 0; i < 4 * COLS; i++) x[i] = number() * (i % 7 == 0 ? 100.0f : 1.0f);
+    for (size_t i = 0; i < 4 * COLS; i++) x[i] = number() * (i % 7 == 0 ? 100.0f : 1.0f), y[i] = number();
     for (size_t rows = 0; rows <= koe_lp_group(set->kind); rows++)
         for (size_t n = 1; n <= COLS; n++) {
             out[n] = want[n] = 0xdeadbeef;
-            const float slope = n % 2 ? 1 : 0.1f;
-            set->pack(out, x, COLS, rows, n, slope, 31.7f, 90, (float)set->x_max);
-            ref->pack(want, x, COLS, rows, n, slope, 31.7f, 90, (float)set->x_max);
+            const float slope = n % 2 ? 1 : 0.1f, *less = set->kind == KOE_LP_INT8 && n % 3 == 0 ? y : NULL;
+            set->pack(out, x, less, COLS, rows, n, slope, 31.7f, 90, (float)set->x_max);
+            ref->pack(want, x, less, COLS, rows, n, slope, 31.7f, 90, (float)set->x_max);
             for (size_t i = 0; i < n; i++) out[i] ^= (uint32_t)set->x_bias * 0x01010101u;
             for (size_t i = 0; i <= n; i++)
                 if (out[i] != want[i]) fail_msg("%s rows %zu n %zu: word %zu is %08x, expected %08x", set->name, rows, n, i, out[i], want[i]);
             float low = 0, high = 0, low_want = 0, high_want = 0;
-            set->range(x, n, &low, &high);
-            ref->range(x, n, &low_want, &high_want);
+            set->range(x, less, n, &low, &high);
+            ref->range(x, less, n, &low_want, &high_want);
             if (low != low_want || high != high_want) fail_msg("%s n %zu: range %g..%g", set->name, n, (double)low, (double)high);
         }
 }

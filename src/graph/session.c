@@ -35,7 +35,7 @@ static int resolve(int precision)
  * longer than packing. */
 static void make_key(koe_session *s, const koe_session_options *opt)
 {
-    enum { PACKING_VERSION = 11, SAMPLE = 4096, N_SAMPLES = 64 };
+    enum { PACKING_VERSION = 12, SAMPLE = 4096, N_SAMPLES = 64 };
     const koe_mapping *f = &s->model->file;
     struct stat info = { 0 };
     koe_buf about = { 0 };

@@ -28,13 +28,18 @@ VF_INLINE float sum_block(const float *x, size_t n, float shift, bool square)
     return vf_sum(vf_add(vf_add(sum[0], sum[1]), vf_add(sum[2], sum[3])));
 }
 
+/* Block by block, mean first, while the block is in the first-level cache; what the blocks' means differ by is added (Chan, Golub, LeVeque). */
 void VARIANT(koe_f32_mean_var)(const float *x, size_t n, float *mean, float *var)
 {
-    double sum = 0, square = 0;
-    for (size_t i = 0; i < n; i += BLOCK) sum += (double)sum_block(x + i, n - i < BLOCK ? n - i : BLOCK, 0, false);
-    const float m = n ? (float)(sum / (double)n) : 0;
-    for (size_t i = 0; i < n; i += BLOCK) square += (double)sum_block(x + i, n - i < BLOCK ? n - i : BLOCK, m, true);
-    *mean = m;
+    double m = 0, square = 0; /* of the elements so far */
+    for (size_t i = 0; i < n; i += BLOCK) {
+        const size_t block = n - i < BLOCK ? n - i : BLOCK;
+        const float own = (float)((double)sum_block(x + i, block, 0, false) / (double)block);
+        const double apart = (double)own - m, share = (double)block / (double)(i + block);
+        square += (double)sum_block(x + i, block, own, true) + apart * apart * (double)i * share;
+        m += apart * share;
+    }
+    *mean = (float)m;
     *var = n ? (float)(square / (double)n) : 0;
 }
 

@@ -93,7 +93,7 @@ bool koe_toom_choose(koe_toom *t, size_t co, size_t rows, size_t taps, size_t st
     if (__builtin_mul_overflow(co, rows * taps, &count) || count > WEIGHTS_MAX) return false;
     /* Transforms cost by the channel, products by the pair of channels. */
     const size_t least = taps < 3 ? 48 : 32;
-    if (co < least || rows < least) return false;
+    if (co < (taps < 5 ? least : 16) || rows < least) return false;
     init(t, &schemes[scheme_of[taps]]);
     return true;
 }

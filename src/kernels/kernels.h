@@ -111,7 +111,7 @@ void koe_f32_gemm_bytes(float *c, size_t ldc, koe_f32_view a, const koe_f32_byte
 
 /* ---- rows -------------------------------------------------------------------------------------------------------------- */
 
-/* Mean and population variance in two passes; the order of summation depends on n alone. n == 0 gives 0, 0. */
+/* Mean and population variance, in two passes over each block; the order of summation depends on n alone. n == 0 gives 0, 0. */
 void koe_f32_mean_var(const float *x, size_t n, float *mean, float *var);
 /* v = x[i] * a + b, then y[i] = v < 0 ? v * slope : v (slope 1: none), or y[i] = v + r * sin(alpha v)^2; y may be x. */
 void koe_f32_affine_leaky(float *y, const float *x, size_t n, float a, float b, float slope);

@@ -114,6 +114,7 @@ static void toom(void **state)
         }
         check(table[v].name, NULL, (shape){ 50, 64, 11, 5, 500, 25 }, 5e-6);
         check(table[v].name, NULL, (shape){ 50, 64, 3, 1, 1, 1 }, 5e-6);
+        check(table[v].name, NULL, (shape){ 22, 128, 7, 1, 300, 3 }, 5e-6);
     }
 }
 

@@ -55,6 +55,8 @@ typedef struct koe_f32_conv {
      * far as they are in 0..y_length. Then y_step = phases, and no residual or bias of columns. */
     size_t phases, cut, y_length;
     size_t rows_per_channel; /* of pre: row r is channel r / rows_per_channel */
+    bool one_thread; /* runs all tasks: each packs its piece of x, so the fewer the better. Changes no bit of the result */
+    bool low; /* lp_conv.c is to compute it */
     float x_scale, x_zero; /* of 8-bit operands: x is worth (byte - zero) * scale; x_scale 0: by the range of each piece */
     bool x_half, y_half, residual_half, addend_half; /* these are float16, and the pointers to float are to such numbers */
     /* planned */

@@ -7,7 +7,7 @@
 enum {
     SCRATCH = 64 * 1024, /* floats of x packed at once: a quarter of a 1 MiB second-level cache */
     TILE = 240, /* outputs in time: long enough to pay for the copy, short enough to leave tasks for many threads */
-    TASKS = 16, /* with fewer tasks than this, output channels are shared out too */
+    TASKS = 16, /* with fewer tasks than this, output channels are shared out too, unless there is one thread only */
     CO_MIN = 64, /* but not below this, as each task copies its piece of x */
 };
 
@@ -42,8 +42,10 @@ static size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 void koe_conv_share(koe_f32_conv *v, size_t n_batch)
 {
+    const bool in_parts = v->chunk && v->chunk < v->rows && !v->low; /* then unfinished outputs of all the task's channels wait in cache */
+    const size_t least = v->one_thread && !in_parts ? 1 : TASKS;
     v->n_co = 1;
-    while (v->n_tile * n_batch * v->n_co < TASKS && v->co / (v->n_co * 2) >= CO_MIN) v->n_co *= 2;
+    while (v->n_tile * n_batch * v->n_co < least && v->co / (v->n_co * 2) >= CO_MIN) v->n_co *= 2;
     v->co_step = round_up((v->co + v->n_co - 1) / v->n_co, v->set->mr);
     v->n_co = v->co_step ? (v->co + v->co_step - 1) / v->co_step : 0;
 }
@@ -74,11 +76,10 @@ bool koe_f32_conv_plan(koe_f32_conv *v, size_t *off, size_t n_batch)
     for (size_t t = 0; t < v->taps; t++)
         off[t] = v->gathered ? t * v->pitch : v->pos[t] % v->stride * v->pitch + v->pos[t] / v->stride;
 
-    koe_conv_share(v, n_batch);
-
     v->chunk = v->ldb ? SCRATCH / v->ldb : 1;
     if (v->chunk == 0) v->chunk = 1;
     if (v->chunk > v->rows) v->chunk = v->rows;
+    koe_conv_share(v, n_batch);
     size_t sums = 0;
     if (v->chunk < v->rows && __builtin_mul_overflow(v->co_step, v->tile, &sums)) return false;
     if (__builtin_mul_overflow(v->chunk, v->ldb, &v->sums) || __builtin_add_overflow(v->sums, sums, &v->scratch)) return false;

@@ -436,6 +436,7 @@ typedef struct call {
     size_t tasks; /* of one convolution: the most of any phase */
     bool x_half, y_half, residual_half, addend_half;
     koe_quant_param steps; /* that x is rounded to; scale 0: none */
+    bool one_thread;
 } call;
 
 /* The rows of one convolution: one batch entry, group and outer position. */
@@ -531,7 +532,7 @@ static size_t plan(call *k, size_t *off)
         *v = (koe_f32_conv){ .co = k->s->channels, .rows = g->c_in * g->outer_kernel, .taps = ph->n_tap, .toom = &k->s->toom, .in_pairs = k->s->in_pairs,
             .stride = g->stride[last], .dilation = g->dilation[last], .pad = pad,
             .pos = k->s->pos + ph->first_tap, .n_in = g->in[last], .n_out = g->out[last], .y_step = 1,
-            .rows_per_channel = g->outer_kernel, .x_half = k->x_half, .y_half = k->y_half, .residual_half = k->residual_half,
+            .one_thread = k->one_thread, .low = k->s->lp != NULL, .rows_per_channel = g->outer_kernel, .x_half = k->x_half, .y_half = k->y_half, .residual_half = k->residual_half,
             .addend_half = k->addend_half, .x_scale = k->steps.scale, .x_zero = (float)k->steps.zero };
         k->first[p] = 0;
         if (k->s->merged > 1) merge_plan(v, g);
@@ -555,6 +556,7 @@ static size_t plan(call *k, size_t *off)
 static koe_status run_f32(koe_op_ctx *c, const call *like, koe_error *err)
 {
     call k = *like;
+    k.one_thread = koe_pool_threads(c->pool) == 1;
     const geometry *g = k.g;
     const conv_state *s = k.s;
     const size_t taps = g->kernel[g->n_spatial - 1];

@@ -50,7 +50,7 @@ tests=$(meson test -C "$folder" --list 2>/dev/null | sed 's/.* //' | grep -vE '_
 on() {
   echo "== aarch64, $1"
   # shellcheck disable=SC2046  # the tests are several words
-  QEMU_CPU=$1 tally "$folder" --timeout-multiplier 10 $(echo "$tests" | grep -E "$2" | grep -vE "$3")
+  QEMU_CPU=$1 tally "$folder" --timeout-multiplier 3 $(echo "$tests" | grep -E "$2" | grep -vE "$3")
 }
 on max '^(base|kernels|onnx|graph)/|^ops/(conv|matmul|rnn)$' '_neon$'
 on cortex-a53 '^base/cpu$|^kernels/|_neon$|^ops/(conv|matmul|rnn)$' '^$'

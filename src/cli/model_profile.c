@@ -34,6 +34,13 @@ static void run_tiles(void *arg, size_t task)
         else k->set->tile(c, k->set->nr, a, b, 0, no_shift, STEPS, 1, k->set->mr, k->set->nr, false);
 }
 
+void koe_model_multiply_add(void)
+{
+    enum { TIMES = 200 };
+    calibration k = { koe_kernels(), NULL };
+    for (size_t i = 0; i < TIMES; i++) run_tiles(&k, 0);
+}
+
 /* Multiply-adds a nanosecond of all threads of the pool: the best of a few tries of some milliseconds. */
 static double peak(koe_pool *pool, const koe_lp_set *lp)
 {

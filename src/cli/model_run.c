@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/base.h"
 #include "cli/cli.h"
@@ -181,72 +182,147 @@ static koe_status time_runs(koe_run *run, const koe_run_options *o, double *ms, 
     return st;
 }
 
-/* One of several runs at once, on a thread of its own. */
+/* ---- several runs at once ------------------------------------------------------------------------------------------------ */
+
+/* One of several runs at once, on a thread of its own, which does `work` n times whenever it is told to go. */
+typedef enum work { WORK_RUN, WORK_MULTIPLY_ADD, WORK_END } work;
+
 typedef struct side {
     koe_run *run;
     const koe_run_options *o;
-    size_t n_runs;
-    sem_t *warm, *go;
+    work work;
+    size_t n;
+    sem_t go, done;
     koe_status st;
     koe_error err;
     pthread_t thread;
 } side;
 
+/* Sums over rounds of one thing done alone and by all sides together. */
+typedef struct compared {
+    double alone_ms, together_ms;
+    long alone_faults, together_faults; /* pages */
+} compared;
+
+typedef struct at_once {
+    compared runs, machine;
+    size_t n_times; /* runs of each side, and of the one alone */
+} at_once;
+
+static void wait_for(sem_t *s)
+{
+    while (sem_wait(s) != 0) {}
+}
+
 static void *run_side(void *arg)
 {
     side *s = arg;
-    s->st = koe_run_execute(s->run, s->o, &s->err); /* its memory and its thread's are there when the clock starts */
-    sem_post(s->warm);
-    while (sem_wait(s->go) != 0) {}
-    for (size_t i = 0; i < s->n_runs && s->st == KOE_OK; i++) s->st = koe_run_execute(s->run, s->o, &s->err);
-    return NULL;
+    for (;;) {
+        wait_for(&s->go);
+        if (s->work == WORK_END) return NULL;
+        for (size_t i = 0; i < s->n && s->st == KOE_OK; i++)
+            if (s->work == WORK_RUN) s->st = koe_run_execute(s->run, s->o, &s->err);
+            else koe_model_multiply_add();
+        sem_post(&s->done);
+    }
 }
 
-/* n runs of the session side by side, each n_runs times: *ms for each time. */
-static koe_status time_at_once(const koe_loaded *l, const koe_run_options *o, const koe_arg_list *in, size_t n, size_t n_runs, koe_arena *arena,
-                               double *ms, koe_error *err)
+static long faults(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return u.ru_minflt;
+}
+
+/* The first `n_sides` do `what` n times each. */
+static void together(side *all, size_t n_sides, work what, size_t n, double *ms, long *n_faults)
+{
+    const double start = koe_clock_ms();
+    const long before = faults();
+    for (size_t i = 0; i < n_sides; i++) {
+        all[i].work = what;
+        all[i].n = n;
+        sem_post(&all[i].go);
+    }
+    for (size_t i = 0; i < n_sides; i++) wait_for(&all[i].done);
+    *ms += koe_clock_ms() - start;
+    *n_faults += faults() - before;
+}
+
+/* Both in every round, so that a change of the machine's speed meets them alike. */
+static void compare(compared *c, side *all, size_t n_sides, work what, size_t n)
+{
+    together(all, 1, what, n, &c->alone_ms, &c->alone_faults);
+    together(all, n_sides, what, n, &c->together_ms, &c->together_faults);
+}
+
+static koe_status start_sides(side *all, size_t n, const koe_loaded *l, const koe_run_options *o, const koe_arg_list *in, koe_arena *arena, size_t *n_started,
+                              koe_error *err)
 {
     koe_status st = KOE_OK;
-    size_t n_started = 0;
-    sem_t warm, go;
-    side *all = calloc(n, sizeof *all);
-    if (!all) return koe_fail(err, KOE_E_NOMEM, "%zu runs", n);
-    sem_init(&warm, 0, 0);
-    sem_init(&go, 0, 0);
     for (size_t i = 0; i < n && st == KOE_OK; i++) {
-        all[i] = (side){ .o = o, .n_runs = n_runs, .warm = &warm, .go = &go };
+        all[i].o = o;
         st = koe_run_create(&all[i].run, l->session, err);
         const koe_loaded one = { .session = l->session, .run = all[i].run };
         if (st == KOE_OK) st = feed_all(&one, in, arena, err);
     }
-    for (; n_started < n && st == KOE_OK; n_started++)
-        if (pthread_create(&all[n_started].thread, NULL, run_side, &all[n_started]) != 0) {
-            st = koe_fail(err, KOE_E_LIMIT, "cannot start %zu threads", n);
-            break;
+    for (size_t i = 0; i < n && st == KOE_OK; i++) {
+        sem_init(&all[i].go, 0, 0);
+        sem_init(&all[i].done, 0, 0);
+        if (pthread_create(&all[i].thread, NULL, run_side, &all[i]) != 0) return koe_fail(err, KOE_E_LIMIT, "cannot start %zu threads", n);
+        (*n_started)++;
+    }
+    return st;
+}
+
+/* n runs of the session side by side against one alone, in rounds; beside them a loop of multiply-adds that shares nothing but the machine. */
+static koe_status time_at_once(const koe_loaded *l, const koe_run_options *o, const koe_arg_list *in, size_t n, size_t n_runs, koe_arena *arena,
+                               at_once *out, koe_error *err)
+{
+    enum { ROUNDS = 5 };
+    size_t n_started = 0;
+    side *all = calloc(n, sizeof *all);
+    if (!all) return koe_fail(err, KOE_E_NOMEM, "%zu runs", n);
+    koe_status st = start_sides(all, n, l, o, in, arena, &n_started, err);
+    if (st == KOE_OK) {
+        const size_t each = (n_runs + ROUNDS - 1) / ROUNDS;
+        compared warm = { 0 };
+        together(all, n, WORK_RUN, 1, &warm.together_ms, &warm.together_faults); /* memory and threads are there when the clock starts */
+        for (; out->n_times < n_runs; out->n_times += each) {
+            compare(&out->runs, all, n, WORK_RUN, each);
+            compare(&out->machine, all, n, WORK_MULTIPLY_ADD, 1);
         }
-    for (size_t i = 0; i < n_started; i++)
-        while (sem_wait(&warm) != 0) {}
-    const double start = koe_clock_ms();
-    for (size_t i = 0; i < n_started; i++) sem_post(&go);
+    }
     for (size_t i = 0; i < n_started; i++) {
+        all[i].work = WORK_END;
+        sem_post(&all[i].go);
         pthread_join(all[i].thread, NULL);
+        sem_destroy(&all[i].go);
+        sem_destroy(&all[i].done);
         if (st == KOE_OK && (st = all[i].st) != KOE_OK) *err = all[i].err;
     }
-    *ms = (koe_clock_ms() - start) / (double)n_runs;
     for (size_t i = 0; i < n; i++) koe_run_destroy(all[i].run);
-    sem_destroy(&warm);
-    sem_destroy(&go);
     free(all);
     return st;
 }
 
+static void print_at_once(const at_once *a, size_t n)
+{
+    const double times = (double)a->n_times, more = (double)n;
+    printf(", \"at_once\": %zu, \"alone_ms\": %.3f, \"at_once_ms\": %.3f, \"throughput\": %.3f, \"machine_throughput\": %.3f, \"alone_faults\": %.0f, "
+           "\"at_once_faults\": %.0f",
+           n, a->runs.alone_ms / times, a->runs.together_ms / times, more * a->runs.alone_ms / a->runs.together_ms,
+           more * a->machine.alone_ms / a->machine.together_ms, (double)a->runs.alone_faults / times, (double)a->runs.together_faults / times / more);
+}
+
 static int bench(const koe_command_line *c, const char *file, const koe_model_options *o, const koe_arg_list *in, size_t n_runs,
-                 size_t at_once, bool profile)
+                 size_t n_at_once, bool profile)
 {
     koe_error err = { 0 };
     koe_loaded l = { 0 };
     koe_arena arena = { 0 };
-    double first = 0, together = 0, *ms = calloc(n_runs, sizeof *ms);
+    at_once together = { 0 };
+    double first = 0, *ms = calloc(n_runs, sizeof *ms);
     const double start = koe_clock_ms();
     koe_status st = ms ? koe_loaded_open(&l, file, o, &err) : koe_fail(&err, KOE_E_NOMEM, "%zu runs", n_runs);
     const double load = koe_clock_ms() - start;
@@ -254,17 +330,15 @@ static int bench(const koe_command_line *c, const char *file, const koe_model_op
     if (st == KOE_OK) st = time_runs(l.run, &o->run, &first, 1, &err);
     if (st == KOE_OK) st = time_runs(l.run, &o->run, ms, n_runs, &err);
     const double rss_mb = peak_rss_mb();
-    if (st == KOE_OK && at_once > 1) st = time_at_once(&l, &o->run, in, at_once, n_runs, &arena, &together, &err);
+    if (st == KOE_OK && n_at_once > 1) st = time_at_once(&l, &o->run, in, n_at_once, n_runs, &arena, &together, &err);
     if (st == KOE_OK) {
         qsort(ms, n_runs, sizeof *ms, compare_doubles);
-        double mean = 0;
-        for (size_t i = 0; i < n_runs; i++) mean += ms[i] / (double)n_runs;
         const double median = (ms[(n_runs - 1) / 2] + ms[n_runs / 2]) / 2;
         printf("{\"load_ms\": %.3f, \"first_ms\": %.3f, \"median_ms\": %.3f, \"min_ms\": %.3f, \"peak_rss_mb\": %.1f, "
                "\"run_peak_mb\": %.1f, \"threads\": %d, \"precision\": \"%s\", \"runs\": %zu, \"cpu\": \"%s\"",
                load, first, median, ms[0], rss_mb, (double)koe_run_peak_bytes(l.run) / 1048576, koe_pool_threads(l.pool),
                o->precision, n_runs, koe_cpu_name());
-        if (at_once > 1) printf(", \"at_once\": %zu, \"at_once_ms\": %.3f, \"throughput\": %.3f", at_once, together, (double)at_once * mean / together);
+        if (n_at_once > 1) print_at_once(&together, n_at_once);
         if (profile) st = koe_model_profile(&l, &o->run, &err);
         puts("}");
     }
@@ -279,7 +353,7 @@ int koe_cmd_model_bench(int argc, char **argv)
     koe_model_options o = { 0 };
     koe_arg_list in = { 0 }, words = { 0 };
     const char *runs = NULL, *sides = NULL;
-    int64_t n_runs = 5, at_once = 1;
+    int64_t n_runs = 5, n_at_once = 1;
     bool profile = false;
     const koe_option options[] = {
         { .name = "in",
@@ -287,7 +361,7 @@ int koe_cmd_model_bench(int argc, char **argv)
           .help = "an input from a .npy (or ONNX .pb) file; once for each input",
           .list = &in },
         { .name = "runs", .value = "N", .help = "timed runs after the first (default: 5)", .text = &runs },
-        { .name = "at-once", .value = "N", .help = "then N runs side by side, on threads of their own; throughput: work in a second over that of the runs one after the other", .text = &sides },
+        { .name = "at-once", .value = "N", .help = "then one run and N side by side, on threads of their own, in turns; throughput: work in a second over that of one, and machine_throughput: the same of a loop of multiply-adds", .text = &sides },
         { .name = "pack", .help = "load as the engine does: from the packed file, written first when there is none", .on = &o.pack },
         { .name = "profile", .help = "then time one run's nodes: tables on stderr, \"profile\" in the object", .on = &profile },
         KOE_MODEL_OPTIONS(o),
@@ -307,9 +381,9 @@ int koe_cmd_model_bench(int argc, char **argv)
     if (r == KOE_ARGS_OK && (status = check_words(&c, &words, &in)) == 0) {
         koe_status st = koe_model_options_read(&o, &err);
         if (st == KOE_OK) st = koe_args_int(&n_runs, runs, "--runs", 1, 1000000, &err);
-        if (st == KOE_OK) st = koe_args_int(&at_once, sides, "--at-once", 1, 1000, &err);
+        if (st == KOE_OK) st = koe_args_int(&n_at_once, sides, "--at-once", 1, 1000, &err);
         status =
-            st == KOE_OK ? bench(&c, words.item[0], &o, &in, (size_t)n_runs, (size_t)at_once, profile) : koe_args_wrong(&c, "%s", err.message);
+            st == KOE_OK ? bench(&c, words.item[0], &o, &in, (size_t)n_runs, (size_t)n_at_once, profile) : koe_args_wrong(&c, "%s", err.message);
     }
     koe_args_free(&c, &words);
     return status;

@@ -42,6 +42,7 @@ struct koe_session {
     int precision;
     bool no_toom, narrow, rest; /* passes */
     bool keep_weights;
+    _Atomic int n_running; /* executions at this moment */
     koe_plan *plan; /* the main graph */
     koe_slot *slot;
     int n_slot, cap_slot;
@@ -106,6 +107,8 @@ struct koe_run {
     struct koe_buffer **scratch; /* of the node that runs now */
     size_t n_scratch, cap_scratch;
     size_t resident_max; /* what tensors and packed weights that stay in memory may come to, as far as the tensors leave room */
+    size_t resident_limit; /* the same while other runs of the session are under way, which read the same weights: more, if there is no limit */
+    bool has_company; /* another run was under way at some time of this execution */
     uint64_t n_random; /* random nodes executed so far: keys their streams */
     bool executed;
     bool *skip; /* [nodes of the main graph] that are left out, when opt.n_given > 0; NULL before */

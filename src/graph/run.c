@@ -315,9 +315,14 @@ static koe_status call_taps(koe_run *r, const koe_node *node, koe_error *err)
     return st;
 }
 
-/* Weights that the node has read need not stay in memory when tensors want the room. */
+/* Weights that the node has read need not stay in memory when tensors want the room. They do stay, if they may, once another run of the session
+ * was seen under way: it reads them a moment later, and pages that one run gives back and another faults in hold up both. */
 static void pass_weights(koe_run *r, const koe_node *node)
 {
+    if (!r->has_company && atomic_load_explicit(&r->session->n_running, memory_order_relaxed) > 1) {
+        r->has_company = true;
+        r->resident_max = r->resident_limit;
+    }
     const size_t held = koe_memory_resident(r->memory);
     koe_weights_passed(r->session->weights, node->pack_id, held < r->resident_max ? r->resident_max - held : 0);
 }
@@ -378,6 +383,7 @@ static koe_status set_limits(koe_run *r, koe_error *err)
     koe_memory_set_limit(r->memory, limit);
     r->resident_max = r->session->keep_weights ? SIZE_MAX : r->session->precision == KOE_PRECISION_F32 ? RESIDENT_F32_BYTES : RESIDENT_BYTES;
     if (limit && limit < r->resident_max) r->resident_max = limit;
+    r->resident_limit = limit ? r->resident_max : SIZE_MAX; /* how much the others will take is not known */
     return KOE_OK;
 }
 
@@ -401,10 +407,14 @@ koe_status koe_run_execute(koe_run *r, const koe_run_options *opt, koe_error *er
             if (koe_str_eq(g->initializer[k].name, s->in[i]->name))
                 *v = (koe_value){ .kind = KOE_VALUE_TENSOR, .t = g->initializer[k].t };
     }
+    const size_t alone_max = r->resident_max;
+    r->has_company = false;
+    atomic_fetch_add(&s->n_running, 1);
     st = koe_run_plan(r, s->plan, err);
     free_scratch(r, 0);
     r->n_in_stack = r->n_out_stack = 0;
     koe_memory_trim(r->memory, IDLE_BYTES);
+    if (atomic_fetch_sub(&s->n_running, 1) == 1) koe_weights_trim(s->weights, alone_max);
     return st;
 }
 

@@ -224,6 +224,13 @@ void koe_weights_passed(koe_weights *w, unsigned node, size_t most)
     pthread_mutex_unlock(&w->lock);
 }
 
+void koe_weights_trim(koe_weights *w, size_t most)
+{
+    pthread_mutex_lock(&w->lock);
+    make_way(w, 0, most);
+    pthread_mutex_unlock(&w->lock);
+}
+
 size_t koe_weights_kept(koe_weights *w)
 {
     pthread_mutex_lock(&w->lock);

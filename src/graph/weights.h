@@ -3,7 +3,7 @@
  *     A packed file:  "KOEPACK1" | uint32 entries, 0 | 32 bytes key | entries x { uint32 node, uint32 part, uint64 offset, uint64 bytes }
  *     then the data, each part aligned to 64 bytes, and to a page from 64 KB on. Numbers are little-endian. The key is a hash of all that the content depends on:
  *     the model file, koe's packing version, instruction set, precision and passes. A file that does not fit is ignored.
- * Threads: one at a time while a session is made; afterwards read-only but for koe_weights_passed(). */
+ * Threads: one at a time while a session is made; afterwards read-only but for koe_weights_passed() and koe_weights_trim(). */
 #ifndef KOE_GRAPH_WEIGHTS_H
 #define KOE_GRAPH_WEIGHTS_H
 #include "base/file.h"
@@ -28,6 +28,8 @@ bool koe_weights_all_mapped(const koe_weights *w);
  * also in place of later ones that stayed: layers that share their weights come first in speech networks. Pages of others go back to the
  * system, whose cache of the file gives them again when they are read (several ms for 25 MB). Threads: any. */
 void koe_weights_passed(koe_weights *w, unsigned node, size_t most);
+/* Gives back mapped weights that stay in memory, the last ones first, until they come to no more than `most` bytes. Threads: any. */
+void koe_weights_trim(koe_weights *w, size_t most);
 /* Bytes of mapped weights that stay in memory between their uses. Threads: any. */
 size_t koe_weights_kept(koe_weights *w);
 /* Writes all parts to a new file at `path`, atomically, and maps the large ones from it, where they are. No run may be reading. */

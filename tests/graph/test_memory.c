@@ -121,8 +121,13 @@ static void test_weights_come_back(void **state)
     koe_weights_passed(w, 0, SIZE);
     koe_weights_passed(w, N - 1, SIZE);
     assert_int_equal(koe_weights_kept(w), SIZE);
+    koe_weights_trim(w, SIZE); /* no more than that is kept: nothing happens */
+    assert_int_equal(koe_weights_kept(w), SIZE);
     const long stayed = pages_mapped(p[0], SIZE); /* 0, but an emulator may have faults of its own */
     assert_true(stayed < pages_mapped(p[N - 1], SIZE));
+    koe_weights_trim(w, SIZE - 1);
+    assert_int_equal(koe_weights_kept(w), 0);
+    assert_int_equal(((const unsigned char *)p[0])[SIZE - 1], 1);
     koe_weights_destroy(w);
     unlink(path);
 }

@@ -4,7 +4,7 @@
 #include "cli/args.h"
 #include "graph/graph.h"
 
-/* The common options; the rows of KOE_MODEL_OPTIONS(m) fill the first six. */
+/* The common options; the rows of KOE_MODEL_OPTIONS(m) fill the first line. */
 typedef struct koe_model_options {
     const char *threads, *precision, *precision_only, *noise, *cpu, *passes, *memory_limit; /* as given */
     bool pack; /* use the model's packed file, written when it is missing */
@@ -20,7 +20,7 @@ typedef struct koe_model_options {
           .text = &(m).precision_only },                                                                                         \
         { .name = "noise", .value = "zero|SEED", .help = "random nodes: no noise, or this seed", .text = &(m).noise },           \
         { .name = "memory-limit", .value = "MB", .help = "of the whole program (default: what the cgroup allows)", .text = &(m).memory_limit }, \
-        { .name = "cpu", .value = "SET", .help = "ref, avx2 or avx512 (default: the best here)", .text = &(m).cpu },             \
+        { .name = "cpu", .value = "SET", .help = "ref, avx2, avxvnni, avx512, neon, dotprod, i8mm (default: the best here)", .text = &(m).cpu }, \
     {                                                                                                                            \
         .name = "passes", .value = "-NAME,...", .help = "graph passes to leave out", .text = &(m).passes                         \
     }

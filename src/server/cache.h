@@ -2,8 +2,8 @@
  * (recall.h), which are kept as answers of a type of their own.
  * Three tiers: memory; a folder that processes of one machine share; a Redis that machines share (redis.h), whose values are as the
  * files. In memory pieces take half of the room at most. An entry of the folder is one file, DIR/ab/abcdef...:
- *     "KOEC1\n"  sha256 of the rest, 64 hexadecimal digits, "\n"  one line of JSON: key, type, voice, engine, made  "\n"  the answer
- * It is written beside and renamed, so it is there whole or not at all, and checked when it is read: what is damaged is removed.
+ *     "KOEC1\n"  sha256 of the rest, 64 hexadecimal digits, "\n"  one line of JSON: key, type, voice, engine, warning, made  "\n"  the answer
+ * It is written beside and renamed, and checked when it is read: what is damaged, as a power cut may leave it, is removed.
  * Least recently used goes first, in both tiers; a file's time is the time of its last use.
  * A thread of its own writes to folder and Redis: nobody waits for them. Threads: any. */
 #ifndef KOE_SERVER_CACHE_H

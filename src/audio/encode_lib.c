@@ -1,18 +1,18 @@
 /* encode_lib.c - finds the FFmpeg libraries whose headers this was built with, by their version of binary interface. */
 #include "audio/encode_lib.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/library.h"
 #include "base/log.h"
 
 /* Set once, by load(), and constant from then on. */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static koe_av_lib lib;
-static char failure[256]; /* empty: loaded */
+static koe_library_failure failure;
 
 #define SONAME(name, major) "lib" #name ".so." AV_STRINGIFY(major)
 
@@ -27,41 +27,25 @@ static void log_line(void *context, int level, const char *format, va_list args)
     if (*line) koe_log(KOE_LOG_DEBUG, "ffmpeg: %s", line);
 }
 
-static void *open_library(const char *soname)
-{
-    void *library = dlopen(soname, RTLD_NOW | RTLD_LOCAL);
-    if (!library && !*failure) snprintf(failure, sizeof failure, "%s", dlerror());
-    return library;
-}
-
-/* POSIX lets an object pointer of dlsym() hold a function; ISO C has no cast for it. */
-static void find(void *function, void *library, const char *name)
-{
-    void *symbol = library ? dlsym(library, name) : NULL;
-    if (!symbol && !*failure) snprintf(failure, sizeof failure, "%s is missing", name);
-    memcpy(function, &symbol, sizeof symbol);
-}
-
-/* What was opened stays open for the life of the process. */
 static void load(void)
 {
-    void *avutil = open_library(SONAME(avutil, LIBAVUTIL_VERSION_MAJOR));
-    void *avcodec = open_library(SONAME(avcodec, LIBAVCODEC_VERSION_MAJOR));
-    void *avformat = open_library(SONAME(avformat, LIBAVFORMAT_VERSION_MAJOR));
-#define X(library, name) find(&lib.name, library, #name);
+    void *avutil = koe_library_open(SONAME(avutil, LIBAVUTIL_VERSION_MAJOR), &failure);
+    void *avcodec = koe_library_open(SONAME(avcodec, LIBAVCODEC_VERSION_MAJOR), &failure);
+    void *avformat = koe_library_open(SONAME(avformat, LIBAVFORMAT_VERSION_MAJOR), &failure);
+#define X(library, name) koe_library_find(&lib.name, library, #name, &failure);
     KOE_AV_FUNCTIONS(X)
 #undef X
-    if (!*failure) lib.av_log_set_callback(log_line);
+    if (!*failure.message) lib.av_log_set_callback(log_line);
 }
 
 koe_status koe_av_lib_get(const koe_av_lib **out, koe_error *err)
 {
     pthread_once(&once, load);
-    if (*failure)
+    if (*failure.message)
         return koe_fail(
             err, KOE_E_UNSUPPORTED,
             "the FFmpeg libraries are not here (Debian: apt-get install libavformat%d; %s); wav, pcm, ulaw and alaw need none",
-            LIBAVFORMAT_VERSION_MAJOR, failure);
+            LIBAVFORMAT_VERSION_MAJOR, failure.message);
     *out = &lib;
     return KOE_OK;
 }

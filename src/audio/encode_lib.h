@@ -1,5 +1,4 @@
-/* encode_lib.h - the functions of the FFmpeg libraries that encode_av.c calls, loaded at first use: linked in the usual way they
- * would bring 60 more libraries, 25 MB and 50 ms to the start of every koe process. Internal to encode.h. */
+/* encode_lib.h - the functions of the FFmpeg libraries that encode_av.c calls, loaded at first use (base/library.h). Internal to encode.h. */
 #ifndef KOE_AUDIO_ENCODE_LIB_H
 #define KOE_AUDIO_ENCODE_LIB_H
 #include <libavcodec/avcodec.h>

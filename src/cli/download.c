@@ -1,7 +1,6 @@
 /* download.c - HTTP with resume, retries and checksums, by libcurl. */
 #include "cli/download.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "base/curl_lib.h"
 #include "base/version.h"
 #include "cli/progress.h"
 
@@ -31,6 +31,7 @@ typedef struct transfer {
     bool resumed; /* some of the file came from an earlier try */
     bool too_long;
     int write_errno;
+    const koe_curl_lib *lib;
     CURL *curl;
     koe_progress progress;
     double start_ms;
@@ -110,7 +111,7 @@ static size_t on_data(char *p, size_t size, size_t n, void *user)
     n *= size;
     if (t->asked_range) { /* 206: the rest follows; 200: the server sends all of it again */
         long code = 0;
-        curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &code);
+        t->lib->curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &code);
         t->asked_range = false;
         if (code != 206) {
             t->at = t->start_at = 0;
@@ -138,26 +139,27 @@ static int on_progress(void *user, curl_off_t total, curl_off_t now, curl_off_t 
 
 static void set_up_curl(transfer *t)
 {
+    const koe_curl_lib *lib = t->lib;
     CURL *c = t->curl;
     const char *bundle = getenv("CURL_CA_BUNDLE");
     const bool is_http = strncmp(t->url, "http://", 7) == 0;
-    curl_easy_setopt(c, CURLOPT_URL, t->url);
-    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, is_http ? "http,https" : "https");
-    curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(c, CURLOPT_MAXREDIRS, 10L);
-    curl_easy_setopt(c, CURLOPT_FAILONERROR, 1L);
-    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_USERAGENT, "koe/" KOE_VERSION);
-    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)(t->options->connect_timeout_s ? t->options->connect_timeout_s : 20));
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, 30L);
-    if (bundle && *bundle) curl_easy_setopt(c, CURLOPT_CAINFO, bundle);
-    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
-    curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
-    curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
-    curl_easy_setopt(c, CURLOPT_XFERINFODATA, t);
-    curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+    lib->curl_easy_setopt(c, CURLOPT_URL, t->url);
+    lib->curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+    lib->curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, is_http ? "http,https" : "https");
+    lib->curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
+    lib->curl_easy_setopt(c, CURLOPT_MAXREDIRS, 10L);
+    lib->curl_easy_setopt(c, CURLOPT_FAILONERROR, 1L);
+    lib->curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    lib->curl_easy_setopt(c, CURLOPT_USERAGENT, "koe/" KOE_VERSION);
+    lib->curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)(t->options->connect_timeout_s ? t->options->connect_timeout_s : 20));
+    lib->curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    lib->curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, 30L);
+    if (bundle && *bundle) lib->curl_easy_setopt(c, CURLOPT_CAINFO, bundle);
+    lib->curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
+    lib->curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
+    lib->curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
+    lib->curl_easy_setopt(c, CURLOPT_XFERINFODATA, t);
+    lib->curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
 }
 
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
@@ -179,12 +181,12 @@ static koe_status request(transfer *t, bool *again, koe_error *err)
     t->start_at = t->at;
     t->start_ms = koe_clock_ms();
     t->write_errno = 0;
-    curl_easy_setopt(t->curl, CURLOPT_RANGE, t->at ? range : NULL);
-    curl_easy_setopt(t->curl, CURLOPT_ERRORBUFFER, why);
-    const CURLcode code = curl_easy_perform(t->curl);
-    curl_easy_setopt(t->curl, CURLOPT_ERRORBUFFER, NULL);
+    t->lib->curl_easy_setopt(t->curl, CURLOPT_RANGE, t->at ? range : NULL);
+    t->lib->curl_easy_setopt(t->curl, CURLOPT_ERRORBUFFER, why);
+    const CURLcode code = t->lib->curl_easy_perform(t->curl);
+    t->lib->curl_easy_setopt(t->curl, CURLOPT_ERRORBUFFER, NULL);
     long http = 0;
-    curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &http);
+    t->lib->curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &http);
     *again = false;
     if (t->write_errno) return koe_fail(err, KOE_E_IO, "%s: %s", t->part, strerror(t->write_errno));
     if (t->too_long)
@@ -208,7 +210,7 @@ static koe_status request(transfer *t, bool *again, koe_error *err)
     }
     *again = code != CURLE_UNSUPPORTED_PROTOCOL && code != CURLE_URL_MALFORMAT && code != CURLE_TOO_MANY_REDIRECTS &&
              code != CURLE_PEER_FAILED_VERIFICATION;
-    snprintf(what, sizeof what, "the download failed: %s", why[0] ? why : curl_easy_strerror(code));
+    snprintf(what, sizeof what, "the download failed: %s", why[0] ? why : t->lib->curl_easy_strerror(code));
     return network_error(t, err, what);
 }
 
@@ -335,10 +337,12 @@ static koe_status finish(transfer *t, koe_error *err)
 static koe_status download(const koe_remote *remote, const char *path, const koe_download_options *options, koe_error *err)
 {
     transfer t = { .remote = remote, .options = options, .path = path, .fd = -1 };
+    koe_status st = koe_curl_lib_get(&t.lib, err);
+    if (st != KOE_OK) return st;
     t.part = with_suffix(path, ".part");
     t.url = mirrored(remote->url, options->base);
-    t.curl = curl_easy_init();
-    koe_status st = t.part && t.url && t.curl ? koe_file_make_parent(path, err) : koe_fail(err, KOE_E_NOMEM, "%s", path);
+    t.curl = t.lib->curl_easy_init();
+    st = t.part && t.url && t.curl ? koe_file_make_parent(path, err) : koe_fail(err, KOE_E_NOMEM, "%s", path);
     if (st == KOE_OK) st = open_part(&t, err);
     if (st == KOE_OK) {
         set_up_curl(&t);
@@ -349,7 +353,7 @@ static koe_status download(const koe_remote *remote, const char *path, const koe
     if (st == KOE_OK) st = finish(&t, err);
     if (st != KOE_OK && t.fd >= 0 && t.at == 0 && t.part) unlink(t.part); /* nothing worth keeping */
     if (t.fd >= 0) close(t.fd);
-    curl_easy_cleanup(t.curl);
+    t.lib->curl_easy_cleanup(t.curl);
     free(t.part);
     free(t.url);
     return st;

@@ -1,5 +1,4 @@
 /* pull.c - koe pull: published models, voices and dictionaries -> $KOE_HOME. */
-#include <curl/curl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -204,9 +203,7 @@ static int pull(const koe_command_line *line, puller *p, const koe_arg_list *wor
     char *home = p->home ? strdup(p->home) : koe_path_home();
     p->home = home;
     koe_status st = home ? KOE_OK : koe_fail(&err, KOE_E_NOMEM, "KOE_HOME");
-    if (st == KOE_OK && curl_global_init(CURL_GLOBAL_DEFAULT) != 0) st = koe_fail(&err, KOE_E_IO, "libcurl cannot be started");
     for (size_t i = 0; i < words->n && st == KOE_OK; i++) st = pull_set(p, words->item[i], &err);
-    curl_global_cleanup();
     free(home);
     return st == KOE_OK ? 0 : koe_args_failed(line, &err);
 }

@@ -2,13 +2,13 @@
 #include "server/redis_link.h"
 
 #include <arpa/inet.h>
-#include <curl/curl.h>
 #include <errno.h>
 #include <gnutls/gnutls.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/curl_lib.h"
 
 enum { DEFAULT_PORT = 6379, LEAST_HANDSHAKE_MS = 500 };
 
@@ -30,12 +30,12 @@ struct koe_redis_link {
 /* ---- the address ------------------------------------------------------------------------------------------------------------ */
 
 /* malloc()ed; NULL when the URL has no such part. */
-static char *part_of(CURLU *u, CURLUPart part)
+static char *part_of(const koe_curl_lib *lib, CURLU *u, CURLUPart part)
 {
     char *text = NULL;
-    if (curl_url_get(u, part, &text, part == CURLUPART_PORT || part == CURLUPART_SCHEME ? 0 : CURLU_URLDECODE) != CURLUE_OK) return NULL;
+    if (lib->curl_url_get(u, part, &text, part == CURLUPART_PORT || part == CURLUPART_SCHEME ? 0 : CURLU_URLDECODE) != CURLUE_OK) return NULL;
     char *copy = koe_str_dup(koe_str_of(text));
-    curl_free(text);
+    lib->curl_free(text);
     return copy;
 }
 
@@ -50,15 +50,17 @@ static void strip_brackets(char *host)
 
 static koe_status read_tcp(koe_redis_address *a, const char *url, koe_error *err)
 {
-    CURLU *u = curl_url();
+    const koe_curl_lib *lib;
+    koe_status st = koe_curl_lib_get(&lib, err);
+    if (st != KOE_OK) return st;
+    CURLU *u = lib->curl_url();
     if (!u) return koe_fail(err, KOE_E_NOMEM, "redis");
-    koe_status st = KOE_OK;
-    if (curl_url_set(u, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK)
+    if (lib->curl_url_set(u, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK)
         st = koe_fail(err, KOE_E_ARGUMENT, "redis: the URL cannot be read; write redis://[USER:PASSWORD@]HOST[:PORT][/DB]");
-    char *port = part_of(u, CURLUPART_PORT), *path = part_of(u, CURLUPART_PATH), *end = NULL;
-    a->host = part_of(u, CURLUPART_HOST);
-    a->user = part_of(u, CURLUPART_USER);
-    a->password = part_of(u, CURLUPART_PASSWORD);
+    char *port = part_of(lib, u, CURLUPART_PORT), *path = part_of(lib, u, CURLUPART_PATH), *end = NULL;
+    a->host = part_of(lib, u, CURLUPART_HOST);
+    a->user = part_of(lib, u, CURLUPART_USER);
+    a->password = part_of(lib, u, CURLUPART_PASSWORD);
     a->port = port ? (int)strtol(port, NULL, 10) : DEFAULT_PORT;
     const long db = path && path[0] && path[1] ? strtol(path + 1, &end, 10) : 0;
     if (st == KOE_OK && (db < 0 || db > 1 << 16 || (end && *end))) st = koe_fail(err, KOE_E_ARGUMENT, "redis: '%s' is no number of a database", path + 1);
@@ -67,7 +69,7 @@ static koe_status read_tcp(koe_redis_address *a, const char *url, koe_error *err
     a->db = (int)db;
     free(port);
     free(path);
-    curl_url_cleanup(u);
+    lib->curl_url_cleanup(u);
     return st;
 }
 

@@ -203,7 +203,7 @@ static koe_status start_helper(koe_espeak *e, koe_error *err)
     if (stop_helper(e, koe_clock_ns() >= deadline)) return koe_fail(err, KOE_E_UNAVAILABLE, "the espeak-ng helper was killed");
     e->retry_ns = koe_clock_ns() + RETRY_S * (int64_t)1000000000;
     if (rc) return koe_fail(err, KOE_E_UNSUPPORTED, "cannot start the espeak-ng helper %s: %s", e->helper, strerror(rc));
-    return koe_fail(err, KOE_E_UNSUPPORTED, "%s espeak-helper does not answer (is espeak-ng-data installed?)", e->helper);
+    return koe_fail(err, KOE_E_UNSUPPORTED, "%s espeak-helper does not answer (are libespeak-ng1 and espeak-ng-data installed?)", e->helper);
 }
 
 /* ---- asking ---- */

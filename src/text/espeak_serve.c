@@ -10,9 +10,38 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/library.h"
 #include "base/sandbox.h"
 #include "text/espeak_wire.h"
 #include "text/utf8.h"
+
+/* Only this process needs the library. */
+#define FUNCTIONS(X)                                                                                                             \
+    X(espeak_Info)                                                                                                               \
+    X(espeak_Initialize)                                                                                                         \
+    X(espeak_ListVoices)                                                                                                         \
+    X(espeak_SetParameter)                                                                                                       \
+    X(espeak_SetSynthCallback)                                                                                                   \
+    X(espeak_SetVoiceByName)                                                                                                     \
+    X(espeak_Synchronize)                                                                                                        \
+    X(espeak_Synth)                                                                                                              \
+    X(espeak_TextToPhonemes)
+
+static struct {
+#define X(name) __typeof__(name) *name;
+    FUNCTIONS(X)
+#undef X
+} lib;
+
+static bool load(void)
+{
+    koe_library_failure failure = { 0 };
+    void *library = koe_library_open("libespeak-ng.so.1", &failure);
+#define X(name) koe_library_find(&lib.name, library, #name, &failure);
+    FUNCTIONS(X)
+#undef X
+    return !*failure.message;
+}
 
 static bool read_all(int fd, void *to, size_t n)
 {
@@ -37,7 +66,7 @@ static void drop_privileges(void)
     signal(SIGINT, SIG_IGN); /* Ctrl-C is for koe, which then closes the pipe */
 #ifndef __SANITIZE_ADDRESS__ /* which looks for leaks as a debugger */
     const char *data = NULL;
-    espeak_Info(&data);
+    lib.espeak_Info(&data);
     koe_sandbox_enter(&(koe_sandbox){ .read = { data }, .n_read = 1, .no_network = true }, false, NULL);
 #endif
 }
@@ -45,9 +74,9 @@ static void drop_privileges(void)
 /* espeak-ng finds voices by file name ("fr"); we also take the languages that they list ("fr-fr"). */
 static bool set_voice_by_language(const char *language)
 {
-    for (const espeak_VOICE **v = espeak_ListVoices(NULL); v && *v; v++)
+    for (const espeak_VOICE **v = lib.espeak_ListVoices(NULL); v && *v; v++)
         for (const char *l = (*v)->languages; l && *l; l += strlen(l + 1) + 2) /* a priority byte, then a name */
-            if (strcmp(l + 1, language) == 0) return espeak_SetVoiceByName((*v)->identifier) == EE_OK;
+            if (strcmp(l + 1, language) == 0) return lib.espeak_SetVoiceByName((*v)->identifier) == EE_OK;
     return false;
 }
 
@@ -56,7 +85,7 @@ static bool set_voice(const char *voice)
     static char current[KOE_ESPEAK_MAX_VOICE + 1];
     if (*current && strcmp(voice, current) == 0) return true;
     *current = 0;
-    if (espeak_SetVoiceByName(voice) != EE_OK && !set_voice_by_language(voice)) return false;
+    if (lib.espeak_SetVoiceByName(voice) != EE_OK && !set_voice_by_language(voice)) return false;
     strcpy(current, voice);
     return true;
 }
@@ -67,7 +96,7 @@ static koe_status phonemes(koe_buf *out, const char *text, bool tie)
     const int mode = tie ? 0x02 | 0x80 | '^' << 8 : 0x02;
     const void *p = text;
     while (p) {
-        const char *ipa = espeak_TextToPhonemes(&p, espeakCHARS_UTF8, mode);
+        const char *ipa = lib.espeak_TextToPhonemes(&p, espeakCHARS_UTF8, mode);
         koe_str s = koe_str_trim(koe_str_of(ipa));
         if (!s.n) continue;
         if (out->n) koe_buf_addc(out, ' ');
@@ -107,12 +136,12 @@ static int on_speech(short *wav, int n, espeak_EVENT *event)
 static koe_status speak(koe_str text, double speed, double pitch_semitones)
 {
     int rate = (int)lrint(175 * speed), pitch = (int)lrint(50 + pitch_semitones * 50 / 12); /* espeak-ng: 0..100 is two octaves */
-    espeak_SetParameter(espeakRATE, rate < 80 ? 80 : rate > 450 ? 450 : rate, 0);
-    espeak_SetParameter(espeakPITCH, pitch < 0 ? 0 : pitch > 100 ? 100 : pitch, 0);
+    lib.espeak_SetParameter(espeakRATE, rate < 80 ? 80 : rate > 450 ? 450 : rate, 0);
+    lib.espeak_SetParameter(espeakPITCH, pitch < 0 ? 0 : pitch > 100 ? 100 : pitch, 0);
     speech.text = text;
     speech.char_at = speech.byte_at = 0;
-    if (espeak_Synth(text.p, text.n + 1, 0, POS_CHARACTER, 0, espeakCHARS_UTF8, NULL, NULL) != EE_OK) return KOE_E_IO;
-    espeak_Synchronize();
+    if (lib.espeak_Synth(text.p, text.n + 1, 0, POS_CHARACTER, 0, espeakCHARS_UTF8, NULL, NULL) != EE_OK) return KOE_E_IO;
+    lib.espeak_Synchronize();
     if (speech.samples.n > KOE_ESPEAK_MAX_ANSWER) return KOE_E_LIMIT;
     return speech.samples.failed || speech.words.failed ? KOE_E_NOMEM : KOE_OK;
 }
@@ -164,10 +193,11 @@ static bool answer_apart(int fd, const question *a, int rate_hz)
 
 int koe_espeak_serve(int fd_in, int fd_out)
 {
-    int rate_hz = espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, NULL, espeakINITIALIZE_DONT_EXIT);
+    if (!load()) return 1;
+    int rate_hz = lib.espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, NULL, espeakINITIALIZE_DONT_EXIT);
     if (rate_hz <= 0) return 1;
     drop_privileges(); /* espeak-ng's audio library makes a file of its own at the start */
-    espeak_SetSynthCallback(on_speech);
+    lib.espeak_SetSynthCallback(on_speech);
     const uint32_t hello = KOE_ESPEAK_HELLO;
     if (!koe_write_all(fd_out, &hello, sizeof hello)) return 1;
     static question a;

@@ -245,7 +245,6 @@ static void test_tls(void **state)
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
-    setenv("ASAN_OPTIONS", "detect_leaks=0", 1); /* which wants to be a debugger, and koe is in its sandbox */
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_ways), cmocka_unit_test(test_wrong_password), cmocka_unit_test(test_restart), cmocka_unit_test(test_tls) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

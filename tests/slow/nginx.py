@@ -1,7 +1,10 @@
 """koe behind a real nginx with packaging/nginx.conf, in which only ports and certificate are replaced: TLS, sound that passes as it is made, the
 WebSocket, addresses, what is closed to the outside, and errors that clients can read. Skips (77) without nginx.
     KOE_BIN=build/koe /usr/bin/python3 tests/slow/nginx.py packaging/nginx.conf"""
-import base64, json, os, pathlib, random, re, shutil, signal, socket, ssl, subprocess, sys, tempfile, time
+import base64, json, os, pathlib, re, shutil, signal, socket, ssl, subprocess, sys, tempfile, time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from ports import free_port
 
 nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 if not nginx:
@@ -10,18 +13,6 @@ if not nginx:
 
 tmp = pathlib.Path(tempfile.mkdtemp(prefix="koe-nginx-"))
 LONG = "This sentence is one of very many that follow each other. " * 1500
-
-
-def free_port():
-    """One that the kernel gives to nobody of its own choice."""
-    while True:
-        with socket.socket() as s:
-            port = random.randrange(10000, 32768)
-            try:
-                s.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                pass
 
 
 def start_koe(port):

@@ -1,21 +1,12 @@
 #!/usr/bin/env python3
 """The studio and the dashboard in a real browser (Debian's chromium, driven by chromedriver), served by the real server with the built-in
 voice. Exit status 77 (skipped) where there is no browser. With a folder as argument, screenshots are left there."""
-import base64, json, os, pathlib, random, shutil, socket, subprocess, sys, tempfile, time, urllib.request
+import base64, json, os, pathlib, shutil, subprocess, sys, tempfile, time, urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from ports import free_port
 
 KOE = os.environ.get('KOE_BIN') or str(pathlib.Path(__file__).resolve().parents[2] / 'build/koe')
-
-
-def free_port():
-    """One that the kernel gives to nobody of its own choice."""
-    while True:
-        with socket.socket() as s:
-            port = random.randrange(10000, 32768)
-            try:
-                s.bind(('127.0.0.1', port))
-                return port
-            except OSError:
-                pass
 
 
 def call(url, body=None, method=None):
